@@ -1,0 +1,2 @@
+//! Parallax.
+pub mod program;
