@@ -1,2 +1,4 @@
 //! Parallax.
+pub mod config;
 pub mod program;
+pub mod session;
