@@ -1,2 +1,4 @@
 //! Parallax.
+pub mod error;
 pub mod program;
+pub mod runtime;
