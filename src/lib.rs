@@ -1,2 +1,3 @@
 //! Parallax.
+pub mod hlo;
 pub mod program;
