@@ -252,7 +252,7 @@ impl From<ReduceKind> for ScatterKind {
 pub struct Window {
     pub sizes: Vec<usize>,
     pub strides: Vec<usize>,
-    /// (low, high): elements equal to `init` put before and after the axis.
+    /// (low, high): places before and after the axis that hold nothing.
     pub padding: Vec<(usize, usize)>,
 }
 

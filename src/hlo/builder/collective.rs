@@ -3,13 +3,16 @@
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::error::Result;
 use crate::hlo::operation::{Operation, ReduceKind};
-use crate::hlo::shape_inference::collective::{infer_all_gather, infer_all_to_all, infer_collective_permute};
+use crate::hlo::shape_inference::collective::{
+    infer_all_gather, infer_all_reduce, infer_all_to_all, infer_collective_permute,
+};
 use crate::program::{ElementType, Shape};
 
 impl Builder {
-    /// The replicas' operands combined elementwise, on every replica.
+    /// The replicas' operands combined elementwise, on every replica: numbers by add, multiply, minimum or maximum, `pred`
+    /// by and or or. XLA has no other.
     pub fn all_reduce(&mut self, operand: Value, kind: ReduceKind) -> Result<Value> {
-        let shape = self.operand("all_reduce", operand)?.clone();
+        let shape = infer_all_reduce(self.operand("all_reduce", operand)?, kind)?;
         let combiner = self.combiner_of(kind, shape.element_type)?;
         Ok(self.result(Operation::AllReduce { combiner }, &[operand], shape))
     }

@@ -165,7 +165,7 @@ impl Builder {
         Ok(self.result(Operation::BitcastConvert, &[operand], shape))
     }
 
-    fn unary(&mut self, op: UnaryOp, operand: Value) -> Result<Value> {
+    pub(in crate::hlo) fn unary(&mut self, op: UnaryOp, operand: Value) -> Result<Value> {
         let shape = infer_unary(op, self.operand(op.name(), operand)?)?;
         if op == UnaryOp::Not
             && self.operation(operand) == Some(&Operation::Unary(UnaryOp::Not))

@@ -18,6 +18,8 @@ mod indexing;
 mod movement;
 mod reduction;
 mod sort;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};

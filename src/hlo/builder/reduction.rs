@@ -8,7 +8,8 @@ use crate::hlo::shape_inference::reduction::{check_results, infer_reduce, infer_
 use crate::program::{ElementType, Shape};
 
 impl Builder {
-    /// `operand` without the axes `dimensions`, whose elements are combined, `init` (a scalar) among them, in any order.
+    /// `operand` without the axes `dimensions`, whose elements are combined in any order. `init` is a scalar that changes
+    /// nothing (0 for add, the type's maximum for minimum): XLA may put it in never, once or often.
     pub fn reduce(&mut self, operand: Value, init: Value, dimensions: &[usize], kind: ReduceKind) -> Result<Value> {
         let shapes = infer_reduce(&[self.operand("reduce", operand)?], &[self.operand("reduce", init)?], dimensions)?;
         let combiner = self.combiner_of(kind, self.element_type(operand))?;
@@ -18,7 +19,7 @@ impl Builder {
     }
 
     /// Several operands of the same dimensions reduced together. `combiner` gets one scalar of each operand twice, left
-    /// and right, and gives one of each; it must be associative and commutative.
+    /// and right, and gives one of each; it must be associative and commutative, and `inits` change nothing.
     pub fn reduce_many(
         &mut self,
         operands: &[Value],
@@ -33,7 +34,7 @@ impl Builder {
         Ok(self.results(operation, &[operands, inits].concat(), shapes))
     }
 
-    /// Every window of `operand` combined into one element. The prefix sum of `[n]` is the window of size n, stride 1,
+    /// Every window of `operand` combined into one element; `init` as in [`Self::reduce`]. The prefix sum of `[n]` is the window of size n, stride 1,
     /// padding (n - 1, 0).
     pub fn reduce_window(&mut self, operand: Value, init: Value, window: Window, kind: ReduceKind) -> Result<Value> {
         let operation = "reduce_window";

@@ -1,8 +1,25 @@
 //! Shapes of collectives: what one replica gives and gets.
 
 use crate::hlo::error::{HloError, Result};
+use crate::hlo::operation::ReduceKind;
 use crate::hlo::shape_inference::{check_axes, check_element_count};
-use crate::program::Shape;
+use crate::program::{ElementType, Shape};
+
+/// XLA knows sum, product, minimum and maximum of numbers, and and/or of `pred`: no bitwise all-reduce of integers.
+pub(crate) fn infer_all_reduce(operand: &Shape, kind: ReduceKind) -> Result<Shape> {
+    let is_known = match kind {
+        ReduceKind::Add | ReduceKind::Multiply | ReduceKind::Minimum | ReduceKind::Maximum => {
+            operand.element_type != ElementType::Pred
+        }
+        ReduceKind::And | ReduceKind::Or => operand.element_type == ElementType::Pred,
+        ReduceKind::Xor => false,
+    };
+    if is_known {
+        return Ok(operand.clone());
+    }
+    let problem = format!("XLA has no all-reduce by {} of {}", kind.binary_op().name(), operand.element_type);
+    Err(HloError::operands("all_reduce", problem, &[operand]))
+}
 
 /// Axis `dimension` of the replicas, one after another.
 pub(crate) fn infer_all_gather(operand: &Shape, dimension: usize, n_replicas: usize) -> Result<Shape> {
@@ -36,9 +53,25 @@ pub(crate) fn infer_collective_permute(operand: &Shape, pairs: &[(usize, usize)]
 
 #[cfg(test)]
 mod tests {
-    use crate::hlo::shape_inference::collective::{infer_all_gather, infer_all_to_all, infer_collective_permute};
-    use crate::program::ElementType::S64;
+    use crate::hlo::operation::ReduceKind;
+    use crate::hlo::shape_inference::collective::{
+        infer_all_gather, infer_all_reduce, infer_all_to_all, infer_collective_permute,
+    };
+    use crate::program::ElementType::{Pred, S64};
     use crate::program::Shape;
+
+    #[test]
+    fn all_reduce_knows_few_kinds() {
+        let (column, mask) = (Shape::new(S64, [8]), Shape::new(Pred, [8]));
+        assert_eq!(infer_all_reduce(&column, ReduceKind::Add), Ok(column.clone()));
+        assert_eq!(infer_all_reduce(&mask, ReduceKind::Or), Ok(mask.clone()));
+        assert_eq!(
+            infer_all_reduce(&column, ReduceKind::Xor).unwrap_err().to_string(),
+            "all_reduce: XLA has no all-reduce by xor of s64: s64[8]"
+        );
+        assert!(infer_all_reduce(&column, ReduceKind::And).is_err());
+        assert!(infer_all_reduce(&mask, ReduceKind::Maximum).is_err());
+    }
 
     #[test]
     fn collectives_split_and_join_an_axis() {
