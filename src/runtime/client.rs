@@ -11,7 +11,7 @@ use crate::runtime::device::{DeviceKind, PLUGIN_VARIABLE, Plugin};
 use crate::runtime::element::{Element, to_xla};
 use crate::runtime::executable::{Executable, xla_error};
 use crate::runtime::memory::DeviceMemory;
-use crate::runtime::{Buffer, silence};
+use crate::runtime::{Buffer, host_memory, silence};
 
 /// Raises the number of virtual CPU devices that the first runtime of a process makes.
 const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
@@ -52,6 +52,7 @@ impl Runtime {
                 // reads it at the same moment on another thread; XLA, the reader that matters, starts below.
                 unsafe { std::env::set_var("XLA_FLAGS", flags.trim()) };
             }
+            host_memory::keep_freed_memory();
             xla::PjRtClient::cpu().map_err(|error| xla_error("starting XLA on the CPU", error))
         })
     }
