@@ -9,4 +9,6 @@ pub mod kernels;
 pub mod expr;
 pub mod exec;
 pub mod planner;
+pub mod plan_cache;
+pub mod tables;
 pub mod session;

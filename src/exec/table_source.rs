@@ -72,7 +72,7 @@ impl TableSource {
                 .iter()
                 .map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index()))
                 .collect::<Option<Vec<_>>>()?,
-            None => (0..config.table_schema().fields().len()).collect(),
+            None => (0..config.file_source().table_schema().table_schema().fields().len()).collect(),
         };
         let store = config.object_store_url.as_str().to_string();
         let mut files = Vec::new();
@@ -105,7 +105,7 @@ impl TableSource {
                 .zip(schema.fields())
                 .map(|(index, field)| ColumnSource::Files {
                     files: files.clone(),
-                    column: format!("{}:{}", config.table_schema().field(*index).name(), field.data_type()),
+                    column: format!("{}:{}", config.file_source().table_schema().table_schema().field(*index).name(), field.data_type()),
                 })
                 .collect(),
         }
