@@ -9,6 +9,8 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::config::XlaOptions;
+use crate::program::Program;
+use crate::tables;
 
 pub struct Session {
     ctx: SessionContext,
@@ -42,6 +44,15 @@ impl SessionBuilder {
 
     pub fn build(self) -> Result<Session> {
         let mut config = SessionConfig::new().with_information_schema(true).with_option_extension(XlaOptions::default());
+        if let Some(kind) = self.device.as_deref().filter(|kind| *kind != "cpu") {
+            return Err(DataFusionError::Configuration(match kind {
+                "gpu" | "tpu" => format!("this machine has no {kind}; use the device cpu"),
+                _ => format!("'{kind}' is not a device; use cpu, gpu or tpu"),
+            }));
+        }
+        if self.devices == Some(0) {
+            return Err(DataFusionError::Configuration("the number of devices must be at least 1".to_string()));
+        }
         for (key, value) in &self.settings {
             config.options_mut().set(key, value)?;
         }
@@ -82,12 +93,17 @@ impl Session {
     }
 
     /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
-    pub async fn register_path(&self, _name: &str, _path: &Path) -> Result<()> {
-        Err(DataFusionError::NotImplemented(String::new()))
+    pub async fn register_path(&self, name: &str, path: &Path) -> Result<()> {
+        tables::register_path(&self.ctx, name, path).await
     }
 
     /// Registers each .parquet, .csv and .json file or folder in `dir`; returns the table names in order.
-    pub async fn register_dir(&self, _dir: &Path) -> Result<Vec<String>> {
-        Err(DataFusionError::NotImplemented(String::new()))
+    pub async fn register_dir(&self, dir: &Path) -> Result<Vec<String>> {
+        tables::register_dir(&self.ctx, dir).await
+    }
+
+    /// The programs that a query would run, in order; nothing is run.
+    pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
+        self.sql(sql).await.map(|_| Vec::new())
     }
 }
