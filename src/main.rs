@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! The `parallax` binary: arguments -> shell, script or tour. All of it is in the library.
 
 use std::process::ExitCode;
@@ -13,4 +10,3 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     parallax::cli::main(std::env::args_os())
 }
->>>>>>> shell
