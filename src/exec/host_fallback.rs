@@ -72,7 +72,7 @@ impl ExecutionPlan for HostFallbackExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let host = datafusion::physical_plan::with_new_children_if_necessary(self.host.clone(), children)?;
+        let host = datafusion::physical_plan::replace_children_if_necessary(self.host.clone(), children)?;
         Ok(Arc::new(Self { host, reason: self.reason.clone() }))
     }
 

@@ -73,6 +73,9 @@ fn first_of(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
 
 /// What a device operator reads: the pipeline below a border, or a new border above a host plan.
 fn device_input(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
+    if matches!(input.name(), "PlaceholderRowExec" | "EmptyExec") {
+        return Err(FallbackReason::NoRows);
+    }
     if let Some(border) = input.downcast_ref::<DeviceToHostExec>() {
         return Ok(border.input.clone());
     }

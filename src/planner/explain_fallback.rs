@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::{ExecutionPlan, with_new_children_if_necessary};
+use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::device_to_host::DeviceToHostExec;
@@ -40,14 +40,14 @@ fn mark(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         return Ok(plan);
     }
     let children = plan.children().into_iter().cloned().map(mark).collect::<Result<Vec<_>>>()?;
-    let plan = with_new_children_if_necessary(plan, children)?;
+    let plan = replace_children_if_necessary(plan, children)?;
     let on_device = plan.name().starts_with("Xla") || plan.downcast_ref::<DeviceToHostExec>().is_some();
     if plan.children().is_empty() || on_device || is_plumbing(&plan) {
         return Ok(plan);
     }
     let reason = match try_convert(&plan) {
         Err(reason) => reason,
-        Ok(_) => FallbackReason::NoDeviceInput { name: plan.name().to_string() },
+        Ok(_) => FallbackReason::AddedLater { name: plan.name().to_string() },
     };
     Ok(Arc::new(HostFallbackExec::new(plan, reason)))
 }
