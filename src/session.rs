@@ -17,6 +17,7 @@ use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_to_host::DeviceToHostExec;
 use crate::plan_cache::PlanCache;
+use crate::planner::analyze::CountRowsOfAnalyze;
 use crate::planner::with_device_rules;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
@@ -95,7 +96,11 @@ pub fn extend_with(mut builder: SessionStateBuilder, mesh: Mesh) -> SessionState
     let config = config
         .with_option_extension(XlaOptions::default())
         .with_extension(Arc::new(DeviceContext::new(mesh)));
-    builder.with_config(config).with_physical_optimizer_rules(with_device_rules(&rules))
+    let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
+    builder
+        .with_config(config)
+        .with_physical_optimizer_rules(with_device_rules(&rules))
+        .with_query_planner(Arc::new(planner))
 }
 
 impl Session {

@@ -4,6 +4,7 @@
 //!    in. What DataFusion does after it (distribution, order) then fits the converted plan by itself.
 //! 2. [`explain_fallback`], last: marks every operator that stayed on the host with the reason.
 
+pub mod analyze;
 pub mod convert;
 pub mod explain_fallback;
 pub mod place_on_device;

@@ -16,7 +16,6 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
-use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
@@ -41,7 +40,7 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
         if options.placement == Placement::Never {
             return Ok(plan);
         }
-        let pass = Pass { placement: options.placement, count_rows: plan.downcast_ref::<AnalyzeExec>().is_some() };
+        let pass = Pass { placement: options.placement, count_rows: options.count_rows };
         pass.place(plan, false)
     }
 }
