@@ -164,7 +164,7 @@ impl Sql<'_> {
         let value = self.names.options.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
         match value {
             Some("true" | "false") => matching(self.word, ["true", "false"]),
-            _ if key == "xla.placement" => matching(self.word, ["'auto'", "'always'", "'never'"]),
+            _ if key == "xla.placement" => matching(self.word, ["auto", "always", "never"]),
             _ => Vec::new(),
         }
     }
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn options_come_after_set_and_their_values_after_the_sign() {
         assert_eq!(at("SET xla.|"), (4, "xla.placement xla.resident".to_string()));
-        assert_eq!(words("set xla.placement = |"), "'auto' 'always' 'never'");
+        assert_eq!(words("set xla.placement = |"), "auto always never");
         assert_eq!(words("SET xla.resident TO f|"), "false");
         assert_eq!(words("SHOW xla.p|"), "xla.placement");
     }

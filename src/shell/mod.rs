@@ -82,8 +82,7 @@ impl Shell {
     /// The SQL dialect that the session's options name.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         let state = self.session.context().state();
-        dialect_from_str(state.config_options().sql_parser.dialect.to_string())
-            .unwrap_or_else(|| Box::new(GenericDialect))
+        dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
     }
 
     /// Runs the statements and commands of `text` up to the first that fails. `origin` is the file they are from: an
@@ -120,6 +119,8 @@ impl Shell {
         if !piece.is_command() {
             return self.run_statement(piece, origin).await.map(|()| Flow::Continue);
         }
+        // A file that is included says where its errors are.
+        let origin = origin.filter(|_| !command::includes_file(piece.text));
         command::run(self, piece.text).await.map_err(|error| match (error, origin) {
             (ShellError::Message(text), Some(origin)) => {
                 ShellError::Message(format!("{origin}:{}: {text}", piece.line))

@@ -53,11 +53,13 @@ impl Names {
         let aggregates = state.aggregate_functions().keys();
         let functions = state.scalar_functions().keys().chain(aggregates).chain(state.window_functions().keys());
         let options = config.entries().into_iter().map(|entry| (entry.key, entry.value.unwrap_or_default()));
+        let mut options: Vec<(String, String)> = options.collect();
+        options.sort();
         Self {
             tables,
             functions: sorted(functions.cloned()),
             table_functions: sorted(state.table_functions().keys().cloned()),
-            options: options.collect(),
+            options,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::future::pending;
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +78,12 @@ pub async fn run(
     let mut printer: Option<Printer> = None;
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One listener for the whole query: it also hears what comes while rows are written.
+    let mut interrupt = pin!(interrupted(settings.interruptible));
     loop {
         let event = tokio::select! {
             biased;
-            () = interrupted(settings.interruptible) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
+            () = &mut interrupt => return Err(ShellError::Cancelled(progress.elapsed()).into()),
             event = events.recv() => event,
             _ = ticks.tick() => {
                 progress.tick(printer.as_ref().map_or(0, Printer::rows));
