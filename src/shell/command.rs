@@ -12,8 +12,11 @@ use crate::shell::{Flow, Shell, inspect, message};
 
 /// A command: how it is typed, what it does, and the function that does it.
 pub struct Command {
+    /// With its backslash.
     pub name: &'static str,
+    /// What comes after the name.
     pub argument: Argument,
+    /// What it does, for the help.
     pub help: &'static str,
     run: for<'a> fn(&'a mut Shell, &'a str) -> Action<'a>,
 }
@@ -23,12 +26,19 @@ type Action<'a> = LocalBoxFuture<'a, Result<Flow, ShellError>>;
 /// What a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
+    /// Nothing.
     None,
+    /// The name of a table, which may be left out.
     Table,
+    /// `on` or `off`; without it the command toggles.
     OnOff,
+    /// The name of a format.
     Format,
+    /// A query, up to its `;`.
     Query,
+    /// An option and perhaps its new value.
     Setting,
+    /// The path of a file.
     File,
 }
 

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 /// What went wrong, and where in the statement, if the parser says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
+    /// One line.
     pub text: String,
     /// Line and column, from 1.
     pub at: Option<(usize, usize)>,

@@ -46,7 +46,9 @@ const INCLUDE_DEPTH: usize = 16;
 /// Whether to go on after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
+    /// There may be more.
     Continue,
+    /// The user wants to leave.
     Quit,
 }
 
@@ -75,6 +77,7 @@ impl Shell {
         Self { timing: true, footers: true, interactive: true, ..Self::new(session, out, format) }
     }
 
+    /// The session that statements run in.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }

@@ -22,6 +22,7 @@ pub struct TableNames {
     pub sql: String,
     /// As it is.
     pub name: String,
+    /// The names of its columns, as they are.
     pub columns: Vec<String>,
 }
 

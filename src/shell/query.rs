@@ -28,6 +28,7 @@ use crate::shell::progress::Progress;
 /// How a statement is run and printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// How its rows are printed.
     pub format: Format,
     /// Most rows to print.
     pub limit: Option<usize>,
@@ -49,7 +50,9 @@ pub struct Outcome {
 /// A statement's end without a result: its own error, or one of the shell.
 #[derive(Debug)]
 pub enum Failure {
+    /// The statement is wrong, or failed while it ran.
     Statement(DataFusionError),
+    /// The statement was cancelled, or its rows cannot be printed.
     Shell(ShellError),
 }
 
