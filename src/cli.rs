@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Read, stdin, stdout};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ const STACK: usize = 16 << 20;
 #[derive(Parser)]
 #[command(
     name = "parallax",
+    bin_name = "parallax",
     version,
     about = "A SQL database for analysis: DataFusion plans, XLA runs.",
     long_about = "A SQL database for analysis: DataFusion plans, XLA runs.\n\n\
@@ -128,7 +130,9 @@ impl From<DataFusionError> for Exit {
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     report_panics_on_one_line();
-    match run(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let Ok(ran) = catch_unwind(|| run(arguments)) else { return ExitCode::FAILURE };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit::Print(text)) => {
             // Nobody is left to tell that nobody reads.
