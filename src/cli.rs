@@ -23,6 +23,9 @@ use crate::{tables, tpch};
 /// Stack of the threads that plan and run queries: a deeply nested statement takes megabytes.
 const STACK: usize = 16 << 20;
 
+/// XLA takes more devices for those of several processes.
+const MOST_DEVICES: usize = 1024;
+
 #[derive(Parser)]
 #[command(
     name = "parallax",
@@ -74,7 +77,10 @@ fn scale(text: &str) -> Result<f64, String> {
 }
 
 fn devices(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "not a whole number of 1 or more".to_string())
+    text.parse()
+        .ok()
+        .filter(|n| (1..=MOST_DEVICES).contains(n))
+        .ok_or_else(|| format!("not a whole number between 1 and {MOST_DEVICES}"))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

@@ -215,8 +215,9 @@ fn wrong_arguments_are_one_line_that_helps() {
         (&["extra"], &["unexpected argument 'extra'"]),
         (&["-c"], &["a value is required for '--command <SQL>'"]),
         (&["--device", "abacus"], &["abacus", "cpu"]),
-        (&["--devices", "0"], &["'0'", "not a whole number of 1 or more"]),
-        (&["--devices", "two"], &["'two'", "not a whole number of 1 or more"]),
+        (&["--devices", "0"], &["'0'", "not a whole number between 1 and 1024"]),
+        (&["--devices", "100000"], &["'100000'", "not a whole number between 1 and 1024"]),
+        (&["--devices", "two"], &["'two'", "not a whole number between 1 and 1024"]),
         (&["--set", "xla.placement"], &["not KEY=VALUE, e.g. xla.placement=always"]),
         (&["--set", "xla.placement=maybe"], &["use auto, always or never"]),
         (&["--set", "xla.nope=1"], &["xla.nope is not an option; the options are xla.placement"]),
@@ -297,6 +298,17 @@ fn a_reader_that_leaves_is_no_error() {
 }
 
 #[test]
+fn what_the_libraries_log_never_reaches_the_terminal() {
+    for level in ["0", "1", "3"] {
+        let mut command =
+            command(&CACHE, &["--scale", "0.001", "--format", "csv", "-c", "SELECT min(l_tax) AS m FROM lineitem"]);
+        let ran = finish(command.env("TF_CPP_MIN_LOG_LEVEL", level).spawn().unwrap(), "");
+        // At level 0 the user has asked for it.
+        assert_eq!((ran.code, ran.out.as_str(), ran.err.is_empty()), (Some(0), "m\n0.00\n", level != "0"), "{ran:?}");
+    }
+}
+
+#[test]
 fn help_teaches_and_version_is_said() {
     check_ok(run_in(&CACHE, &["--version"], ""), &format!("parallax {}\n", env!("CARGO_PKG_VERSION")));
     let help = run_in(&CACHE, &["--help"], "");
@@ -312,10 +324,12 @@ fn help_teaches_and_version_is_said() {
 
 #[test]
 fn queries_can_be_inspected_and_timed() {
-    for command in ["\\why", "\\hlo"] {
-        let ran = run(&["-c", &format!("{command} SELECT sum(l_tax) FROM lineitem")], "");
-        assert!(ran.code == Some(0) && !ran.out.is_empty() && ran.err.is_empty(), "{ran:?}");
-    }
+    let programs = run(&["-c", "\\hlo SELECT sum(l_tax) FROM lineitem"], "");
+    assert!(programs.code == Some(0) && programs.out.contains("\nHloModule "), "{programs:?}");
+    let all = "Every operator that Parallax has a device form of runs on the device.\n";
+    check_ok(run(&["-c", "\\why SELECT sum(l_tax) FROM lineitem"], ""), all);
+    let reasons = run(&["-c", "\\why SELECT array_agg(l_comment) FROM lineitem"], "");
+    assert!(reasons.code == Some(0) && reasons.out.contains("\n  stays on the host: "), "{reasons:?}");
     let ran = run(&["--format", "csv", "-c", "\\timing on\nSELECT 1 AS a"], "");
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), "timing is on\na\n1\n"));
     assert!(ran.err.starts_with("(1 row, ") && ran.err.ends_with(" ms)\n"), "{}", ran.err);
