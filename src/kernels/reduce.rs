@@ -35,16 +35,25 @@ pub fn identity(b: &mut Builder, kind: ReduceKind, element_type: ElementType) ->
     }
 }
 
-/// Reduces each operand to a scalar of its `total_type`; one barrier serves all.
+/// Reduces each operand to a scalar of its `total_type`. All operands go through one variadic reduce, so that what they
+/// share (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of
+/// eight single ones (docs/architecture.md).
 pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
-    let mut lanes = Vec::with_capacity(reductions.len());
+    if reductions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut operands = Vec::with_capacity(reductions.len());
+    let mut inits = Vec::with_capacity(reductions.len());
     for reduction in reductions {
         let n = b.shape(reduction.operand).element_count();
         let element_type = b.element_type(reduction.operand);
-        let init = identity(b, reduction.kind, element_type)?;
-        let rows = b.reshape(reduction.operand, &[n / LANES, LANES])?;
-        lanes.push(b.reduce(rows, init, &[1], reduction.kind)?);
+        inits.push(identity(b, reduction.kind, element_type)?);
+        operands.push(b.reshape(reduction.operand, &[n / LANES, LANES])?);
     }
+    let lanes = b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
+        let pairs = reductions.iter().zip(lhs.iter().zip(rhs));
+        pairs.map(|(reduction, (l, r))| combine(b, reduction.kind, *l, *r)).collect()
+    })?;
     let lanes = b.optimization_barrier(&lanes)?;
     let mut totals = Vec::with_capacity(lanes.len());
     for (reduction, lane) in reductions.iter().zip(lanes) {
@@ -53,4 +62,17 @@ pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value
         totals.push(b.reduce(lane, init, &[0], reduction.kind)?);
     }
     Ok(totals)
+}
+
+/// `lhs KIND rhs`, elementwise.
+pub fn combine(b: &mut Builder, kind: ReduceKind, lhs: Value, rhs: Value) -> Result<Value, HloError> {
+    match kind {
+        ReduceKind::Add => b.add(lhs, rhs),
+        ReduceKind::Multiply => b.multiply(lhs, rhs),
+        ReduceKind::Minimum => b.minimum(lhs, rhs),
+        ReduceKind::Maximum => b.maximum(lhs, rhs),
+        ReduceKind::And => b.and(lhs, rhs),
+        ReduceKind::Or => b.or(lhs, rhs),
+        ReduceKind::Xor => b.xor(lhs, rhs),
+    }
 }
