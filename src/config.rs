@@ -130,21 +130,18 @@ const OPTIONS: &[OptionRow] = &[
         description: "Keep the columns of unchanged tables on the device between queries. Default true.",
         get: |o| o.resident.to_string(),
         set: |o, v| {
-            o.resident = v
-                .trim()
-                .to_ascii_lowercase()
-                .parse()
-                .map_err(|_| DataFusionError::Configuration(format!("xla.resident: '{v}' is not true or false")))?;
+            o.resident = v.trim().to_ascii_lowercase().parse().map_err(|_| {
+                DataFusionError::Configuration(format!("xla.resident: '{v}' is not true or false"))
+            })?;
             Ok(())
         },
     },
 ];
 
 fn parse_usize(option: &str, value: &str) -> Result<usize> {
-    value
-        .trim()
-        .parse()
-        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more")))
+    value.trim().parse().map_err(|_| {
+        DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more"))
+    })
 }
 
 /// Reads `1024`, `64KB`, `512MB`, `2GB`, `1.5GiB`; the units are powers of 1024.

@@ -41,8 +41,7 @@ impl SessionBuilder {
     }
 
     pub fn build(self) -> Result<Session> {
-        let mut config =
-            SessionConfig::new().with_information_schema(true).with_option_extension(XlaOptions::default());
+        let mut config = SessionConfig::new().with_information_schema(true).with_option_extension(XlaOptions::default());
         for (key, value) in &self.settings {
             config.options_mut().set(key, value)?;
         }
