@@ -1,0 +1,31 @@
+# `make` lists what there is. `make xla` puts the target folder, too, into the cache that all clones share.
+
+.PHONY: help run test check bench xla fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: xla ## build, write a small TPC-H the first time, open the SQL shell (or run the SQL on stdin)
+	@cargo run --release --bin parallax
+
+test: xla ## run every test: unit, sql-tests on each engine, examples, doc tests, scripts
+	scripts/test-fetch-xla
+	cargo test --no-fail-fast
+
+check: xla ## what CI runs: formatting, clippy, every test
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory test
+
+bench: xla ## time TPC-H beside DataFusion
+	cargo bench --bench tpch
+
+xla: ## fetch XLA into the cache, and tell cargo where it is
+	@scripts/fetch-xla
+
+fmt: ## format the code
+	cargo fmt
+
+clean: ## remove what this checkout built, and its data (the caches stay)
+	cargo clean --package parallax
+	rm -rf data bench-results

@@ -1,0 +1,268 @@
+//! Arrow arrays -> chunks of device values. Encoding is two passes: statistics choose the representation, then each
+//! chunk is written at its width, padded to its capacity.
+
+use std::ops::Range as Rows;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use datafusion::arrow::buffer::Buffer;
+use datafusion::arrow::compute;
+use datafusion::arrow::datatypes::{
+    ArrowNativeType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use datafusion::error::{DataFusionError, Result};
+
+use crate::columnar::dictionary::Dictionary;
+use crate::columnar::range::Range;
+use crate::columnar::representation::{Kind, Representation};
+use crate::program::ElementType;
+
+/// A column ready to be written chunk by chunk.
+pub struct ColumnEncoder {
+    /// What is written: the column itself, or Int32 codes for strings.
+    arrays: Vec<ArrayRef>,
+    /// Row at which each array starts, and the total.
+    starts: Vec<usize>,
+    pub representation: Representation,
+    /// Range of the values (codes for strings); `None` for booleans and floats.
+    pub range: Option<Range>,
+    pub null_count: usize,
+    pub dictionary: Option<Arc<Dictionary>>,
+}
+
+/// One chunk's bytes: the arrays of its representation, and one byte a row for validity if the column has NULLs.
+pub struct EncodedChunk {
+    pub values: Vec<Buffer>,
+    pub valid: Option<Buffer>,
+}
+
+macro_rules! for_integer_type {
+    ($data_type:expr, $call:ident ! ($($args:tt)*)) => {
+        match $data_type {
+            DataType::Int8 => $call!(Int8Type, $($args)*),
+            DataType::Int16 => $call!(Int16Type, $($args)*),
+            DataType::Int32 => $call!(Int32Type, $($args)*),
+            DataType::Int64 => $call!(Int64Type, $($args)*),
+            DataType::UInt8 => $call!(UInt8Type, $($args)*),
+            DataType::UInt16 => $call!(UInt16Type, $($args)*),
+            DataType::UInt32 => $call!(UInt32Type, $($args)*),
+            DataType::UInt64 => $call!(UInt64Type, $($args)*),
+            DataType::Date32 => $call!(Date32Type, $($args)*),
+            DataType::Decimal128(_, _) => $call!(Decimal128Type, $($args)*),
+            other => Err(DataFusionError::Internal(format!("{other} is not an integer on the device"))),
+        }
+    };
+}
+
+macro_rules! array_range {
+    ($type:ty, $array:expr) => {{
+        let array = $array.as_primitive::<$type>();
+        Ok(compute::min(array).zip(compute::max(array)).map(|(min, max)| Range::new(min as i128, max as i128)))
+    }};
+}
+
+macro_rules! write_integers {
+    ($type:ty, $encoder:expr, $rows:expr, $capacity:expr, $fill:expr) => {
+        Ok($encoder.write_integers::<$type>($rows, $capacity, $fill, |v| v as i128, |v| v as i64))
+    };
+}
+
+impl ColumnEncoder {
+    /// Reads the statistics of a column and, for strings, builds its dictionary.
+    pub fn try_new(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<Self> {
+        let kind = Kind::of(data_type).ok_or_else(|| {
+            DataFusionError::Internal(format!("a column of type {data_type} has no device encoding"))
+        })?;
+        let null_count = arrays.iter().map(|a| a.null_count()).sum();
+        let (arrays, dictionary) = match kind {
+            Kind::String => {
+                let (dictionary, codes) = Dictionary::encode(&arrays)?;
+                (codes.into_iter().map(|c| Arc::new(c) as ArrayRef).collect(), Some(dictionary))
+            }
+            _ => (arrays, None),
+        };
+        let mut starts = vec![0];
+        for array in &arrays {
+            starts.push(starts[starts.len() - 1] + array.len());
+        }
+        let (representation, range) = match kind {
+            Kind::Boolean => (Representation::Pred, None),
+            Kind::Float(element_type) => (Representation::Float(element_type), None),
+            Kind::Integer | Kind::String => {
+                let range = integer_range(&arrays)?;
+                (Representation::of_range(&range), Some(range))
+            }
+        };
+        Ok(Self { arrays, starts, representation, range, null_count, dictionary })
+    }
+
+    /// Encodes `rows` into arrays of `capacity` elements; what is NULL or padding holds the least value of the range.
+    pub fn encode(&self, rows: Rows<usize>, capacity: usize) -> Result<EncodedChunk> {
+        let values = match self.representation {
+            Representation::Pred => {
+                let mut out = vec![0u8; capacity];
+                self.for_each_slice(&rows, |array, at| {
+                    let array: &BooleanArray = array.as_boolean();
+                    for (slot, value) in out[at..].iter_mut().zip(array.values().iter()) {
+                        *slot = value as u8;
+                    }
+                });
+                vec![Buffer::from_vec(out)]
+            }
+            Representation::Float(ElementType::F32) => vec![self.copy::<Float32Type>(&rows, capacity)],
+            Representation::Float(_) => vec![self.copy::<Float64Type>(&rows, capacity)],
+            Representation::Int(_) | Representation::Wide => {
+                let fill = self.range.map_or(0, |r| r.min);
+                let data_type = self.arrays.first().map_or(&DataType::Int32, |a| a.data_type());
+                for_integer_type!(data_type, write_integers!(self, &rows, capacity, fill))?
+            }
+        };
+        let valid = (self.null_count > 0).then(|| {
+            let mut out = vec![0u8; capacity];
+            self.for_each_slice(&rows, |array, at| match array.nulls() {
+                None => out[at..at + array.len()].fill(1),
+                Some(nulls) => {
+                    for (slot, valid) in out[at..].iter_mut().zip(nulls.iter()) {
+                        *slot = valid as u8;
+                    }
+                }
+            });
+            Buffer::from_vec(out)
+        });
+        Ok(EncodedChunk { values, valid })
+    }
+
+    /// Calls `f(slice, offset in the chunk)` for the parts of the arrays that cover `rows`.
+    fn for_each_slice(&self, rows: &Rows<usize>, mut f: impl FnMut(&ArrayRef, usize)) {
+        let first = self.starts.partition_point(|start| *start <= rows.start).saturating_sub(1);
+        for (array, start) in self.arrays[first.min(self.arrays.len())..].iter().zip(&self.starts[first..]) {
+            if *start >= rows.end {
+                break;
+            }
+            let from = rows.start.max(*start);
+            let to = rows.end.min(start + array.len());
+            if from < to {
+                f(&array.slice(from - start, to - from), from - rows.start);
+            }
+        }
+    }
+
+    fn copy<T: ArrowPrimitiveType>(&self, rows: &Rows<usize>, capacity: usize) -> Buffer {
+        let mut out = vec![T::Native::default(); capacity];
+        self.for_each_slice(rows, |array, at| {
+            out[at..at + array.len()].copy_from_slice(array.as_primitive::<T>().values());
+        });
+        Buffer::from_vec(out)
+    }
+
+    fn write_integers<T: ArrowPrimitiveType>(
+        &self,
+        rows: &Rows<usize>,
+        capacity: usize,
+        fill: i128,
+        widen: fn(T::Native) -> i128,
+        truncate: fn(T::Native) -> i64,
+    ) -> Vec<Buffer> {
+        match self.representation {
+            Representation::Int(ElementType::S8) => {
+                vec![self.write::<T, i8>(rows, capacity, fill as i8, |v| truncate(v) as i8)]
+            }
+            Representation::Int(ElementType::S16) => {
+                vec![self.write::<T, i16>(rows, capacity, fill as i16, |v| truncate(v) as i16)]
+            }
+            Representation::Int(ElementType::S32) => {
+                vec![self.write::<T, i32>(rows, capacity, fill as i32, |v| truncate(v) as i32)]
+            }
+            Representation::Int(_) => vec![self.write::<T, i64>(rows, capacity, fill as i64, truncate)],
+            _ => vec![
+                self.write::<T, i64>(rows, capacity, (fill >> 64) as i64, |v| (widen(v) >> 64) as i64),
+                self.write::<T, u64>(rows, capacity, fill as u64, |v| widen(v) as u64),
+            ],
+        }
+    }
+
+    fn write<T: ArrowPrimitiveType, D: ArrowNativeType>(
+        &self,
+        rows: &Rows<usize>,
+        capacity: usize,
+        fill: D,
+        narrow: impl Fn(T::Native) -> D,
+    ) -> Buffer {
+        let mut out = vec![fill; capacity];
+        self.for_each_slice(rows, |array, at| {
+            let array: &PrimitiveArray<T> = array.as_primitive();
+            let out = &mut out[at..at + array.len()];
+            match array.nulls() {
+                None => {
+                    for (slot, value) in out.iter_mut().zip(array.values()) {
+                        *slot = narrow(*value);
+                    }
+                }
+                Some(nulls) => {
+                    for ((slot, value), valid) in out.iter_mut().zip(array.values()).zip(nulls.iter()) {
+                        if valid {
+                            *slot = narrow(*value);
+                        }
+                    }
+                }
+            }
+        });
+        Buffer::from_vec(out)
+    }
+}
+
+/// Range over all arrays; of a column without values, that of 0.
+fn integer_range(arrays: &[ArrayRef]) -> Result<Range> {
+    let mut range: Option<Range> = None;
+    for array in arrays {
+        let of_array: Option<Range> = for_integer_type!(array.data_type(), array_range!(array))?;
+        range = match (range, of_array) {
+            (Some(a), Some(b)) => Some(a.union(&b)),
+            (a, b) => a.or(b),
+        };
+    }
+    Ok(range.unwrap_or(Range::new(0, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int64Array};
+    use datafusion::arrow::datatypes::DataType;
+
+    use crate::columnar::encode::ColumnEncoder;
+    use crate::columnar::range::Range;
+    use crate::columnar::representation::Representation;
+    use crate::program::ElementType;
+
+    #[test]
+    fn int64_of_a_small_range_is_stored_in_a_byte_across_arrays() {
+        let a: ArrayRef = Arc::new(Int64Array::from(vec![Some(-3), None]));
+        let b: ArrayRef = Arc::new(Int64Array::from(vec![5, 6, 7]));
+        let encoder = ColumnEncoder::try_new(vec![a, b], &DataType::Int64).unwrap();
+        assert_eq!(encoder.representation, Representation::Int(ElementType::S8));
+        assert_eq!(encoder.range, Some(Range::new(-3, 7)));
+        let chunk = encoder.encode(1..4, 5).unwrap();
+        assert_eq!(chunk.values[0].typed_data::<i8>(), &[-3, 5, 6, -3, -3]);
+        assert_eq!(chunk.valid.unwrap().as_slice(), &[0, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn decimals_beyond_64_bits_take_two_limbs() {
+        let values = vec![i128::from(u64::MAX), -1];
+        let array: ArrayRef = Arc::new(Decimal128Array::from(values));
+        let encoder = ColumnEncoder::try_new(vec![array], &DataType::Decimal128(38, 10)).unwrap();
+        assert_eq!(encoder.representation, Representation::Wide);
+        let chunk = encoder.encode(0..2, 2).unwrap();
+        assert_eq!(chunk.values[0].typed_data::<i64>(), &[0, -1]);
+        assert_eq!(chunk.values[1].typed_data::<u64>(), &[u64::MAX, u64::MAX]);
+    }
+
+    #[test]
+    fn an_empty_column_encodes_to_padding() {
+        let encoder = ColumnEncoder::try_new(vec![], &DataType::Int64).unwrap();
+        assert_eq!(encoder.encode(0..0, 4).unwrap().values[0].len(), 4);
+    }
+}

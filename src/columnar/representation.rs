@@ -1,0 +1,69 @@
+//! How a column of an Arrow type is held on the device.
+
+use datafusion::arrow::datatypes::DataType;
+
+use crate::columnar::range::Range;
+use crate::program::ElementType;
+
+/// What kind of device values an Arrow type becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Boolean,
+    /// Integers, dates and decimals (unscaled): narrowed to the width that the range allows, or two limbs.
+    Integer,
+    /// `F32` or `F64`.
+    Float(ElementType),
+    /// Codes into an ordered dictionary.
+    String,
+}
+
+impl Kind {
+    /// `None` for a type that has no encoding yet.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        match data_type {
+            DataType::Boolean => Some(Self::Boolean),
+            DataType::Float32 => Some(Self::Float(ElementType::F32)),
+            DataType::Float64 => Some(Self::Float(ElementType::F64)),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::String),
+            _ => Range::of_type(data_type).map(|_| Self::Integer),
+        }
+    }
+}
+
+/// Element types of a stored column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Representation {
+    Pred,
+    /// Signed integers of 8 to 64 bits.
+    Int(ElementType),
+    /// Two arrays: high limb s64, low limb u64.
+    Wide,
+    Float(ElementType),
+}
+
+impl Representation {
+    /// Integers of `range`.
+    pub fn of_range(range: &Range) -> Self {
+        range.storage().map_or(Self::Wide, Self::Int)
+    }
+
+    /// Element types of the arrays that hold a column, in order.
+    pub fn element_types(&self) -> &'static [ElementType] {
+        use ElementType::{F32, F64, Pred, S8, S16, S32, S64, U64};
+        match self {
+            Self::Pred => &[Pred],
+            Self::Int(S8) => &[S8],
+            Self::Int(S16) => &[S16],
+            Self::Int(S32) => &[S32],
+            Self::Int(_) => &[S64],
+            Self::Wide => &[S64, U64],
+            Self::Float(F32) => &[F32],
+            Self::Float(_) => &[F64],
+        }
+    }
+
+    /// Bytes of one row, validity aside.
+    pub fn row_bytes(&self) -> usize {
+        self.element_types().iter().map(|t| t.size_bytes()).sum()
+    }
+}

@@ -1,0 +1,102 @@
+//! Columns and tables in device memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::columnar::dictionary::Dictionary;
+use crate::columnar::encode::ColumnEncoder;
+use crate::columnar::layout::Layout;
+use crate::columnar::range::Range;
+use crate::columnar::representation::Representation;
+use crate::program::{ElementType, Shape};
+use crate::runtime::{Buffer, Mesh};
+
+/// The device arrays of one chunk of one column, each `[capacity]`.
+pub struct DeviceChunk {
+    /// As `Representation::element_types` says.
+    pub values: Vec<Buffer>,
+    /// `pred`, present if the column has NULLs anywhere.
+    pub valid: Option<Buffer>,
+}
+
+/// A column in device memory.
+pub struct DeviceColumn {
+    pub data_type: DataType,
+    pub representation: Representation,
+    /// Range of the values (codes for strings) of the rows that are not NULL; `None` for booleans and floats.
+    pub range: Option<Range>,
+    pub has_nulls: bool,
+    pub dictionary: Option<Arc<Dictionary>>,
+    /// `[shard][chunk]`
+    pub chunks: Vec<Vec<DeviceChunk>>,
+}
+
+/// What an upload cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UploadCost {
+    pub bytes: usize,
+    pub time: Duration,
+}
+
+impl DeviceColumn {
+    /// Encodes `arrays` (the whole column, in order) and uploads them to the mesh.
+    pub fn upload(
+        arrays: Vec<ArrayRef>,
+        data_type: &DataType,
+        layout: &Layout,
+        mesh: &Mesh,
+    ) -> Result<(Self, UploadCost)> {
+        let start = Instant::now();
+        let encoder = ColumnEncoder::try_new(arrays, data_type)?;
+        let element_types = encoder.representation.element_types();
+        let mut chunks = Vec::with_capacity(layout.shards.len());
+        for (shard, ranges) in layout.shards.iter().enumerate() {
+            let device = mesh.devices()[shard];
+            let upload = |element_type: ElementType, bytes: &[u8]| {
+                let shape = Shape::new(element_type, [layout.capacity]);
+                mesh.runtime().upload(device, &shape, bytes).map_err(DataFusionError::from)
+            };
+            let mut of_shard = Vec::with_capacity(ranges.len());
+            for rows in ranges {
+                let encoded = encoder.encode(rows.clone(), layout.capacity)?;
+                let mut values = Vec::with_capacity(element_types.len());
+                for (element_type, bytes) in element_types.iter().zip(&encoded.values) {
+                    values.push(upload(*element_type, bytes.as_slice())?);
+                }
+                let valid = match &encoded.valid {
+                    Some(bytes) => Some(upload(ElementType::Pred, bytes.as_slice())?),
+                    None => None,
+                };
+                of_shard.push(DeviceChunk { values, valid });
+            }
+            chunks.push(of_shard);
+        }
+        let column = Self {
+            data_type: data_type.clone(),
+            representation: encoder.representation,
+            range: encoder.range,
+            has_nulls: encoder.null_count > 0,
+            dictionary: encoder.dictionary,
+            chunks,
+        };
+        let cost = UploadCost { bytes: column.size_bytes(), time: start.elapsed() };
+        Ok((column, cost))
+    }
+
+    /// Bytes in device memory, over all devices.
+    pub fn size_bytes(&self) -> usize {
+        let of_chunk =
+            |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
+        self.chunks.iter().flatten().map(of_chunk).sum()
+    }
+}
+
+/// Columns of one layout.
+pub struct DeviceTable {
+    pub layout: Arc<Layout>,
+    pub columns: Vec<Arc<DeviceColumn>>,
+}

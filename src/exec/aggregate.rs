@@ -1,0 +1,382 @@
+//! `XlaAggregateExec`: a whole aggregation (both DataFusion's Partial/Final pair and Single), on dense group ids.
+//!
+//! The update program runs over every chunk and adds to accumulators in place; the finish program merges the
+//! accumulators of all workers and devices and computes the results.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion::physical_plan::execution_plan::EmissionType;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+
+use crate::columnar::representation::Kind;
+use crate::exec::aggregate_lowering::{Accumulator, AggregateFunction, Argument, Finish, Updates};
+use crate::exec::device_node::{device_execution_plan, device_properties};
+use crate::exec::group_keys::GroupKeys;
+use crate::expr::convert::try_convert;
+use crate::expr::device_expr::DeviceExpr;
+use crate::expr::fallback::FallbackReason;
+use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
+use crate::hlo::{Builder, Comparison, ReduceKind, Scalar, Value};
+use crate::kernels::dense_group::{group_ids, scatter_all};
+use crate::kernels::reduce::{Reduction, identity, reduce_all};
+use crate::program::ElementType::S32;
+use crate::program::Shape;
+
+/// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
+const SINGLE_ROW_CAPACITY: usize = 8;
+
+#[derive(Clone, Debug)]
+struct AggregateCall {
+    function: AggregateFunction,
+    /// `None` for COUNT(*).
+    argument: Option<DeviceExpr>,
+    filter: Option<DeviceExpr>,
+    data_type: DataType,
+}
+
+#[derive(Debug)]
+pub struct XlaAggregateExec {
+    pub input: Arc<dyn ExecutionPlan>,
+    group_by: PhysicalGroupBy,
+    host_calls: Vec<Arc<AggregateFunctionExpr>>,
+    host_filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    keys: Vec<DeviceExpr>,
+    calls: Vec<AggregateCall>,
+    properties: Arc<PlanProperties>,
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+/// What the update program leaves for the finish: how many slots, which accumulators, how each result is made.
+#[derive(Clone, Debug)]
+pub struct AggregateState {
+    /// `None` without GROUP BY.
+    pub keys: Option<GroupKeys>,
+    pub accumulators: Vec<Accumulator>,
+    finishes: Vec<Finish>,
+    /// Accumulator that counts the rows of each group.
+    presence: Option<usize>,
+    max_rows: usize,
+}
+
+impl AggregateState {
+    /// Shape of one accumulator.
+    pub fn shape(&self, accumulator: &Accumulator) -> Shape {
+        match &self.keys {
+            Some(keys) => Shape::new(accumulator.element_type, [keys.slots]),
+            None => Shape::scalar(accumulator.element_type),
+        }
+    }
+}
+
+impl XlaAggregateExec {
+    /// Converts an aggregation over `input`. `last` is the Final or Single node, whose schema is the output; `first`
+    /// the Partial one, or the same Single node.
+    pub fn try_convert(
+        last: &AggregateExec,
+        first: &AggregateExec,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self, FallbackReason> {
+        let schema = first.input().schema();
+        let group_by = first.group_expr().clone();
+        if group_by.has_grouping_set() {
+            return Err(FallbackReason::GroupKeys {
+                keys: key_names(&group_by),
+                why: "grouping sets have no device form yet".into(),
+            });
+        }
+        let mut keys = Vec::with_capacity(group_by.expr().len());
+        for (expr, name) in group_by.expr() {
+            let key = try_convert(expr, &schema)?;
+            if matches!(Kind::of(&key.data_type), Some(Kind::Float(_))) {
+                return Err(FallbackReason::GroupKeys {
+                    keys: name.clone(),
+                    why: format!("a key of type {} has no dense ids; the sort-based path comes next", key.data_type),
+                });
+            }
+            keys.push(key);
+        }
+        let mut calls = Vec::with_capacity(first.aggr_expr().len());
+        for (call, filter) in first.aggr_expr().iter().zip(first.filter_expr()) {
+            let function = convert_function(call)?;
+            let argument = match (function, call.expressions().as_slice()) {
+                (AggregateFunction::Count, [argument]) if is_literal(argument) => None,
+                (_, [argument]) => Some(try_convert(argument, &schema)?),
+                (AggregateFunction::Count, []) => None,
+                (_, arguments) => {
+                    return Err(FallbackReason::Aggregate {
+                        function: call.name().to_string(),
+                        why: format!("{} arguments have no device form yet", arguments.len()),
+                    });
+                }
+            };
+            let data_type = call.field().data_type().clone();
+            check_types(call, function, argument.as_ref(), &data_type)?;
+            let filter = filter.as_ref().map(|f| try_convert(f, &schema)).transpose()?;
+            calls.push(AggregateCall { function, argument, filter, data_type });
+        }
+        Ok(Self {
+            input,
+            group_by,
+            host_calls: first.aggr_expr().to_vec(),
+            host_filters: first.filter_expr().to_vec(),
+            keys,
+            calls,
+            properties: device_properties(last.schema(), EmissionType::Final),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self {
+            input,
+            group_by: self.group_by.clone(),
+            host_calls: self.host_calls.clone(),
+            host_filters: self.host_filters.clone(),
+            keys: self.keys.clone(),
+            calls: self.calls.clone(),
+            properties: self.properties.clone(),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let keys = self.group_by.expr().iter().map(|(e, _)| e.clone());
+        let arguments = self.host_calls.iter().flat_map(|c| c.expressions());
+        keys.chain(arguments).chain(self.host_filters.iter().flatten().cloned()).collect()
+    }
+
+    /// Traces the update. `accumulators` makes the running accumulators once their number and shapes are known:
+    /// parameters of the update program, or identities where the whole aggregation is in one program. Returns the
+    /// updated accumulators.
+    pub fn trace_update(
+        &self,
+        t: &mut Tracer,
+        input: &TracedRelation,
+        max_rows: usize,
+        max_groups: usize,
+        accumulators: impl FnOnce(&mut Tracer, &AggregateState) -> Result<Vec<Value>>,
+    ) -> Result<(AggregateState, Vec<Value>)> {
+        let mask = input.mask;
+        let key_columns = t.with_active(mask, |t| {
+            self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>()
+        })?;
+        let keys = match key_columns.as_slice() {
+            [] => None,
+            columns => Some(GroupKeys::plan(columns, &key_names(&self.group_by), max_groups)?),
+        };
+        let mut updates = Updates::default();
+        let presence = match &keys {
+            Some(_) => Some(updates.count(t, None, input.capacity)?),
+            None => None,
+        };
+        let mut finishes = Vec::with_capacity(self.calls.len());
+        for call in &self.calls {
+            let mut passing = None;
+            if let Some(filter) = &call.filter {
+                let filter = t.with_active(mask, |t| filter.trace(t, input))?;
+                let value = filter.pred()?;
+                passing = and_valid(&mut t.builder, filter.valid, Some(value))?;
+            }
+            let active = and_valid(&mut t.builder, mask, passing)?;
+            let column = match &call.argument {
+                Some(argument) => Some(t.with_active(active, |t| argument.trace(t, input))?),
+                None => None,
+            };
+            let not_null = column.as_ref().and_then(|c| c.valid);
+            let counts = and_valid(&mut t.builder, passing, not_null)?;
+            let may_be_empty = keys.is_none() || counts.is_some();
+            // With GROUP BY, rows outside the mask go to the trash slot; without, they add nothing.
+            let live = if keys.is_some() { counts } else { and_valid(&mut t.builder, mask, counts)? };
+            let live = match live {
+                Some(live) => Some(t.broadcast(live, input.capacity)?),
+                None => None,
+            };
+            let argument = Argument { column, live, capacity: input.capacity, max_rows, may_be_empty };
+            finishes.push(call.function.trace_update(t, &mut updates, &argument, &call.data_type)?);
+        }
+        let state = AggregateState {
+            keys,
+            accumulators: updates.list.iter().map(|u| u.accumulator).collect(),
+            finishes,
+            presence,
+            max_rows,
+        };
+        let running = accumulators(t, &state)?;
+        let updated = match &state.keys {
+            Some(keys) => {
+                let dense = keys.dense_keys(t, &key_columns, input.capacity)?;
+                let trash = t.builder.constant(Scalar::S32(keys.slots as i32 - 1));
+                let ids = group_ids(&mut t.builder, &dense, mask, trash)?;
+                let mut values = Vec::with_capacity(updates.list.len());
+                for update in &updates.list {
+                    values.push(t.builder.convert(update.value, update.accumulator.element_type)?);
+                }
+                let targets: Vec<_> =
+                    running.iter().zip(&state.accumulators).map(|(v, a)| (*v, a.kind)).collect();
+                scatter_all(&mut t.builder, ids, &targets, &values)?
+            }
+            None => {
+                let reductions: Vec<_> = updates
+                    .list
+                    .iter()
+                    .map(|u| Reduction {
+                        operand: u.value,
+                        kind: u.accumulator.kind,
+                        total_type: u.accumulator.element_type,
+                    })
+                    .collect();
+                let totals = reduce_all(&mut t.builder, &reductions)?;
+                let mut updated = Vec::with_capacity(totals.len());
+                for ((total, running), accumulator) in totals.into_iter().zip(running).zip(&state.accumulators) {
+                    updated.push(combine(&mut t.builder, accumulator.kind, running, total)?);
+                }
+                updated
+            }
+        };
+        Ok((state, updated))
+    }
+
+    /// The result relation from the totals.
+    pub fn trace_finish(t: &mut Tracer, state: &AggregateState, totals: &[Value]) -> Result<TracedRelation> {
+        let capacity = state.keys.as_ref().map_or(SINGLE_ROW_CAPACITY, |k| k.slots);
+        let slot = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
+        let (mut columns, mask) = match &state.keys {
+            Some(keys) => {
+                let groups = t.scalar_parameter(S32, keys.groups as i128);
+                let is_group = t.builder.compare(slot, groups, Comparison::Lt)?;
+                let mask = match state.presence {
+                    Some(presence) => {
+                        let zero = t.builder.constant(Scalar::S64(0));
+                        let present = t.builder.compare(totals[presence], zero, Comparison::Gt)?;
+                        t.builder.and(is_group, present)?
+                    }
+                    None => is_group,
+                };
+                (keys.columns(t)?, mask)
+            }
+            None => {
+                let one = t.builder.constant(Scalar::S32(1));
+                (Vec::new(), t.builder.compare(slot, one, Comparison::Lt)?)
+            }
+        };
+        t.with_active(Some(mask), |t| {
+            for finish in &state.finishes {
+                columns.push(finish.trace(t, totals, state.max_rows)?);
+            }
+            Ok(())
+        })?;
+        Ok(TracedRelation { columns, mask: Some(mask), capacity })
+    }
+
+    /// The whole aggregation of a relation that lies in one chunk, within one program.
+    pub fn trace_whole(&self, t: &mut Tracer, input: &TracedRelation, max_groups: usize) -> Result<TracedRelation> {
+        let (state, totals) = self.trace_update(t, input, input.capacity, max_groups, |t, state| {
+            state
+                .accumulators
+                .iter()
+                .map(|a| {
+                    let identity = identity(&mut t.builder, a.kind, a.element_type)?;
+                    match state.shape(a).dims.as_slice() {
+                        [] => Ok(identity),
+                        dims => Ok(t.builder.broadcast(identity, dims)?),
+                    }
+                })
+                .collect()
+        })?;
+        Self::trace_finish(t, &state, &totals)
+    }
+}
+
+/// `lhs KIND rhs`, elementwise.
+pub fn combine(b: &mut Builder, kind: ReduceKind, lhs: Value, rhs: Value) -> Result<Value> {
+    Ok(match kind {
+        ReduceKind::Minimum => b.minimum(lhs, rhs)?,
+        ReduceKind::Maximum => b.maximum(lhs, rhs)?,
+        _ => b.add(lhs, rhs)?,
+    })
+}
+
+fn convert_function(call: &AggregateFunctionExpr) -> Result<AggregateFunction, FallbackReason> {
+    let refuse = |why: &str| Err(FallbackReason::Aggregate { function: call.name().to_string(), why: why.into() });
+    let function = match call.fun().name() {
+        "count" => AggregateFunction::Count,
+        "sum" => AggregateFunction::Sum,
+        "min" => AggregateFunction::Min,
+        "max" => AggregateFunction::Max,
+        "avg" => AggregateFunction::Avg,
+        _ => return refuse("this function has no device form yet"),
+    };
+    let extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+    if call.is_distinct() && !extreme {
+        return refuse("DISTINCT has no device form yet");
+    }
+    Ok(function)
+}
+
+/// Sums and averages exist for floats, integers and decimals.
+fn check_types(
+    call: &AggregateFunctionExpr,
+    function: AggregateFunction,
+    argument: Option<&DeviceExpr>,
+    result: &DataType,
+) -> Result<(), FallbackReason> {
+    let why = match (function, argument.map(|a| &a.data_type)) {
+        (AggregateFunction::Sum, Some(from)) => match (from, result) {
+            (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) if s1 == s2 => return Ok(()),
+            (from, DataType::Int64) if from.is_signed_integer() => return Ok(()),
+            (from, DataType::UInt64) if from.is_unsigned_integer() => return Ok(()),
+            (DataType::Float32 | DataType::Float64, DataType::Float64) => return Ok(()),
+            _ => format!("a sum of {from} as {result} has no device form yet"),
+        },
+        (AggregateFunction::Avg, Some(from)) => match (from, result) {
+            (DataType::Decimal128(_, _), DataType::Decimal128(_, _)) => return Ok(()),
+            (DataType::Float32 | DataType::Float64, DataType::Float64) => return Ok(()),
+            _ => format!("an average of {from} as {result} has no device form yet"),
+        },
+        _ => match Kind::of(result) {
+            Some(_) => return Ok(()),
+            None => format!("a result of type {result} has no device encoding yet"),
+        },
+    };
+    Err(FallbackReason::Aggregate { function: call.name().to_string(), why })
+}
+
+fn is_literal(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.downcast_ref::<datafusion::physical_expr::expressions::Literal>().is_some_and(|l| !l.value().is_null())
+}
+
+fn key_names(group_by: &PhysicalGroupBy) -> String {
+    group_by.expr().iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a node is the first of an aggregation: it reads rows, not partial states.
+pub fn reads_rows(mode: &AggregateMode) -> bool {
+    matches!(mode, AggregateMode::Partial | AggregateMode::Single | AggregateMode::SinglePartitioned)
+}
+
+impl DisplayAs for XlaAggregateExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<String> = self
+            .group_by
+            .expr()
+            .iter()
+            .map(|(e, name)| {
+                let text = e.to_string();
+                if text == *name { text } else { format!("{text} as {name}") }
+            })
+            .collect();
+        let calls: Vec<&str> = self.host_calls.iter().map(|c| c.name()).collect();
+        if format == DisplayFormatType::TreeRender {
+            return write!(f, "gby={}\naggr={}", keys.join(", "), calls.join(", "));
+        }
+        write!(f, "XlaAggregateExec: gby=[{}], aggr=[{}]", keys.join(", "), calls.join(", "))
+    }
+}
+
+device_execution_plan!(XlaAggregateExec, "XlaAggregateExec");

@@ -1,0 +1,55 @@
+//! What the device operators find in the session: the mesh they run on and the tables that stay on it.
+
+use std::sync::Arc;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+
+use crate::columnar::layout::CPU_CHUNK_ROWS;
+use crate::config::XlaOptions;
+use crate::exec::resident::ResidentColumns;
+use crate::runtime::{DeviceKind, Mesh};
+
+/// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
+const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
+
+/// Lives in the session's config extensions; one for all queries of a session.
+pub struct DeviceContext {
+    pub mesh: Mesh,
+    pub resident: ResidentColumns,
+}
+
+impl DeviceContext {
+    pub fn new(mesh: Mesh) -> Self {
+        Self { mesh, resident: ResidentColumns::default() }
+    }
+
+    /// The context of the session that runs a task.
+    pub fn of(task: &TaskContext) -> Result<Arc<Self>> {
+        task.session_config().get_extension::<Self>().ok_or_else(|| {
+            DataFusionError::Configuration(
+                "this session has no device: build it with parallax::session::Session, or extend its \
+                 SessionStateBuilder with parallax::session::extend"
+                    .to_string(),
+            )
+        })
+    }
+
+    /// Rows of a chunk.
+    pub fn chunk_rows(&self, options: &XlaOptions) -> usize {
+        match (options.chunk_rows, self.mesh.runtime().kind()) {
+            (0, DeviceKind::Cpu) => CPU_CHUNK_ROWS,
+            (0, _) => ACCELERATOR_CHUNK_ROWS,
+            (rows, _) => rows,
+        }
+    }
+
+    /// Host threads that run chunks of one device at a time.
+    pub fn workers(&self, options: &XlaOptions) -> usize {
+        match (options.threads, self.mesh.runtime().kind()) {
+            (0, DeviceKind::Cpu) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            (0, _) => 1,
+            (threads, _) => threads,
+        }
+    }
+}

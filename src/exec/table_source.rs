@@ -1,0 +1,172 @@
+//! Recognises the scan of an unchanged table, so that its columns can stay on the device: an in-memory table by its
+//! arrays, Parquet files by path, size, modification time and etag. Anything else is read for each query.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+
+use crate::exec::host_to_device::{collect_in_order, column_of};
+use crate::exec::resident::{ColumnSource, FileIdentity, ResidentColumns, array_address};
+
+/// A scan whose columns have an identity.
+pub enum TableSource {
+    Memory {
+        /// Arrays of each projected column.
+        columns: Vec<Vec<ArrayRef>>,
+        rows: usize,
+    },
+    Parquet {
+        config: Box<FileScanConfig>,
+        files: Vec<FileIdentity>,
+        /// Columns of the table that are projected.
+        projection: Vec<usize>,
+    },
+}
+
+impl TableSource {
+    /// The table behind a scan, if the scan is the whole of it.
+    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        if let Some(cooperative) = plan.downcast_ref::<CooperativeExec>() {
+            return Self::of(cooperative.input());
+        }
+        let source = plan.downcast_ref::<DataSourceExec>()?.data_source();
+        if let Some(memory) = source.downcast_ref::<MemorySourceConfig>() {
+            return Self::memory(memory, plan.schema());
+        }
+        source.downcast_ref::<FileScanConfig>().and_then(Self::parquet)
+    }
+
+    fn memory(memory: &MemorySourceConfig, schema: SchemaRef) -> Option<Self> {
+        if datafusion::datasource::source::DataSource::fetch(memory).is_some() {
+            return None;
+        }
+        let batches: Vec<&RecordBatch> = memory.partitions().iter().flatten().collect();
+        let rows = batches.iter().map(|b| b.num_rows()).sum();
+        let indices: Vec<usize> = match memory.projection() {
+            Some(projection) => projection.clone(),
+            None => (0..schema.fields().len()).collect(),
+        };
+        let columns =
+            indices.iter().map(|i| batches.iter().map(|b| b.column(*i).clone()).collect()).collect();
+        Some(Self::Memory { columns, rows })
+    }
+
+    fn parquet(config: &FileScanConfig) -> Option<Self> {
+        let source = config.file_source().downcast_ref::<ParquetSource>()?;
+        // A scan that filters or stops early is not the table.
+        let filters_rows = source.table_parquet_options().global.pushdown_filters && source.filter().is_some();
+        if filters_rows || config.limit.is_some() {
+            return None;
+        }
+        let projection = match source.projection() {
+            Some(exprs) => exprs
+                .iter()
+                .map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index()))
+                .collect::<Option<Vec<_>>>()?,
+            None => (0..config.table_schema().fields().len()).collect(),
+        };
+        let store = config.object_store_url.as_str().to_string();
+        let mut files = Vec::new();
+        for file in config.file_groups.iter().flat_map(|group| group.files()) {
+            if file.range.is_some() {
+                return None;
+            }
+            let meta = &file.object_meta;
+            files.push(FileIdentity {
+                store: store.clone(),
+                path: meta.location.to_string(),
+                size: meta.size,
+                modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
+                etag: meta.e_tag.clone(),
+            });
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Some(Self::Parquet { config: Box::new(config.clone()), files, projection })
+    }
+
+    /// The identity of each projected column.
+    pub fn column_sources(&self, schema: &SchemaRef) -> Vec<ColumnSource> {
+        match self {
+            Self::Memory { columns, .. } => columns
+                .iter()
+                .map(|arrays| ColumnSource::Arrays(arrays.iter().map(array_address).collect()))
+                .collect(),
+            Self::Parquet { config, files, projection } => projection
+                .iter()
+                .zip(schema.fields())
+                .map(|(index, field)| ColumnSource::Files {
+                    files: files.clone(),
+                    column: format!("{}:{}", config.table_schema().field(*index).name(), field.data_type()),
+                })
+                .collect(),
+        }
+    }
+
+    /// Rows of the table, where that is known without reading it.
+    pub fn known_rows(&self, resident: &ResidentColumns) -> Option<usize> {
+        match self {
+            Self::Memory { rows, .. } => Some(*rows),
+            Self::Parquet { files, .. } => resident.file_rows(files),
+        }
+    }
+
+    pub fn remember_rows(&self, resident: &ResidentColumns, rows: usize) {
+        if let Self::Parquet { files, .. } = self {
+            resident.set_file_rows(files.clone(), rows);
+        }
+    }
+
+    /// Reads the projected columns `wanted`; returns the number of rows and each column's arrays.
+    pub async fn read(&self, wanted: &[usize], task: &Arc<TaskContext>) -> Result<(usize, Vec<Vec<ArrayRef>>)> {
+        match self {
+            Self::Memory { columns, rows } => Ok((*rows, wanted.iter().map(|i| columns[*i].clone()).collect())),
+            Self::Parquet { config, projection, .. } => {
+                let indices: Vec<usize> = wanted.iter().map(|i| projection[*i]).collect();
+                let plan = whole_scan(config, indices, task)?;
+                let batches = collect_in_order(plan, task).await?;
+                let rows = batches.iter().map(|b| b.num_rows()).sum();
+                Ok((rows, (0..wanted.len()).map(|i| column_of(&batches, i)).collect()))
+            }
+        }
+    }
+}
+
+/// A scan of all rows of the files in the order of their paths, without the predicate that prunes row groups.
+fn whole_scan(
+    config: &FileScanConfig,
+    columns: Vec<usize>,
+    task: &Arc<TaskContext>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut files: Vec<_> = config.file_groups.iter().flat_map(|group| group.files()).cloned().collect();
+    files.sort_by(|a, b| a.object_meta.location.cmp(&b.object_meta.location));
+    let mut source = ParquetSource::new(config.file_source().table_schema().clone());
+    if let Some(old) = config.file_source().downcast_ref::<ParquetSource>() {
+        source = source.with_table_parquet_options(old.table_parquet_options().clone());
+        if let Some(factory) = old.parquet_file_reader_factory() {
+            source = source.with_parquet_file_reader_factory(factory.clone());
+        }
+    }
+    let config = FileScanConfigBuilder::from(config.clone())
+        .with_source(Arc::new(source))
+        .with_file_groups(vec![FileGroup::new(files)])
+        .with_output_ordering(Vec::new())
+        .with_projection_indices(Some(columns))?
+        .build();
+    let plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+    let session = task.session_config();
+    // Byte ranges in file order: partition after partition is still row after row.
+    let split = plan.repartitioned(session.target_partitions(), session.options())?;
+    Ok(match split {
+        Some(split) if split.output_partitioning().partition_count() > 1 => split,
+        _ => plan,
+    })
+}

@@ -1,0 +1,189 @@
+//! CAST and TRY_CAST among booleans, integers, floats, dates and decimals, as arrow-cast does them. A value that does
+//! not fit is an error, or NULL under TRY_CAST (`safe`). Strings go through `lookup`.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::columnar::range::Range;
+use crate::columnar::representation::Kind;
+use crate::expr::arithmetic::{power_of_ten, type_range};
+use crate::expr::device_expr::ArithmeticOp;
+use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::hlo::{Comparison, Scalar, Value};
+use crate::kernels::wide;
+use crate::program::ElementType::{F32, F64, S8};
+
+/// Values, and the rows whose value does not fit.
+struct Fallible {
+    values: Values,
+    failed: Option<Value>,
+}
+
+impl Tracer {
+    pub fn cast(&mut self, operand: &TracedColumn, to: &DataType, safe: bool) -> Result<TracedColumn> {
+        let from = &operand.data_type;
+        if from == to {
+            return Ok(operand.clone());
+        }
+        let (Some(from_kind), Some(to_kind)) = (Kind::of(from), Kind::of(to)) else {
+            return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
+        };
+        let Fallible { values, failed } = match (from_kind, to_kind) {
+            // Both string types: the dictionary is the same, decoding makes the type.
+            (Kind::String, Kind::String) => Fallible { values: operand.values.clone(), failed: None },
+            (Kind::Boolean, Kind::Integer) => self.bool_to_integer(operand.pred()?, to)?,
+            (Kind::Boolean, Kind::Float(element_type)) => {
+                Fallible { values: Values::Float(self.builder.convert(operand.pred()?, element_type)?), failed: None }
+            }
+            (Kind::Integer, Kind::Boolean) => {
+                let zero = self.constant_int(0);
+                let value = self.compare_int(operand.int()?, &zero, Comparison::Ne)?;
+                Fallible { values: Values::Pred(value), failed: None }
+            }
+            (Kind::Float(element_type), Kind::Boolean) => {
+                let zero = self.builder.constant_of(element_type, 0)?;
+                let value = self.builder.compare(operand.float()?, zero, Comparison::Ne)?;
+                Fallible { values: Values::Pred(value), failed: None }
+            }
+            (Kind::Float(_), Kind::Float(element_type)) => {
+                Fallible { values: Values::Float(self.builder.convert(operand.float()?, element_type)?), failed: None }
+            }
+            (Kind::Integer, Kind::Integer) => self.integer_to_integer(*operand.int()?, from, to)?,
+            (Kind::Integer, Kind::Float(element_type)) => {
+                let mut value = self.int_to_f64(operand.int()?)?;
+                if let DataType::Decimal128(_, scale) = from {
+                    let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
+                    value = self.builder.divide(value, power)?;
+                } else if let (Limbs::Narrow(v), true) = (operand.int()?.limbs, element_type == F32) {
+                    // One rounding, not two.
+                    value = self.builder.convert(v, F32)?;
+                }
+                Fallible { values: Values::Float(self.builder.convert(value, element_type)?), failed: None }
+            }
+            (Kind::Float(_), Kind::Integer) => self.float_to_integer(operand.float()?, to)?,
+            _ => return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device"))),
+        };
+        let mut valid = operand.valid;
+        if let Some(failed) = failed {
+            if safe {
+                let fits = self.builder.not(failed)?;
+                valid = and_valid(&mut self.builder, valid, Some(fits))?;
+            } else {
+                self.fail(failed, operand.valid, format!("Arrow error: Cast error: Can't cast value to type {to}"))?;
+            }
+        }
+        Ok(TracedColumn { values, valid, data_type: to.clone(), dictionary: operand.dictionary.clone() })
+    }
+
+    fn bool_to_integer(&mut self, pred: Value, to: &DataType) -> Result<Fallible> {
+        let value = self.builder.convert(pred, S8)?;
+        let int = Int { limbs: Limbs::Narrow(value), range: Range::new(0, 1) };
+        match to {
+            DataType::Decimal128(precision, scale) => {
+                let (int, failed) = self.rescale(int, 0, *scale)?;
+                self.limit(int, failed, &decimal_range(*precision)?)
+            }
+            _ => Ok(Fallible { values: Values::Int(int), failed: None }),
+        }
+    }
+
+    fn integer_to_integer(&mut self, int: Int, from: &DataType, to: &DataType) -> Result<Fallible> {
+        let (int, failed, limits) = match (from, to) {
+            (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) => {
+                let limits = decimal_range(*p2)?;
+                if s1 == s2 && p1 <= p2 {
+                    return Ok(Fallible { values: Values::Int(int), failed: None });
+                }
+                // Arrow skips the check where precision grows enough for any value.
+                let infallible = if s2 >= s1 {
+                    *p1 as i16 + (*s2 - *s1) as i16 <= *p2 as i16
+                } else {
+                    (*p1 as i16) - ((*s1 - *s2) as i16) < *p2 as i16
+                };
+                let (int, failed) = self.rescale(int, *s1, *s2)?;
+                (int, failed, if infallible { Range::FULL } else { limits })
+            }
+            (DataType::Decimal128(_, scale), _) => {
+                let (int, failed) = if *scale >= 0 {
+                    let divisor = self.constant_int(power_of_ten(*scale as u32)?);
+                    (self.exact(ArithmeticOp::Divide, &int, &divisor)?.int, None)
+                } else {
+                    self.rescale(int, *scale, 0)?
+                };
+                (int, failed, type_range(to)?)
+            }
+            (_, DataType::Decimal128(precision, scale)) => {
+                let (int, failed) = self.rescale(int, 0, *scale)?;
+                (int, failed, decimal_range(*precision)?)
+            }
+            _ => (int, None, type_range(to)?),
+        };
+        self.limit(int, failed, &limits)
+    }
+
+    /// Changes a decimal's scale, rounding half away from zero where it shrinks; flags 128-bit overflow.
+    fn rescale(&mut self, int: Int, from: i8, to: i8) -> Result<(Int, Option<Value>)> {
+        if to >= from {
+            let factor = self.constant_int(power_of_ten((to - from) as u32)?);
+            let exact = self.exact(ArithmeticOp::Multiply, &int, &factor)?;
+            return Ok((exact.int, exact.overflow));
+        }
+        let power = (from - to) as u32;
+        let Ok(divisor_value) = power_of_ten(power) else {
+            return Ok((self.constant_int(0), None));
+        };
+        let divisor = self.constant_int(divisor_value);
+        let quotient = self.exact(ArithmeticOp::Divide, &int, &divisor)?.int;
+        let remainder = self.exact(ArithmeticOp::Remainder, &int, &divisor)?.int;
+        let half = self.constant_int(divisor_value / 2);
+        let negative_half = self.constant_int(-(divisor_value / 2));
+        let one = self.constant_int(1);
+        let up = self.exact(ArithmeticOp::Add, &quotient, &one)?.int;
+        let down = self.exact(ArithmeticOp::Subtract, &quotient, &one)?.int;
+        let rounds_up = self.compare_int(&remainder, &half, Comparison::Ge)?;
+        let rounds_down = self.compare_int(&remainder, &negative_half, Comparison::Le)?;
+        let rounded = self.select_int(rounds_down, &down, &quotient)?;
+        Ok((self.select_int(rounds_up, &up, &rounded)?, None))
+    }
+
+    /// Flags the rows outside `limits` beside those in `failed`, and narrows the range.
+    fn limit(&mut self, int: Int, failed: Option<Value>, limits: &Range) -> Result<Fallible> {
+        let outside = self.outside(&int, limits)?;
+        let failed = match (failed, outside) {
+            (Some(a), Some(b)) => Some(self.builder.or(a, b)?),
+            (a, b) => a.or(b),
+        };
+        let (min, max) = (int.range.min.max(limits.min), int.range.max.min(limits.max));
+        let range = if min <= max { Range::new(min, max) } else { Range::new(limits.min, limits.min) };
+        let int = self.fit(&Int { limbs: int.limbs, range })?;
+        Ok(Fallible { values: Values::Int(int), failed })
+    }
+
+    fn float_to_integer(&mut self, value: Value, to: &DataType) -> Result<Fallible> {
+        let value = self.builder.convert(value, F64)?;
+        let (value, limits) = match to {
+            DataType::Decimal128(precision, scale) => {
+                let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
+                let scaled = self.builder.multiply(value, power)?;
+                (self.builder.round_nearest_afz(scaled)?, decimal_range(*precision)?)
+            }
+            _ => (value, type_range(to)?),
+        };
+        // First to what 127 bits hold (NaN fails too), then exactly to the limits of the type.
+        let bound = self.builder.constant(Scalar::F64(2f64.powi(126)));
+        let magnitude = self.builder.abs(value)?;
+        let representable = self.builder.compare(magnitude, bound, Comparison::Lt)?;
+        let unrepresentable = self.builder.not(representable)?;
+        let zero = self.builder.constant(Scalar::F64(0.0));
+        let value = self.builder.select(representable, value, zero)?;
+        let int = Int { limbs: Limbs::Wide(wide::from_f64(&mut self.builder, value)?), range: Range::FULL };
+        self.limit(int, Some(unrepresentable), &limits)
+    }
+}
+
+/// Unscaled values of a decimal of `precision` digits.
+fn decimal_range(precision: u8) -> Result<Range> {
+    let limit = power_of_ten(u32::from(precision))? - 1;
+    Ok(Range::new(-limit, limit))
+}

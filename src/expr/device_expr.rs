@@ -1,0 +1,110 @@
+//! The typed expression tree that every lowering starts from. What is in here lowers for any data; what does not is
+//! refused by `convert`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::physical_expr::PhysicalExpr;
+
+use crate::hlo::Comparison;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArithmeticOp {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+}
+
+impl ArithmeticOp {
+    /// The operator as SQL writes it.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Remainder => "%",
+        }
+    }
+}
+
+/// A node and the Arrow type of its value.
+#[derive(Clone, Debug)]
+pub struct DeviceExpr {
+    pub node: Node,
+    pub data_type: DataType,
+}
+
+#[derive(Clone, Debug)]
+pub enum Node {
+    Column(usize),
+    /// A run-time parameter of the program.
+    Literal(ScalarValue),
+    Arithmetic(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
+    Negate(Box<DeviceExpr>),
+    Compare(Comparison, Box<DeviceExpr>, Box<DeviceExpr>),
+    /// `IS [NOT] DISTINCT FROM`; true in the flag is IS NOT DISTINCT FROM.
+    Distinct(bool, Box<DeviceExpr>, Box<DeviceExpr>),
+    And(Box<DeviceExpr>, Box<DeviceExpr>),
+    Or(Box<DeviceExpr>, Box<DeviceExpr>),
+    Not(Box<DeviceExpr>),
+    IsNull(Box<DeviceExpr>),
+    InList { operand: Box<DeviceExpr>, list: Vec<DeviceExpr>, negated: bool },
+    /// Conditions are booleans; CASE with an operand has been turned into comparisons.
+    Case { branches: Vec<(DeviceExpr, DeviceExpr)>, otherwise: Option<Box<DeviceExpr>> },
+    /// `safe`: a value that does not fit is NULL (TRY_CAST) rather than an error.
+    Cast { operand: Box<DeviceExpr>, safe: bool },
+    /// Any deterministic function of one string: evaluated by DataFusion once per distinct value (and for NULL), then
+    /// looked up by code. The expression refers to its operand as column 0.
+    Lookup { operand: Box<DeviceExpr>, function: Arc<dyn PhysicalExpr> },
+}
+
+impl DeviceExpr {
+    pub fn new(node: Node, data_type: DataType) -> Self {
+        Self { node, data_type }
+    }
+
+    /// Input columns that the expression reads.
+    pub fn columns(&self) -> BTreeSet<usize> {
+        let mut out = BTreeSet::new();
+        self.collect_columns(&mut out);
+        out
+    }
+
+    fn collect_columns(&self, out: &mut BTreeSet<usize>) {
+        let mut visit = |e: &DeviceExpr| e.collect_columns(out);
+        match &self.node {
+            Node::Column(index) => {
+                out.insert(*index);
+            }
+            Node::Literal(_) => {}
+            Node::Arithmetic(_, l, r)
+            | Node::Compare(_, l, r)
+            | Node::Distinct(_, l, r)
+            | Node::And(l, r)
+            | Node::Or(l, r) => {
+                visit(l);
+                visit(r);
+            }
+            Node::Negate(e) | Node::Not(e) | Node::IsNull(e) => visit(e),
+            Node::Cast { operand, .. } | Node::Lookup { operand, .. } => visit(operand),
+            Node::InList { operand, list, .. } => {
+                visit(operand);
+                list.iter().for_each(visit);
+            }
+            Node::Case { branches, otherwise } => {
+                for (condition, value) in branches {
+                    visit(condition);
+                    visit(value);
+                }
+                if let Some(value) = otherwise {
+                    visit(value);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Why an operator stays on the host: typed, shown in EXPLAIN, and the text of the error under `always`.
+
+use std::fmt;
+
+use datafusion::arrow::datatypes::DataType;
+
+/// Every reason that the planner can give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FallbackReason {
+    /// A column or expression of a type without a device encoding.
+    Type { what: String, data_type: DataType },
+    /// An expression without a device form.
+    Expression { expression: String, why: String },
+    /// An aggregate function without a device form.
+    Aggregate { function: String, why: String },
+    /// Group keys that have no dense ids.
+    GroupKeys { keys: String, why: String },
+    /// A sort of more than the groups of an aggregate.
+    UnboundedSort,
+    /// An operator without a device form.
+    Operator { name: String },
+    /// An operator whose input rows are not on the device and whose own work is none.
+    NoDeviceInput { name: String },
+}
+
+impl FallbackReason {
+    pub fn expression(expression: impl fmt::Display, why: impl Into<String>) -> Self {
+        Self::Expression { expression: expression.to_string(), why: why.into() }
+    }
+}
+
+impl fmt::Display for FallbackReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type { what, data_type } => write!(f, "{what} has type {data_type}, which has no device encoding yet"),
+            Self::Expression { expression, why } => write!(f, "{expression}: {why}"),
+            Self::Aggregate { function, why } => write!(f, "{function}: {why}"),
+            Self::GroupKeys { keys, why } => write!(f, "GROUP BY {keys}: {why}"),
+            Self::UnboundedSort => {
+                f.write_str("only the groups of an aggregate are sorted on the device yet, not a table")
+            }
+            Self::Operator { name } => write!(f, "{name} has no device form yet"),
+            Self::NoDeviceInput { name } => write!(f, "{name} has no input rows on the device"),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! AND, OR, IS NULL in three-valued logic. An error on the right-hand side counts only for rows that the left-hand
+//! side leaves open: SQL would not evaluate the others.
+
+use datafusion::error::Result;
+
+use crate::expr::device_expr::DeviceExpr;
+use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
+use crate::hlo::{Scalar, Value};
+
+impl Tracer {
+    pub fn and(&mut self, lhs: &DeviceExpr, rhs: &DeviceExpr, input: &TracedRelation) -> Result<TracedColumn> {
+        self.connective(true, lhs, rhs, input)
+    }
+
+    pub fn or(&mut self, lhs: &DeviceExpr, rhs: &DeviceExpr, input: &TracedRelation) -> Result<TracedColumn> {
+        self.connective(false, lhs, rhs, input)
+    }
+
+    /// AND is decided by a false operand, OR by a true one; a NULL operand beside a deciding one does not matter.
+    fn connective(
+        &mut self,
+        is_and: bool,
+        lhs: &DeviceExpr,
+        rhs: &DeviceExpr,
+        input: &TracedRelation,
+    ) -> Result<TracedColumn> {
+        let l = lhs.trace(self, input)?;
+        let decided_by_l = self.decides(is_and, &l)?;
+        let open = self.builder.not(decided_by_l)?;
+        let r = self.with_active(Some(open), |t| rhs.trace(t, input))?;
+        let (lv, rv) = (l.pred()?, r.pred()?);
+        let value = if is_and { self.builder.and(lv, rv)? } else { self.builder.or(lv, rv)? };
+        if l.valid.is_none() && r.valid.is_none() {
+            return Ok(TracedColumn::boolean(value, None));
+        }
+        let decided_by_r = self.decides(is_and, &r)?;
+        let b = &mut self.builder;
+        let decided = b.or(decided_by_l, decided_by_r)?;
+        let always = b.constant(Scalar::Pred(true));
+        let both = b.and(l.valid.unwrap_or(always), r.valid.unwrap_or(always))?;
+        let valid = b.or(both, decided)?;
+        // Under a NULL operand the value bit is unspecified: a deciding operand sets it.
+        let value = if is_and {
+            let not_decided = b.not(decided)?;
+            b.and(value, not_decided)?
+        } else {
+            b.or(value, decided)?
+        };
+        Ok(TracedColumn::boolean(value, Some(valid)))
+    }
+
+    /// Rows in which this operand alone decides the connective.
+    fn decides(&mut self, is_and: bool, operand: &TracedColumn) -> Result<Value> {
+        let value = operand.pred()?;
+        let deciding = if is_and { self.builder.not(value)? } else { value };
+        match operand.valid {
+            Some(valid) => Ok(self.builder.and(valid, deciding)?),
+            None => Ok(deciding),
+        }
+    }
+
+    pub fn is_null(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
+        let value = match operand.valid {
+            Some(valid) => self.builder.not(valid)?,
+            None => self.builder.constant(Scalar::Pred(false)),
+        };
+        Ok(TracedColumn::boolean(value, None))
+    }
+}

@@ -1,0 +1,59 @@
+//! Lowers a device expression into the program being traced: one arm a node, each in its own module.
+
+use datafusion::error::{DataFusionError, Result};
+
+use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
+
+impl DeviceExpr {
+    /// The column of values of this expression over `input`: arrays `[capacity]`, or scalars where it reads no column.
+    pub fn trace(&self, t: &mut Tracer, input: &TracedRelation) -> Result<TracedColumn> {
+        match &self.node {
+            Node::Column(index) => input.columns.get(*index).cloned().ok_or_else(|| {
+                DataFusionError::Internal(format!("column {index} of a relation of {}", input.columns.len()))
+            }),
+            Node::Literal(value) => t.literal(value, &self.data_type),
+            Node::Arithmetic(op, lhs, rhs) => {
+                let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
+                t.arithmetic(*op, &l, &r, &self.data_type)
+            }
+            Node::Negate(operand) => {
+                let operand = operand.trace(t, input)?;
+                t.negate(&operand)
+            }
+            Node::Compare(direction, lhs, rhs) => {
+                let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
+                t.compare_columns(*direction, &l, &r)
+            }
+            Node::Distinct(not_distinct, lhs, rhs) => {
+                let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
+                t.distinct(*not_distinct, &l, &r)
+            }
+            Node::And(lhs, rhs) => t.and(lhs, rhs, input),
+            Node::Or(lhs, rhs) => t.or(lhs, rhs, input),
+            Node::Not(operand) => {
+                let operand = operand.trace(t, input)?;
+                let value = t.builder.not(operand.pred()?)?;
+                Ok(TracedColumn::boolean(value, operand.valid))
+            }
+            Node::IsNull(operand) => {
+                let operand = operand.trace(t, input)?;
+                t.is_null(&operand)
+            }
+            Node::InList { operand, list, negated } => {
+                let operand = operand.trace(t, input)?;
+                let list = list.iter().map(|item| item.trace(t, input)).collect::<Result<Vec<_>>>()?;
+                t.in_list(&operand, &list, *negated)
+            }
+            Node::Case { branches, otherwise } => t.case(branches, otherwise.as_deref(), &self.data_type, input),
+            Node::Cast { operand, safe } => {
+                let operand = operand.trace(t, input)?;
+                t.cast(&operand, &self.data_type, *safe)
+            }
+            Node::Lookup { operand, function } => {
+                let operand = operand.trace(t, input)?;
+                t.lookup(&operand, function, &self.data_type)
+            }
+        }
+    }
+}

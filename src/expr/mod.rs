@@ -1,0 +1,15 @@
+//! DataFusion's physical expressions -> device expressions -> HLO. [`convert`] answers with an expression or the
+//! reason why there is none; [`device_expr`] is the typed tree that always lowers; the other modules lower its nodes.
+
+pub mod arithmetic;
+pub mod case;
+pub mod cast;
+pub mod comparison;
+pub mod convert;
+pub mod device_expr;
+pub mod fallback;
+pub mod integer;
+pub mod logic;
+pub mod lower;
+pub mod lookup;
+pub mod tracer;

@@ -1,0 +1,267 @@
+//! The program under construction: its parameters and where their values come from, the error sites of its fallible
+//! expressions, and the relation that flows through it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::columnar::decode::ColumnSpec;
+use crate::columnar::dictionary::Dictionary;
+use crate::columnar::range::Range;
+use crate::columnar::representation::Representation;
+use crate::expr::integer::{Int, Limbs};
+use crate::hlo::{Builder, ReduceKind, Scalar, Value};
+use crate::kernels::reduce::{Reduction, reduce_all};
+use crate::program::ElementType::{F32, Pred, S32};
+use crate::program::{ElementType, Shape};
+
+/// Where the value of a program parameter comes from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Array `part` of column `column` of the chunk: its value arrays, then its validity.
+    Column { column: usize, part: usize },
+    /// Live rows of the chunk, a scalar s32.
+    RowCount,
+    /// Accumulator `index` of worker `worker`.
+    Accumulator { worker: usize, index: usize },
+    /// Bytes that are the same for every chunk: a literal, a key offset, a lookup table.
+    Constant { shape: Shape, bytes: Vec<u8> },
+}
+
+/// The values of a traced column: arrays of the chunk's capacity, or scalars for literals.
+#[derive(Clone, Debug)]
+pub enum Values {
+    Pred(Value),
+    Int(Int),
+    Float(Value),
+}
+
+/// A column of the relation, as HLO values.
+#[derive(Clone, Debug)]
+pub struct TracedColumn {
+    pub values: Values,
+    /// `pred`; `None` where no row is NULL. Under a NULL the values are unspecified.
+    pub valid: Option<Value>,
+    pub data_type: DataType,
+    pub dictionary: Option<Arc<Dictionary>>,
+}
+
+/// What one operator hands the next while a program is traced: columns, and the rows that still count.
+#[derive(Clone, Debug)]
+pub struct TracedRelation {
+    pub columns: Vec<TracedColumn>,
+    /// `pred[capacity]`; `None` where every row counts.
+    pub mask: Option<Value>,
+    pub capacity: usize,
+}
+
+/// A program being traced.
+pub struct Tracer {
+    pub builder: Builder,
+    pub inputs: Vec<Input>,
+    /// Message of each error site; a site's code is its index + 1.
+    pub errors: Vec<String>,
+    /// Elementwise error codes, s32: 0 or a site.
+    codes: Option<Value>,
+    /// Rows for which the current expression is evaluated.
+    active: Option<Value>,
+}
+
+impl Tracer {
+    pub fn new(name: &str) -> Self {
+        Self { builder: Builder::new(name), inputs: Vec::new(), errors: Vec::new(), codes: None, active: None }
+    }
+
+    pub fn parameter(&mut self, shape: Shape, input: Input) -> Value {
+        self.inputs.push(input);
+        self.builder.parameter(shape)
+    }
+
+    /// A scalar parameter that does not change the program's text when its value changes.
+    pub fn scalar_parameter(&mut self, element_type: ElementType, value: i128) -> Value {
+        let bytes = integer_bytes(element_type, value);
+        let shape = Shape::scalar(element_type);
+        self.parameter(shape.clone(), Input::Constant { shape, bytes })
+    }
+
+    /// A lookup table `[n]`, padded to a power of two with zeros, so that dictionaries of similar size share programs.
+    pub fn table_parameter(&mut self, element_type: ElementType, mut bytes: Vec<u8>) -> Value {
+        let n = (bytes.len() / element_type.size_bytes()).next_power_of_two().max(16);
+        bytes.resize(n * element_type.size_bytes(), 0);
+        let shape = Shape::new(element_type, [n]);
+        self.parameter(shape.clone(), Input::Constant { shape, bytes })
+    }
+
+    /// Narrows the rows for which errors count, for the time of `f`.
+    pub fn with_active<T>(&mut self, condition: Option<Value>, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let outer = self.active;
+        self.active = and_valid(&mut self.builder, outer, condition)?;
+        let out = f(self);
+        self.active = outer;
+        out
+    }
+
+    /// Records that rows where `flag` is set, that are active and not NULL, make the query fail with `message`.
+    pub fn fail(&mut self, flag: Value, valid: Option<Value>, message: String) -> Result<()> {
+        self.errors.push(message);
+        let b = &mut self.builder;
+        let relevant = and_valid(b, self.active, valid)?;
+        let flag = match relevant {
+            Some(relevant) => b.and(relevant, flag)?,
+            None => flag,
+        };
+        let site = b.constant(Scalar::S32(self.errors.len() as i32));
+        let none = b.constant(Scalar::S32(0));
+        let code = b.select(flag, site, none)?;
+        self.codes = Some(match self.codes {
+            Some(codes) => b.maximum(codes, code)?,
+            None => code,
+        });
+        Ok(())
+    }
+
+    /// The error code of the whole chunk, a scalar s32, if any site can fail. `rows` masks codes that no active mask
+    /// covered (a literal division by zero over an empty chunk is no error).
+    pub fn error_code(&mut self, relation: &TracedRelation) -> Result<Option<Value>> {
+        let Some(codes) = self.codes.take() else { return Ok(None) };
+        let codes = self.broadcast(codes, relation.capacity)?;
+        let reduction = Reduction { operand: codes, kind: ReduceKind::Maximum, total_type: S32 };
+        Ok(Some(reduce_all(&mut self.builder, &[reduction])?[0]))
+    }
+
+    /// Makes a scalar an array of `capacity`.
+    pub fn broadcast(&mut self, value: Value, capacity: usize) -> Result<Value> {
+        if self.builder.shape(value).rank() == 0 {
+            Ok(self.builder.broadcast(value, &[capacity])?)
+        } else {
+            Ok(value)
+        }
+    }
+
+    /// A literal as parameters of the program.
+    pub fn literal(&mut self, value: &ScalarValue, data_type: &DataType) -> Result<TracedColumn> {
+        let null = value.is_null();
+        let valid = if null { Some(self.builder.constant(Scalar::Pred(false))) } else { None };
+        let mut dictionary = None;
+        let mut int = |t: &mut Self, v: Option<i128>| {
+            let v = v.unwrap_or(0);
+            let range = Range::of_literal(v);
+            match range.storage() {
+                Some(element_type) => {
+                    Values::Int(Int { limbs: Limbs::Narrow(t.scalar_parameter(element_type, v)), range })
+                }
+                None => {
+                    let hi = t.scalar_parameter(ElementType::S64, v >> 64);
+                    let lo = t.scalar_parameter(ElementType::U64, i128::from(v as u64));
+                    Values::Int(Int { limbs: Limbs::Wide(crate::kernels::wide::Wide { hi, lo }), range })
+                }
+            }
+        };
+        let values = match value {
+            ScalarValue::Boolean(v) => {
+                let shape = Shape::scalar(Pred);
+                let bytes = vec![u8::from(v.unwrap_or(false))];
+                Values::Pred(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
+            }
+            ScalarValue::Int8(v) => int(self, v.map(i128::from)),
+            ScalarValue::Int16(v) => int(self, v.map(i128::from)),
+            ScalarValue::Int32(v) | ScalarValue::Date32(v) => int(self, v.map(i128::from)),
+            ScalarValue::Int64(v) => int(self, v.map(i128::from)),
+            ScalarValue::UInt8(v) => int(self, v.map(i128::from)),
+            ScalarValue::UInt16(v) => int(self, v.map(i128::from)),
+            ScalarValue::UInt32(v) => int(self, v.map(i128::from)),
+            ScalarValue::UInt64(v) => int(self, v.map(i128::from)),
+            ScalarValue::Decimal128(v, _, _) => int(self, *v),
+            ScalarValue::Float32(v) => {
+                let shape = Shape::scalar(F32);
+                let bytes = v.unwrap_or(0.0).to_le_bytes().to_vec();
+                Values::Float(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
+            }
+            ScalarValue::Float64(v) => {
+                let shape = Shape::scalar(ElementType::F64);
+                let bytes = v.unwrap_or(0.0).to_le_bytes().to_vec();
+                Values::Float(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
+            }
+            ScalarValue::Utf8(v) | ScalarValue::LargeUtf8(v) | ScalarValue::Utf8View(v) => {
+                dictionary = Some(Dictionary::of(&[v.as_deref().unwrap_or("")]));
+                let zero = self.builder.constant(Scalar::S32(0));
+                Values::Int(Int { limbs: Limbs::Narrow(zero), range: Range::new(0, 0) })
+            }
+            other => {
+                return Err(DataFusionError::Internal(format!("literal {other} has no device encoding")));
+            }
+        };
+        Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary })
+    }
+
+    /// The arrays of a result column, values then validity, each `[capacity]`, and what they are.
+    pub fn output(&mut self, column: &TracedColumn, capacity: usize) -> Result<(Vec<Value>, ColumnSpec)> {
+        let (values, representation) = match &column.values {
+            Values::Pred(v) => (vec![*v], Representation::Pred),
+            Values::Float(v) => (vec![*v], Representation::Float(self.builder.element_type(*v))),
+            Values::Int(int) => match int.limbs {
+                Limbs::Narrow(v) => (vec![v], Representation::Int(self.builder.element_type(v))),
+                Limbs::Wide(w) => (vec![w.hi, w.lo], Representation::Wide),
+            },
+        };
+        let mut arrays = Vec::with_capacity(values.len() + 1);
+        for value in values.into_iter().chain(column.valid) {
+            arrays.push(self.broadcast(value, capacity)?);
+        }
+        let spec = ColumnSpec {
+            data_type: column.data_type.clone(),
+            representation,
+            nullable: column.valid.is_some(),
+            dictionary: column.dictionary.clone(),
+        };
+        Ok((arrays, spec))
+    }
+}
+
+impl TracedColumn {
+    /// The values of a boolean column.
+    pub fn pred(&self) -> Result<Value> {
+        match &self.values {
+            Values::Pred(v) => Ok(*v),
+            _ => Err(self.unexpected("a boolean")),
+        }
+    }
+
+    /// The values of an integer-like column.
+    pub fn int(&self) -> Result<&Int> {
+        match &self.values {
+            Values::Int(int) => Ok(int),
+            _ => Err(self.unexpected("an integer")),
+        }
+    }
+
+    /// The values of a float column.
+    pub fn float(&self) -> Result<Value> {
+        match &self.values {
+            Values::Float(v) => Ok(*v),
+            _ => Err(self.unexpected("a float")),
+        }
+    }
+
+    fn unexpected(&self, wanted: &str) -> DataFusionError {
+        DataFusionError::Internal(format!("device expression of type {} used as {wanted}", self.data_type))
+    }
+
+    pub fn boolean(value: Value, valid: Option<Value>) -> Self {
+        Self { values: Values::Pred(value), valid, data_type: DataType::Boolean, dictionary: None }
+    }
+}
+
+/// The conjunction of two optional masks; `None` is all true.
+pub fn and_valid(b: &mut Builder, lhs: Option<Value>, rhs: Option<Value>) -> Result<Option<Value>> {
+    Ok(match (lhs, rhs) {
+        (Some(l), Some(r)) => Some(b.and(l, r)?),
+        (l, r) => l.or(r),
+    })
+}
+
+fn integer_bytes(element_type: ElementType, value: i128) -> Vec<u8> {
+    value.to_le_bytes()[..element_type.size_bytes()].to_vec()
+}

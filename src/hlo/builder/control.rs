@@ -1,0 +1,54 @@
+//! Control flow: loops, and barriers to XLA's rewriting.
+
+use crate::hlo::builder::{Builder, Value};
+use crate::hlo::computation::ResultShape;
+use crate::hlo::error::{HloError, Result};
+use crate::hlo::operation::Operation;
+use crate::hlo::shape_inference::reduction::{check_is_pred, check_results};
+use crate::program::Shape;
+
+impl Builder {
+    /// Loop-carried values, `init` at first, replaced by what `body` makes of them (the same shapes) as long as
+    /// `condition` gives a true `pred[]`; their last values. Neither sees any value but those and its own constants.
+    pub fn while_loop(
+        &mut self,
+        init: &[Value],
+        condition: impl FnOnce(&mut Self, &[Value]) -> Result<Value>,
+        body: impl FnOnce(&mut Self, &[Value]) -> Result<Vec<Value>>,
+    ) -> Result<Vec<Value>> {
+        let shapes: Vec<Shape> = self.operands("while", init)?.into_iter().cloned().collect();
+        if shapes.is_empty() {
+            return Err(HloError::operands("while", "no loop-carried values", &[]));
+        }
+        let condition = self.computation("condition", "while", 1, |b| {
+            let values = b.tuple_parameter(&shapes);
+            let result = condition(b, &values)?;
+            check_is_pred("while", b.operand("while", result)?)?;
+            Ok(result)
+        })?;
+        let body = self.computation("body", "while", 1, |b| {
+            let values = b.tuple_parameter(&shapes);
+            let results = body(b, &values)?;
+            check_results("while", &b.operands("while", &results)?, &shapes.iter().collect::<Vec<_>>())?;
+            Ok(b.tuple(&results))
+        })?;
+        let init = self.tuple(init);
+        Ok(self.tuple_results(Operation::While { condition, body }, &[init], shapes))
+    }
+
+    /// `values`, but XLA moves no computation across: what comes before is computed for itself, all of it, before what
+    /// comes after.
+    pub fn optimization_barrier(&mut self, values: &[Value]) -> Result<Vec<Value>> {
+        let shapes: Vec<Shape> = self.operands("optimization_barrier", values)?.into_iter().cloned().collect();
+        if shapes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tuple = self.tuple(values);
+        Ok(self.tuple_results(Operation::OptimizationBarrier, &[tuple], shapes))
+    }
+
+    fn tuple_parameter(&mut self, shapes: &[Shape]) -> Vec<Value> {
+        let tuple = self.next_parameter(ResultShape::Tuple(shapes.to_vec()));
+        self.tuple_elements(tuple, shapes.to_vec())
+    }
+}

@@ -1,0 +1,56 @@
+//! Ungrouped reductions in the form that XLA:CPU vectorises: `[n]` becomes `[n/8, 8]`, producers fuse into a reduce
+//! over the last axis, an `opt-barrier` keeps XLA from merging it with the second reduce to a scalar. Without the
+//! barrier the same sum is eight times slower (docs/architecture.md, "Reductions").
+
+use crate::hlo::{Builder, HloError, ReduceKind, Value};
+use crate::program::ElementType;
+
+/// Lanes of the first reduce. 4 costs twice as much, 16 and 32 four times (xla-notes.md).
+const LANES: usize = 8;
+
+/// One reduction of a whole chunk.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction {
+    /// `[n]`, with the identity where a row does not count; n is a multiple of 8.
+    pub operand: Value,
+    pub kind: ReduceKind,
+    /// Element type of the second reduce and of the result. The first reduce stays in the operand's own type, in
+    /// which eight operands must not overflow.
+    pub total_type: ElementType,
+}
+
+/// The identity of `kind`: what a row that does not count contributes.
+pub fn identity(b: &mut Builder, kind: ReduceKind, element_type: ElementType) -> Result<Value, HloError> {
+    let bits = element_type.size_bytes() as u32 * 8;
+    let signed = element_type.is_signed_integer();
+    match kind {
+        ReduceKind::Minimum if element_type.is_integer() => {
+            b.constant_of(element_type, if signed { (1i128 << (bits - 1)) - 1 } else { (1i128 << bits) - 1 })
+        }
+        ReduceKind::Maximum if element_type.is_integer() => {
+            b.constant_of(element_type, if signed { -(1i128 << (bits - 1)) } else { 0 })
+        }
+        ReduceKind::Multiply | ReduceKind::And => b.constant_of(element_type, 1),
+        _ => b.constant_of(element_type, 0),
+    }
+}
+
+/// Reduces each operand to a scalar of its `total_type`; one barrier serves all.
+pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
+    let mut lanes = Vec::with_capacity(reductions.len());
+    for reduction in reductions {
+        let n = b.shape(reduction.operand).element_count();
+        let element_type = b.element_type(reduction.operand);
+        let init = identity(b, reduction.kind, element_type)?;
+        let rows = b.reshape(reduction.operand, &[n / LANES, LANES])?;
+        lanes.push(b.reduce(rows, init, &[1], reduction.kind)?);
+    }
+    let lanes = b.optimization_barrier(&lanes)?;
+    let mut totals = Vec::with_capacity(lanes.len());
+    for (reduction, lane) in reductions.iter().zip(lanes) {
+        let lane = b.convert(lane, reduction.total_type)?;
+        let init = identity(b, reduction.kind, reduction.total_type)?;
+        totals.push(b.reduce(lane, init, &[0], reduction.kind)?);
+    }
+    Ok(totals)
+}

@@ -1,0 +1,328 @@
+//! 128-bit two's complement integers as two limbs, for decimals and sums that do not fit 64 bits.
+//!
+//! Element types: `hi` is s64, `lo` is u64, both of the same dimensions (or scalars). The value is `hi * 2^64 + lo`.
+//! Overflow flags are `pred` arrays that the caller masks by its live rows.
+
+use crate::hlo::{Builder, Comparison, HloError, Scalar, Value};
+use crate::program::ElementType::{F64, S64, U64};
+
+/// A 128-bit integer: `hi * 2^64 + lo`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wide {
+    pub hi: Value,
+    pub lo: Value,
+}
+
+type Result<T> = std::result::Result<T, HloError>;
+
+/// The constant `value`.
+pub fn constant(b: &mut Builder, value: i128) -> Wide {
+    Wide { hi: b.constant(Scalar::S64((value >> 64) as i64)), lo: b.constant(Scalar::U64(value as u64)) }
+}
+
+/// Sign-extends an integer of any signed width.
+pub fn from_narrow(b: &mut Builder, value: Value) -> Result<Wide> {
+    let value = b.convert(value, S64)?;
+    let sign_shift = b.constant(Scalar::S64(63));
+    let hi = b.shift_right_arithmetic(value, sign_shift)?;
+    let lo = b.bitcast_convert(value, U64)?;
+    Ok(Wide { hi, lo })
+}
+
+/// The low 64 bits as s64: the value itself where it fits.
+pub fn to_narrow(b: &mut Builder, value: Wide) -> Result<Value> {
+    b.bitcast_convert(value.lo, S64)
+}
+
+pub fn select(b: &mut Builder, pred: Value, on_true: Wide, on_false: Wide) -> Result<Wide> {
+    Ok(Wide { hi: b.select(pred, on_true.hi, on_false.hi)?, lo: b.select(pred, on_true.lo, on_false.lo)? })
+}
+
+/// `lhs + rhs` and whether it left the signed 128-bit range.
+pub fn add(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
+    let lo = b.add(lhs.lo, rhs.lo)?;
+    let carry = b.compare(lo, lhs.lo, Comparison::Lt)?;
+    let carry = b.convert(carry, S64)?;
+    let hi = b.add(lhs.hi, rhs.hi)?;
+    let hi = b.add(hi, carry)?;
+    let from_lhs = b.xor(lhs.hi, hi)?;
+    let from_rhs = b.xor(rhs.hi, hi)?;
+    let both = b.and(from_lhs, from_rhs)?;
+    let overflow = is_negative(b, both)?;
+    Ok((Wide { hi, lo }, overflow))
+}
+
+/// `lhs - rhs` and whether it left the signed 128-bit range.
+pub fn subtract(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
+    let lo = b.subtract(lhs.lo, rhs.lo)?;
+    let borrow = b.compare(lhs.lo, rhs.lo, Comparison::Lt)?;
+    let borrow = b.convert(borrow, S64)?;
+    let hi = b.subtract(lhs.hi, rhs.hi)?;
+    let hi = b.subtract(hi, borrow)?;
+    let signs = b.xor(lhs.hi, rhs.hi)?;
+    let changed = b.xor(lhs.hi, hi)?;
+    let both = b.and(signs, changed)?;
+    let overflow = is_negative(b, both)?;
+    Ok((Wide { hi, lo }, overflow))
+}
+
+/// `-value`; wraps for the minimum.
+pub fn negate(b: &mut Builder, value: Wide) -> Result<Wide> {
+    let zero = constant(b, 0);
+    Ok(subtract(b, zero, value)?.0)
+}
+
+/// `lhs * rhs` and whether it left the signed 128-bit range.
+pub fn multiply(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
+    let signs = b.xor(lhs.hi, rhs.hi)?;
+    let negative = is_negative(b, signs)?;
+    let (x, y) = (magnitude(b, lhs)?, magnitude(b, rhs)?);
+    let (x_hi, y_hi) = (b.bitcast_convert(x.hi, U64)?, b.bitcast_convert(y.hi, U64)?);
+    let zero = b.constant(Scalar::U64(0));
+
+    let low = multiply_u64(b, x.lo, y.lo)?;
+    let cross_x = multiply_u64(b, x_hi, y.lo)?;
+    let cross_y = multiply_u64(b, x.lo, y_hi)?;
+    let hi = b.add(low.1, cross_x.0)?;
+    let carry_x = b.compare(hi, low.1, Comparison::Lt)?;
+    let hi_sum = b.add(hi, cross_y.0)?;
+    let carry_y = b.compare(hi_sum, hi, Comparison::Lt)?;
+
+    let mut overflow = b.or(carry_x, carry_y)?;
+    for high_part in [cross_x.1, cross_y.1] {
+        let non_zero = b.compare(high_part, zero, Comparison::Ne)?;
+        overflow = b.or(overflow, non_zero)?;
+    }
+    let x_wide = b.compare(x_hi, zero, Comparison::Ne)?;
+    let y_wide = b.compare(y_hi, zero, Comparison::Ne)?;
+    let both_wide = b.and(x_wide, y_wide)?;
+    overflow = b.or(overflow, both_wide)?;
+
+    // A magnitude of 2^127 is in range for a negative product only.
+    let hi_signed = b.bitcast_convert(hi_sum, S64)?;
+    let top_bit = is_negative(b, hi_signed)?;
+    let minimum_hi = b.constant(Scalar::S64(i64::MIN));
+    let at_minimum = b.compare(hi_signed, minimum_hi, Comparison::Eq)?;
+    let lo_zero = b.compare(low.0, zero, Comparison::Eq)?;
+    let at_minimum = b.and(at_minimum, lo_zero)?;
+    let allowed = b.and(negative, at_minimum)?;
+    let not_allowed = b.not(allowed)?;
+    let too_large = b.and(top_bit, not_allowed)?;
+    overflow = b.or(overflow, too_large)?;
+
+    let product = Wide { hi: hi_signed, lo: low.0 };
+    let negated = negate(b, product)?;
+    Ok((select(b, negative, negated, product)?, overflow))
+}
+
+/// Truncating division and its remainder (with the sign of `lhs`), as Rust's `/` and `%`; the quotient of the
+/// minimum by -1 wraps, and a zero divisor gives an unspecified value: the caller flags both.
+///
+/// Binary long division, one quotient bit a step: 128 steps over the whole chunk. Narrow operands take XLA's own
+/// `divide` and never come here.
+pub fn divide(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Wide)> {
+    let signs = b.xor(lhs.hi, rhs.hi)?;
+    let quotient_negative = is_negative(b, signs)?;
+    let remainder_negative = is_negative(b, lhs.hi)?;
+    let dims = {
+        let (l, r) = (b.shape(lhs.hi).dims.clone(), b.shape(rhs.hi).dims.clone());
+        if l.is_empty() { r } else { l }
+    };
+    let dividend = magnitude(b, lhs)?;
+    let divisor = magnitude(b, rhs)?;
+    let mut init = Vec::with_capacity(7);
+    let zero_s32 = b.constant(Scalar::S32(0));
+    init.push(zero_s32);
+    let zero = constant(b, 0);
+    for v in [dividend.hi, dividend.lo, zero.hi, zero.lo, divisor.hi, divisor.lo] {
+        let v = if b.shape(v).dims == dims { v } else { b.broadcast(v, &dims)? };
+        init.push(v);
+    }
+    let out = b.while_loop(
+        &init,
+        |b, state| {
+            let steps = b.constant(Scalar::S32(128));
+            b.compare(state[0], steps, Comparison::Lt)
+        },
+        |b, state| {
+            let one_s32 = b.constant(Scalar::S32(1));
+            let one = b.constant(Scalar::U64(1));
+            let next = b.add(state[0], one_s32)?;
+            let n = Wide { hi: state[1], lo: state[2] };
+            let r = Wide { hi: state[3], lo: state[4] };
+            let d = Wide { hi: state[5], lo: state[6] };
+            let (n_shifted, n_top) = shift_left_one(b, n)?;
+            let (r_shifted, _) = shift_left_one(b, r)?;
+            let r_next = Wide { hi: r_shifted.hi, lo: b.or(r_shifted.lo, n_top)? };
+            let fits = less_unsigned(b, r_next, d)?;
+            let fits = b.not(fits)?;
+            let (reduced, _) = subtract(b, r_next, d)?;
+            let r_out = select(b, fits, reduced, r_next)?;
+            let with_bit = b.or(n_shifted.lo, one)?;
+            let n_lo = b.select(fits, with_bit, n_shifted.lo)?;
+            Ok(vec![next, n_shifted.hi, n_lo, r_out.hi, r_out.lo, d.hi, d.lo])
+        },
+    )?;
+    let quotient = Wide { hi: out[1], lo: out[2] };
+    let remainder = Wide { hi: out[3], lo: out[4] };
+    let (q_negated, r_negated) = (negate(b, quotient)?, negate(b, remainder)?);
+    Ok((
+        select(b, quotient_negative, q_negated, quotient)?,
+        select(b, remainder_negative, r_negated, remainder)?,
+    ))
+}
+
+/// `lhs OP rhs` as signed 128-bit integers.
+pub fn compare(b: &mut Builder, lhs: Wide, rhs: Wide, direction: Comparison) -> Result<Value> {
+    let hi_equal = b.compare(lhs.hi, rhs.hi, Comparison::Eq)?;
+    match direction {
+        Comparison::Eq | Comparison::Ne => {
+            let lo_equal = b.compare(lhs.lo, rhs.lo, Comparison::Eq)?;
+            let equal = b.and(hi_equal, lo_equal)?;
+            if direction == Comparison::Eq { Ok(equal) } else { b.not(equal) }
+        }
+        _ => {
+            let strict = match direction {
+                Comparison::Lt | Comparison::Le => Comparison::Lt,
+                _ => Comparison::Gt,
+            };
+            let hi_ordered = b.compare(lhs.hi, rhs.hi, strict)?;
+            let lo_ordered = b.compare(lhs.lo, rhs.lo, direction)?;
+            let by_lo = b.and(hi_equal, lo_ordered)?;
+            b.or(hi_ordered, by_lo)
+        }
+    }
+}
+
+/// Nearest f64, within one unit in the last place.
+pub fn to_f64(b: &mut Builder, value: Wide) -> Result<Value> {
+    let hi = b.convert(value.hi, F64)?;
+    let lo = b.convert(value.lo, F64)?;
+    let scale = b.constant(Scalar::F64(18446744073709551616.0));
+    let scaled = b.multiply(hi, scale)?;
+    b.add(scaled, lo)
+}
+
+/// Truncates a float whose magnitude is below 2^127.
+pub fn from_f64(b: &mut Builder, value: Value) -> Result<Wide> {
+    let scale = b.constant(Scalar::F64(18446744073709551616.0));
+    let quotient = b.divide(value, scale)?;
+    let zero = b.constant(Scalar::F64(0.0));
+    let truncated = {
+        let (down, up) = (b.floor(value)?, b.ceil(value)?);
+        let negative = b.compare(value, zero, Comparison::Lt)?;
+        b.select(negative, up, down)?
+    };
+    let hi = b.floor(quotient)?;
+    let hi_scaled = b.multiply(hi, scale)?;
+    let lo = b.subtract(truncated, hi_scaled)?;
+    Ok(Wide { hi: b.convert(hi, S64)?, lo: b.convert(lo, U64)? })
+}
+
+/// Four s64 lanes of 32 bits each, the topmost signed: lanes of up to 2^31 rows add up without overflow, in any
+/// order, by scatter, reduce or all-reduce. [`from_lanes`] puts the sums together.
+pub fn to_lanes(b: &mut Builder, value: Wide) -> Result<[Value; 4]> {
+    let mask = b.constant(Scalar::U64(0xffff_ffff));
+    let shift = b.constant(Scalar::U64(32));
+    let lo0 = b.and(value.lo, mask)?;
+    let lo1 = b.shift_right_logical(value.lo, shift)?;
+    let hi_mask = b.constant(Scalar::S64(0xffff_ffff));
+    let hi_shift = b.constant(Scalar::S64(32));
+    let hi0 = b.and(value.hi, hi_mask)?;
+    let hi1 = b.shift_right_arithmetic(value.hi, hi_shift)?;
+    Ok([b.convert(lo0, S64)?, b.convert(lo1, S64)?, hi0, hi1])
+}
+
+/// Two lanes of a 64-bit value: the low 32 bits unsigned, the high 32 signed.
+pub fn narrow_to_lanes(b: &mut Builder, value: Value) -> Result<[Value; 2]> {
+    let value = b.convert(value, S64)?;
+    let mask = b.constant(Scalar::S64(0xffff_ffff));
+    let shift = b.constant(Scalar::S64(32));
+    Ok([b.and(value, mask)?, b.shift_right_arithmetic(value, shift)?])
+}
+
+/// The value of summed lanes (32 bits apart, least significant first), and whether it left the 128-bit range.
+pub fn from_lanes(b: &mut Builder, lanes: &[Value]) -> Result<(Wide, Value)> {
+    let mut total = constant(b, 0);
+    let mut overflow: Option<Value> = None;
+    for (i, lane) in lanes.iter().enumerate() {
+        let lane = from_narrow(b, *lane)?;
+        let power = constant(b, 1i128 << (32 * i));
+        let (shifted, high) = multiply(b, lane, power)?;
+        let (sum, carried) = add(b, total, shifted)?;
+        total = sum;
+        let either = b.or(high, carried)?;
+        overflow = Some(match overflow {
+            Some(before) => b.or(before, either)?,
+            None => either,
+        });
+    }
+    let none = b.constant(Scalar::Pred(false));
+    Ok((total, overflow.unwrap_or(none)))
+}
+
+/// Whether `value` is outside the signed 64-bit range.
+pub fn exceeds_narrow(b: &mut Builder, value: Wide) -> Result<Value> {
+    let low = to_narrow(b, value)?;
+    let extended = from_narrow(b, low)?;
+    b.compare(extended.hi, value.hi, Comparison::Ne)
+}
+
+fn is_negative(b: &mut Builder, value: Value) -> Result<Value> {
+    let zero = b.constant(Scalar::S64(0));
+    b.compare(value, zero, Comparison::Lt)
+}
+
+/// Absolute value as an unsigned 128-bit integer (`hi` holds the bits).
+fn magnitude(b: &mut Builder, value: Wide) -> Result<Wide> {
+    let negative = is_negative(b, value.hi)?;
+    let negated = negate(b, value)?;
+    select(b, negative, negated, value)
+}
+
+/// u64 x u64 -> (low 64, high 64) by 32-bit halves.
+fn multiply_u64(b: &mut Builder, x: Value, y: Value) -> Result<(Value, Value)> {
+    let mask = b.constant(Scalar::U64(0xffff_ffff));
+    let shift = b.constant(Scalar::U64(32));
+    let (x0, x1) = (b.and(x, mask)?, b.shift_right_logical(x, shift)?);
+    let (y0, y1) = (b.and(y, mask)?, b.shift_right_logical(y, shift)?);
+    let low = b.multiply(x0, y0)?;
+    let mid_a = b.multiply(x1, y0)?;
+    let mid_b = b.multiply(x0, y1)?;
+    let high = b.multiply(x1, y1)?;
+    let low_high = b.shift_right_logical(low, shift)?;
+    let mid_a_low = b.and(mid_a, mask)?;
+    let mid = b.add(low_high, mid_a_low)?;
+    let mid_b_low = b.and(mid_b, mask)?;
+    let mid = b.add(mid, mid_b_low)?;
+    let product_low = b.multiply(x, y)?;
+    let mid_a_high = b.shift_right_logical(mid_a, shift)?;
+    let mid_b_high = b.shift_right_logical(mid_b, shift)?;
+    let mid_high = b.shift_right_logical(mid, shift)?;
+    let sum = b.add(high, mid_a_high)?;
+    let sum = b.add(sum, mid_b_high)?;
+    Ok((product_low, b.add(sum, mid_high)?))
+}
+
+/// `value << 1` and the bit that fell out, as a u64 of 0 or 1.
+fn shift_left_one(b: &mut Builder, value: Wide) -> Result<(Wide, Value)> {
+    let one = b.constant(Scalar::U64(1));
+    let top = b.constant(Scalar::U64(63));
+    let hi = b.bitcast_convert(value.hi, U64)?;
+    let hi_top = b.shift_right_logical(hi, top)?;
+    let lo_top = b.shift_right_logical(value.lo, top)?;
+    let hi = b.shift_left(hi, one)?;
+    let hi = b.or(hi, lo_top)?;
+    let lo = b.shift_left(value.lo, one)?;
+    Ok((Wide { hi: b.bitcast_convert(hi, S64)?, lo }, hi_top))
+}
+
+fn less_unsigned(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<Value> {
+    let (l, r) = (b.bitcast_convert(lhs.hi, U64)?, b.bitcast_convert(rhs.hi, U64)?);
+    let hi_less = b.compare(l, r, Comparison::Lt)?;
+    let hi_equal = b.compare(l, r, Comparison::Eq)?;
+    let lo_less = b.compare(lhs.lo, rhs.lo, Comparison::Lt)?;
+    let by_lo = b.and(hi_equal, lo_less)?;
+    b.or(hi_less, by_lo)
+}
+

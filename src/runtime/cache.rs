@@ -1,0 +1,177 @@
+//! Compiled programs, by their text.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::program::{Program, Shape};
+use crate::runtime::Executable;
+
+/// How a program was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheOutcome {
+    /// It was compiled before.
+    pub hit: bool,
+    /// What compiling took now; zero for a hit.
+    pub compile_time: Duration,
+}
+
+/// One compiled program, for `SHOW PROGRAMS`.
+#[derive(Clone, Debug)]
+pub struct ProgramStats {
+    /// Name of the module.
+    pub name: String,
+    /// Hash of the text; the same text has the same hash in every run of the same build.
+    pub text_hash: u64,
+    /// Entry parameters.
+    pub parameters: Vec<Shape>,
+    /// Devices it runs on at once.
+    pub n_replicas: usize,
+    /// What compiling took.
+    pub compile_time: Duration,
+    /// How often it was found in the cache.
+    pub hits: u64,
+}
+
+/// The executables of one runtime, which fixes the device kind and XLA's version. The key is the rest: text, replicas.
+pub(super) struct ProgramCache<E = Executable>(Mutex<Slots<E>>);
+
+struct Slots<E> {
+    by_key: HashMap<Key, Arc<Slot<E>>>,
+    in_order: Vec<Arc<Slot<E>>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    text: String,
+    n_replicas: usize,
+}
+
+struct Slot<E> {
+    name: String,
+    text_hash: u64,
+    parameters: Vec<Shape>,
+    n_replicas: usize,
+    hits: AtomicU64,
+    /// Locked while it is compiled, so that others wait; empty after a failure, so that the next one tries again.
+    compiled: Mutex<Option<(Arc<E>, Duration)>>,
+}
+
+impl<E> Default for ProgramCache<E> {
+    fn default() -> Self {
+        Self(Mutex::new(Slots { by_key: HashMap::new(), in_order: Vec::new() }))
+    }
+}
+
+impl<E> ProgramCache<E> {
+    /// Finds the program, or puts in what `compile` returns with the time that it took.
+    pub(super) fn get_or_compile(
+        &self,
+        program: &Program,
+        n_replicas: usize,
+        compile: impl FnOnce() -> Result<(E, Duration)>,
+    ) -> Result<(Arc<E>, CacheOutcome)> {
+        let slot = self.slot(program, n_replicas);
+        let mut compiled = lock(&slot.compiled);
+        if let Some((executable, _)) = &*compiled {
+            slot.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok((Arc::clone(executable), CacheOutcome { hit: true, compile_time: Duration::ZERO }));
+        }
+        let (executable, compile_time) = compile()?;
+        let executable = Arc::new(executable);
+        *compiled = Some((Arc::clone(&executable), compile_time));
+        Ok((executable, CacheOutcome { hit: false, compile_time }))
+    }
+
+    fn slot(&self, program: &Program, n_replicas: usize) -> Arc<Slot<E>> {
+        let key = Key { text: program.text.clone(), n_replicas };
+        let mut slots = lock(&self.0);
+        if let Some(slot) = slots.by_key.get(&key) {
+            return Arc::clone(slot);
+        }
+        let mut hasher = DefaultHasher::new();
+        program.text.hash(&mut hasher);
+        let slot = Arc::new(Slot {
+            name: program.name.clone(),
+            text_hash: hasher.finish(),
+            parameters: program.parameters.clone(),
+            n_replicas,
+            hits: AtomicU64::new(0),
+            compiled: Mutex::new(None),
+        });
+        slots.in_order.push(Arc::clone(&slot));
+        slots.by_key.insert(key, Arc::clone(&slot));
+        slot
+    }
+
+    /// What was compiled, in the order in which it was first asked for. Waits for compiles under way.
+    pub(super) fn stats(&self) -> Vec<ProgramStats> {
+        let slots = lock(&self.0).in_order.clone();
+        let stats = slots.iter().filter_map(|slot| {
+            let compile_time = lock(&slot.compiled).as_ref()?.1;
+            Some(ProgramStats {
+                name: slot.name.clone(),
+                text_hash: slot.text_hash,
+                parameters: slot.parameters.clone(),
+                n_replicas: slot.n_replicas,
+                compile_time,
+                hits: slot.hits.load(Ordering::Relaxed),
+            })
+        });
+        stats.collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn program(text: &str) -> Program {
+        Program { name: "p".into(), text: text.into(), parameters: vec![], outputs: vec![], aliases: vec![] }
+    }
+
+    #[test]
+    fn concurrent_requests_compile_once() {
+        let (cache, compiles) = (ProgramCache::default(), AtomicU64::new(0));
+        let outcomes = std::thread::scope(|scope| {
+            let request = || {
+                let compile = || {
+                    compiles.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(Duration::from_millis(20));
+                    Ok(((), Duration::from_millis(20)))
+                };
+                cache.get_or_compile(&program("a"), 1, compile).unwrap().1.hit
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(request)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(compiles.into_inner(), 1);
+        assert_eq!(outcomes.iter().filter(|&&hit| hit).count(), 3);
+        assert_eq!(cache.stats()[0].hits, 3);
+    }
+
+    #[test]
+    fn the_key_is_text_and_replicas() {
+        let cache = ProgramCache::default();
+        let hit = |text, n| cache.get_or_compile(&program(text), n, || Ok(((), Duration::ZERO))).unwrap().1.hit;
+        assert_eq!([hit("a", 1), hit("b", 1), hit("a", 2), hit("a", 1)], [false, false, false, true]);
+        assert_eq!(cache.stats().len(), 3);
+    }
+
+    #[test]
+    fn a_failure_is_not_kept() {
+        let cache = ProgramCache::<()>::default();
+        let failure = cache.get_or_compile(&program("a"), 1, || Err(Error::Unsupported("no".into())));
+        assert_eq!(failure.unwrap_err().to_string(), "no");
+        assert!(cache.stats().is_empty());
+        assert!(!cache.get_or_compile(&program("a"), 1, || Ok(((), Duration::ZERO))).unwrap().1.hit);
+    }
+}

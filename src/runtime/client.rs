@@ -1,0 +1,268 @@
+//! The process's PJRT client and its devices.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::program::{Program, Shape};
+use crate::runtime::cache::{CacheOutcome, ProgramCache, ProgramStats};
+use crate::runtime::device::{DeviceKind, PLUGIN_VARIABLE, Plugin};
+use crate::runtime::element::{Element, to_xla};
+use crate::runtime::executable::{Executable, xla_error};
+use crate::runtime::memory::DeviceMemory;
+use crate::runtime::{Buffer, host_memory, silence};
+
+/// Raises the number of virtual CPU devices that the first runtime of a process makes.
+const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
+
+/// XLA's own flag for it, in the variable `XLA_FLAGS`.
+const CPU_DEVICES_FLAG: &str = "--xla_force_host_platform_device_count";
+
+/// Unit tests share a process, and any of them may be the first.
+const LEAST_CPU_DEVICES: usize = if cfg!(test) { 4 } else { 1 };
+
+/// Runtimes live as long as the process: XLA reads its flags once, and a plugin is loaded once.
+static RUNTIMES: Mutex<Vec<Arc<Runtime>>> = Mutex::new(Vec::new());
+
+/// A PJRT client with its devices, the programs compiled for them and the account of their memory.
+pub struct Runtime {
+    kind: DeviceKind,
+    client: xla::PjRtClient,
+    n_devices: usize,
+    memory: DeviceMemory,
+    programs: ProgramCache,
+    /// Held while a program runs on several devices: collectives of two runs must not interleave.
+    replicated: Arc<Mutex<()>>,
+}
+
+impl Runtime {
+    /// The CPU, with at least `n_devices` virtual devices.
+    ///
+    /// XLA reads the number once per process, so the first call decides (the variable `PARALLAX_CPU_DEVICES` may raise
+    /// it). Later calls share the runtime; one that wants more gets [`Error::NoSuchDevice`].
+    pub fn cpu(n_devices: usize) -> Result<Arc<Self>> {
+        Self::shared(DeviceKind::Cpu, n_devices, || {
+            let wanted = std::env::var(CPU_DEVICES_VARIABLE).ok();
+            let wanted = cpu_devices(n_devices, wanted.as_deref())?;
+            let flags = std::env::var("XLA_FLAGS").unwrap_or_default();
+            if !flags.contains(CPU_DEVICES_FLAG) {
+                let flags = format!("{flags} {CPU_DEVICES_FLAG}={wanted}");
+                // SAFETY: Rust's own readers of the environment share a lock with this. What is left is C code that
+                // reads it at the same moment on another thread; XLA, the reader that matters, starts below.
+                unsafe { std::env::set_var("XLA_FLAGS", flags.trim()) };
+            }
+            host_memory::keep_freed_memory();
+            xla::PjRtClient::cpu().map_err(|error| xla_error("starting XLA on the CPU", error))
+        })
+    }
+
+    /// The runtime of a device that a user names: `cpu`; `gpu`, `cuda`, `rocm` or `tpu` through the PJRT plugin in
+    /// `PARALLAX_PJRT_PLUGIN=<device_type>:<path>`. It has at least `n_devices` devices.
+    pub fn for_device(kind: &str, n_devices: usize) -> Result<Arc<Self>> {
+        let kind = DeviceKind::parse(kind)?;
+        if kind == DeviceKind::Cpu {
+            return Self::cpu(n_devices);
+        }
+        Self::shared(kind, n_devices, || {
+            let plugin = Plugin::find(kind, std::env::var(PLUGIN_VARIABLE).ok().as_deref())?;
+            xla::PjRtClient::plugin(&plugin.device_type, &plugin.path)
+                .map_err(|error| xla_error(format!("loading the PJRT plugin {}", plugin.path.display()), error))
+        })
+    }
+
+    fn shared(
+        kind: DeviceKind,
+        n_devices: usize,
+        start: impl FnOnce() -> Result<xla::PjRtClient>,
+    ) -> Result<Arc<Self>> {
+        let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = match runtimes.iter().find(|runtime| runtime.kind == kind) {
+            Some(runtime) => Arc::clone(runtime),
+            None => {
+                silence::quiet_abseil();
+                let client = start()?;
+                let runtime = Arc::new(Self {
+                    kind,
+                    n_devices: client.addressable_device_count(),
+                    client,
+                    memory: DeviceMemory::unlimited(),
+                    programs: ProgramCache::default(),
+                    replicated: Arc::default(),
+                });
+                runtimes.push(Arc::clone(&runtime));
+                runtime
+            }
+        };
+        if n_devices > runtime.n_devices {
+            let how = match kind {
+                DeviceKind::Cpu => format!(
+                    "; XLA fixes the number at its first use in a process, so ask for {n_devices} first, \
+                     or set {CPU_DEVICES_VARIABLE}={n_devices} before the start"
+                ),
+                DeviceKind::Gpu | DeviceKind::Tpu => String::new(),
+            };
+            return Err(Error::NoSuchDevice {
+                asked: format!("{n_devices} {kind} devices were asked for"),
+                available: format!("there {}{how}", count(runtime.n_devices)),
+            });
+        }
+        Ok(runtime)
+    }
+
+    /// What its devices are.
+    pub fn kind(&self) -> DeviceKind {
+        self.kind
+    }
+
+    /// Number of devices.
+    pub fn device_count(&self) -> usize {
+        self.n_devices
+    }
+
+    /// Name and version of the platform, as XLA or the plugin gives them.
+    pub fn platform_version(&self) -> String {
+        let (name, version) = (self.client.platform_name(), self.client.platform_version());
+        if version.is_empty() || version == name { name } else { format!("{name} {version}") }
+    }
+
+    /// The account of what its buffers hold.
+    pub fn memory(&self) -> &DeviceMemory {
+        &self.memory
+    }
+
+    /// Copies `bytes` (row-major, as many as `shape` has) to a device.
+    ///
+    /// Elements of a `pred` are one byte each, 0 or 1.
+    pub fn upload(&self, device: usize, shape: &Shape, bytes: &[u8]) -> Result<Buffer> {
+        if device >= self.n_devices {
+            return Err(Error::NoSuchDevice {
+                asked: format!("{} device {device} was asked for", self.kind),
+                available: format!("there {}", count(self.n_devices)),
+            });
+        }
+        let what = || format!("uploading {shape}");
+        if bytes.len() != shape.size_bytes() {
+            return Err(Error::Xla { what: what(), message: format!("{} bytes were given", bytes.len()) });
+        }
+        let reservation = self.memory.try_reserve(bytes.len(), &what())?;
+        let devices = self.client.addressable_devices();
+        let pjrt = self
+            .client
+            .buffer_from_host_raw_bytes(to_xla(shape.element_type), bytes, &shape.dims, devices.get(device))
+            .map_err(|error| xla_error(what(), error))?;
+        Ok(Buffer::new(pjrt, shape.clone(), device, reservation))
+    }
+
+    /// Copies the elements of an array to a device; no dimensions make a scalar.
+    pub fn upload_values<T: Element>(&self, device: usize, dims: &[usize], values: &[T]) -> Result<Buffer> {
+        self.upload(device, &Shape::new(T::TYPE, dims), T::bytes_of(values))
+    }
+
+    /// Compiles a program, or finds it in the cache; of concurrent calls for the same program, one compiles.
+    ///
+    /// With one replica it runs on device 0; with more, on the first `n_replicas` devices at once.
+    pub fn compile(&self, program: &Program, n_replicas: usize) -> Result<(Arc<Executable>, CacheOutcome)> {
+        if n_replicas == 0 || n_replicas > self.n_devices {
+            return Err(Error::NoSuchDevice {
+                asked: format!("program {} was to run on {n_replicas} {} devices", program.name, self.kind),
+                available: format!("there {}", count(self.n_devices)),
+            });
+        }
+        self.programs.get_or_compile(program, n_replicas, || {
+            let start = Instant::now();
+            let failed = |error| xla_error(format!("compiling {}", program.name), error);
+            let module = xla::HloModuleProto::parse_and_return_unverified_module(program.text.as_bytes());
+            let computation = xla::XlaComputation::from_proto(&module.map_err(failed)?);
+            let loaded = match n_replicas {
+                1 => self.client.compile(&computation),
+                n => self.client.compile_replicated(&computation, n),
+            };
+            let executable = Executable::new(
+                program.clone(),
+                n_replicas,
+                loaded.map_err(failed)?,
+                self.memory.clone(),
+                Arc::clone(&self.replicated),
+            );
+            Ok((executable, start.elapsed()))
+        })
+    }
+
+    /// The programs compiled so far, in the order of their first compile.
+    pub fn programs(&self) -> Vec<ProgramStats> {
+        self.programs.stats()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Runtime({} {})", self.n_devices, self.kind)
+    }
+}
+
+/// How many virtual devices to make: what the first caller wants, or more by the variable.
+fn cpu_devices(n_devices: usize, variable: Option<&str>) -> Result<usize> {
+    let least = n_devices.max(LEAST_CPU_DEVICES);
+    match variable.map(|value| (value, value.trim().parse::<usize>())) {
+        None => Ok(least),
+        Some((_, Ok(raised @ 1..=1024))) => Ok(least.max(raised)),
+        Some((value, _)) => Err(Error::Setting {
+            name: CPU_DEVICES_VARIABLE.into(),
+            value: value.into(),
+            expected: "a number from 1 to 1024".into(),
+        }),
+    }
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "is 1".into() } else { format!("are {n}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::TEST_DEVICES;
+
+    #[test]
+    fn the_cpu_is_shared_and_has_what_the_first_call_asked_for() {
+        let runtime = Runtime::cpu(1).unwrap();
+        assert!(Arc::ptr_eq(&runtime, &Runtime::for_device("cpu", TEST_DEVICES).unwrap()));
+        assert_eq!((runtime.kind(), runtime.device_count()), (DeviceKind::Cpu, TEST_DEVICES));
+        assert_eq!(
+            Runtime::cpu(9).unwrap_err().to_string(),
+            "9 cpu devices were asked for: there are 4; XLA fixes the number at its first use in a process, so ask for \
+             9 first, or set PARALLAX_CPU_DEVICES=9 before the start"
+        );
+        assert!(runtime.platform_version().starts_with("cpu"), "{}", runtime.platform_version());
+    }
+
+    #[test]
+    fn the_variable_raises_the_number_of_devices() {
+        assert_eq!(cpu_devices(2, None).unwrap(), LEAST_CPU_DEVICES.max(2));
+        assert_eq!(cpu_devices(2, Some("16")).unwrap(), 16);
+        assert_eq!(cpu_devices(16, Some("8")).unwrap(), 16);
+        assert_eq!(
+            cpu_devices(2, Some("many")).unwrap_err().to_string(),
+            r#"PARALLAX_CPU_DEVICES is "many": a number from 1 to 1024 was expected"#
+        );
+        cpu_devices(2, Some("0")).unwrap_err();
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_an_error() {
+        let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
+        let error = runtime.upload_values(7, &[1], &[1i32]).unwrap_err();
+        assert_eq!(error.to_string(), "cpu device 7 was asked for: there are 4");
+        let error = runtime.upload_values(0, &[3], &[1i32]).unwrap_err();
+        assert_eq!(error.to_string(), "uploading s32[3]: 4 bytes were given");
+        Runtime::for_device("quantum", 1).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_is_no_plugin_is_an_error() {
+        let path = std::env::current_exe().unwrap();
+        let error = xla::PjRtClient::plugin("cuda", path).err().map(|error| xla_error("loading", error).to_string());
+        assert!(error.is_some_and(|error| error.starts_with("loading: ") && error.lines().count() == 1));
+    }
+}

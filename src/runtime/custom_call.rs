@@ -1,0 +1,102 @@
+//! Native functions that programs call on the CPU: HLO's `custom-call`.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::c_void;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+
+/// A native function, in XLA's original convention for the host.
+///
+/// `output` is the result's memory, or an array of pointers if the result is a tuple; `inputs` are the operands', in
+/// order. Sizes are not passed: give them as a scalar operand. It runs on one of XLA's threads and must not unwind.
+pub type HostFunction = unsafe extern "C" fn(output: *mut c_void, inputs: *const *const c_void);
+
+/// XLA aborts the process when a name is registered twice, so the names are kept here, too.
+static REGISTERED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+
+/// Makes `function` the target `name` of custom calls on the CPU. The same pair may be registered again.
+///
+/// In a program: `custom-call(a, b), custom_call_target="name", api_version=API_VERSION_ORIGINAL`.
+///
+/// # Safety
+///
+/// Every program that names it must pass the operands and the result shape that `function` reads and writes.
+pub unsafe fn register(name: &str, function: HostFunction) -> Result<()> {
+    let address = function as usize;
+    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    match registered.entry(name.to_string()) {
+        Entry::Occupied(entry) if *entry.get() == address => {}
+        Entry::Occupied(_) => {
+            let message = "another function has that name".into();
+            return Err(Error::Xla { what: format!("registering the custom call {name}"), message });
+        }
+        Entry::Vacant(entry) => {
+            xla::register_custom_call_target(name, function as *const c_void, "Host");
+            entry.insert(address);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::{ElementType, Program, Shape};
+    use crate::runtime::{Runtime, TEST_DEVICES};
+
+    /// `output[i] = input[n - 1 - i]` for `s32` arrays; the second operand is n.
+    unsafe extern "C" fn reverse(output: *mut c_void, inputs: *const *const c_void) {
+        // SAFETY: the program below passes an array of n and the scalar n, and its result has n elements.
+        let (output, input) = unsafe {
+            let n = **inputs.add(1).cast::<*const i32>() as usize;
+            let input = std::slice::from_raw_parts((*inputs).cast::<i32>(), n);
+            (std::slice::from_raw_parts_mut(output.cast::<i32>(), n), input)
+        };
+        for (to, from) in output.iter_mut().zip(input.iter().rev()) {
+            *to = *from;
+        }
+    }
+
+    unsafe extern "C" fn other(_: *mut c_void, _: *const *const c_void) {
+        std::hint::black_box(());
+    }
+
+    #[test]
+    fn a_program_calls_a_rust_function() {
+        // SAFETY: the program below is the only one that names it.
+        unsafe { register("parallax_test_reverse", reverse) }.unwrap();
+        let (array, scalar) = (Shape::new(ElementType::S32, [4]), Shape::scalar(ElementType::S32));
+        let program = Program {
+            name: "reverse".into(),
+            text: "HloModule reverse\nENTRY main {\n  a = s32[4] parameter(0)\n  n = s32[] parameter(1)\n  \
+                   r = s32[4] custom-call(a, n), custom_call_target=\"parallax_test_reverse\", \
+                   api_version=API_VERSION_ORIGINAL\n  ROOT out = (s32[4]) tuple(r)\n}\n"
+                .into(),
+            parameters: vec![array.clone(), scalar],
+            outputs: vec![array],
+            aliases: vec![],
+        };
+        let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
+        let args = [
+            runtime.upload_values(0, &[4], &[1i32, 2, 3, 4]).unwrap(),
+            runtime.upload_values(0, &[], &[4i32]).unwrap(),
+        ];
+        let (executable, _) = runtime.compile(&program, 1).unwrap();
+        let outputs = executable.execute(&[&args[0], &args[1]]).unwrap();
+        assert_eq!(outputs[0].to_vec::<i32>().unwrap(), [4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_name_is_registered_once() {
+        // SAFETY: no program names it.
+        let register = |function| unsafe { register("parallax_test_twice", function) };
+        register(reverse).unwrap();
+        register(reverse).unwrap();
+        assert_eq!(
+            register(other).unwrap_err().to_string(),
+            "registering the custom call parallax_test_twice: another function has that name"
+        );
+    }
+}
