@@ -17,6 +17,7 @@
 //! | SUM and AVG of wild floats, AVG of wild 64-bit integers | the sum is a float, and its rounding depends on the order |
 //! | comparisons of computed floats | 0.0 / 0.0 is a negative NaN on x86, below every number, and a positive one elsewhere |
 //! | nested arithmetic of wild floats | XLA may fuse a multiplication and an addition |
+//! | the negation of a computed integer | DataFusion wraps an array's minimum and fails on a scalar's, which a CASE may become |
 //! | SUM of decimals at 38 digits | DataFusion's wraps; ours is an error |
 
 pub mod expression;
