@@ -59,6 +59,8 @@ pub struct XlaOptions {
     pub max_dense_groups: usize,
     /// Keep the columns of unchanged tables on the device between queries.
     pub resident: bool,
+    /// Count the rows after every operator of a pipeline.
+    pub count_rows: bool,
 }
 
 impl Default for XlaOptions {
@@ -70,6 +72,7 @@ impl Default for XlaOptions {
             threads: 0,
             max_dense_groups: 1 << 20,
             resident: true,
+            count_rows: false,
         }
     }
 }
@@ -129,12 +132,14 @@ const OPTIONS: &[OptionRow] = &[
         name: "resident",
         description: "Keep the columns of unchanged tables on the device between queries. Default true.",
         get: |o| o.resident.to_string(),
-        set: |o, v| {
-            o.resident = v.trim().to_ascii_lowercase().parse().map_err(|_| {
-                DataFusionError::Configuration(format!("xla.resident: '{v}' is not true or false"))
-            })?;
-            Ok(())
-        },
+        set: |o, v| parse_bool("xla.resident", v).map(|b| o.resident = b),
+    },
+    OptionRow {
+        name: "count_rows",
+        description: "Count the rows after every operator of a device pipeline, at the price of a pass over the mask; \
+                      EXPLAIN ANALYZE always does. Default false.",
+        get: |o| o.count_rows.to_string(),
+        set: |o, v| parse_bool("xla.count_rows", v).map(|b| o.count_rows = b),
     },
 ];
 
@@ -142,6 +147,14 @@ fn parse_usize(option: &str, value: &str) -> Result<usize> {
     value.trim().parse().map_err(|_| {
         DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more"))
     })
+}
+
+fn parse_bool(option: &str, value: &str) -> Result<bool> {
+    value
+        .trim()
+        .to_ascii_lowercase()
+        .parse()
+        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not true or false")))
 }
 
 /// Reads `1024`, `64KB`, `512MB`, `2GB`, `1.5GiB`; the units are powers of 1024.

@@ -1,12 +1,19 @@
 //! Parallax.
-pub mod error;
-pub mod config;
-pub mod program;
-pub mod hlo;
-pub mod runtime;
+pub mod cache_dir;
+pub mod cli;
 pub mod columnar;
-pub mod kernels;
-pub mod expr;
+pub mod config;
+pub mod error;
 pub mod exec;
+pub mod expr;
+pub mod hlo;
+pub mod kernels;
+pub mod plan_cache;
 pub mod planner;
+pub mod program;
+pub mod runtime;
+pub mod sample;
 pub mod session;
+pub mod shell;
+pub mod tables;
+pub mod tpch;

@@ -1,19 +1,34 @@
-//! `Session`: DataFusion's `SessionContext` with the device runtime, the planner's rules and the table registry.
+//! `Session`: DataFusion's `SessionContext` with the device runtime, the planner's rules and a cache of physical plans.
+//!
+//! A program that already has DataFusion needs three lines: [`extend`] its `SessionStateBuilder`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
-use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::SendableRecordBatchStream;
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::config::XlaOptions;
+use crate::exec::context::DeviceContext;
+use crate::exec::device_to_host::DeviceToHostExec;
+use crate::plan_cache::PlanCache;
+use crate::planner::analyze::CountRowsOfAnalyze;
+use crate::planner::with_device_rules;
+use crate::program::Program;
+use crate::runtime::{Mesh, Runtime};
 
+/// A database session on a mesh of devices.
 pub struct Session {
     ctx: SessionContext,
+    plans: PlanCache,
 }
 
+/// What a session is made of; every setting has a default.
 #[derive(Default)]
 pub struct SessionBuilder {
     device: Option<String>,
@@ -41,15 +56,55 @@ impl SessionBuilder {
     }
 
     pub fn build(self) -> Result<Session> {
-        let mut config = SessionConfig::new().with_information_schema(true).with_option_extension(XlaOptions::default());
-        for (key, value) in &self.settings {
-            config.options_mut().set(key, value)?;
+        let n = self.devices.unwrap_or(1);
+        let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
+        let mesh = Mesh::new(runtime, n)?;
+        let config = SessionConfig::new().with_information_schema(true);
+        let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+        let mut builder = extend_with(builder, mesh);
+        if let Some(config) = builder.config() {
+            for (key, value) in &self.settings {
+                config.options_mut().set(key, value)?;
+            }
         }
-        Ok(Session { ctx: SessionContext::new_with_config(config) })
+        Ok(Session { ctx: SessionContext::new_with_state(builder.build()), plans: PlanCache::default() })
     }
 }
 
+/// Adds Parallax to a program's own DataFusion, on the CPU device:
+///
+/// ```no_run
+/// # use datafusion::execution::SessionStateBuilder;
+/// # use datafusion::prelude::SessionContext;
+/// # fn main() -> datafusion::error::Result<()> {
+/// let builder = SessionStateBuilder::new().with_default_features();
+/// let state = parallax::session::extend(builder)?.build();
+/// let ctx = SessionContext::new_with_state(state);
+/// # Ok(()) }
+/// ```
+pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
+    Ok(extend_with(builder, Mesh::new(Runtime::cpu(1)?, 1)?))
+}
+
+/// As [`extend`], on the devices of `mesh`.
+pub fn extend_with(mut builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
+    let rules = match builder.physical_optimizers() {
+        Some(optimizer) => optimizer.rules.clone(),
+        None => PhysicalOptimizer::new().rules,
+    };
+    let config = std::mem::take(builder.config().get_or_insert_with(SessionConfig::new));
+    let config = config
+        .with_option_extension(XlaOptions::default())
+        .with_extension(Arc::new(DeviceContext::new(mesh)));
+    let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
+    builder
+        .with_config(config)
+        .with_physical_optimizer_rules(with_device_rules(&rules))
+        .with_query_planner(Arc::new(planner))
+}
+
 impl Session {
+    /// A session on the CPU, with the default options.
     pub fn new() -> Result<Self> {
         Self::builder().build()
     }
@@ -58,6 +113,7 @@ impl Session {
         SessionBuilder::default()
     }
 
+    /// DataFusion's context, for all that it offers.
     pub fn context(&self) -> &SessionContext {
         &self.ctx
     }
@@ -69,7 +125,15 @@ impl Session {
 
     /// Runs a statement and streams its rows. The physical plan of a repeated query is cached.
     pub async fn execute(&self, sql: &str) -> Result<SendableRecordBatchStream> {
-        self.ctx.sql(sql).await?.execute_stream().await
+        if let Some(plan) = self.plans.get(&self.ctx, sql).await {
+            return execute_stream(plan, self.ctx.task_ctx());
+        }
+        let frame = self.ctx.sql(sql).await?;
+        let task = frame.task_ctx().into();
+        let logical = frame.logical_plan().clone();
+        let plan = frame.create_physical_plan().await?;
+        self.plans.insert(&self.ctx, sql, &logical, &plan).await;
+        execute_stream(plan, task)
     }
 
     /// Runs a statement to its end.
@@ -77,17 +141,43 @@ impl Session {
         datafusion::physical_plan::common::collect(self.execute(sql).await?).await
     }
 
+    /// A registered table as DataFusion's DataFrame, which runs on the device as SQL does.
     pub async fn table(&self, name: &str) -> Result<DataFrame> {
         self.ctx.table(name).await
     }
 
+    /// The HLO programs that a query would run, in order. Tables that they read are loaded.
+    pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
+        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        let task = self.ctx.task_ctx();
+        let mut borders = Vec::new();
+        collect_borders(&plan, &mut borders);
+        let mut programs = Vec::new();
+        for border in borders {
+            if let Some(border) = border.downcast_ref::<DeviceToHostExec>() {
+                programs.extend(border.programs(&task).await?);
+            }
+        }
+        Ok(programs)
+    }
+
     /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
-    pub async fn register_path(&self, _name: &str, _path: &Path) -> Result<()> {
-        Err(DataFusionError::NotImplemented(String::new()))
+    pub async fn register_path(&self, name: &str, path: &Path) -> Result<()> {
+        crate::tables::register_path(&self.ctx, name, path).await
     }
 
     /// Registers each .parquet, .csv and .json file or folder in `dir`; returns the table names in order.
-    pub async fn register_dir(&self, _dir: &Path) -> Result<Vec<String>> {
-        Err(DataFusionError::NotImplemented(String::new()))
+    pub async fn register_dir(&self, dir: &Path) -> Result<Vec<String>> {
+        crate::tables::register_dir(&self.ctx, dir).await
+    }
+}
+
+/// The device borders of a plan, the deepest first.
+fn collect_borders(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
+    for child in plan.children() {
+        collect_borders(child, out);
+    }
+    if plan.downcast_ref::<DeviceToHostExec>().is_some() {
+        out.push(plan.clone());
     }
 }

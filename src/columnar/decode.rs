@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Float32Array, Float64Array, Int32Array, PrimitiveArray,
+    ArrayRef, ArrowPrimitiveType, BooleanArray, Float32Array, Float64Array, Int32Array, PrimitiveArray,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute;
@@ -60,7 +60,7 @@ pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&Boolea
 
 /// A mask of one byte a row.
 pub fn download_pred(buffer: &Buffer) -> Result<BooleanBuffer> {
-    let bytes = buffer.to_vec::<u8>()?;
+    let bytes = buffer.download()?;
     Ok(BooleanBuffer::collect_bool(bytes.len(), |i| bytes[i] != 0))
 }
 

@@ -55,7 +55,7 @@ impl DeviceColumn {
         let element_types = encoder.representation.element_types();
         let mut chunks = Vec::with_capacity(layout.shards.len());
         for (shard, ranges) in layout.shards.iter().enumerate() {
-            let device = mesh.devices()[shard];
+            let device = shard;
             let upload = |element_type: ElementType, bytes: &[u8]| {
                 let shape = Shape::new(element_type, [layout.capacity]);
                 mesh.runtime().upload(device, &shape, bytes).map_err(DataFusionError::from)

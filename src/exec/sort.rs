@@ -155,7 +155,7 @@ impl Tracer {
 
     /// The rows of `column` in the order of `row_ids`.
     fn take_column(&mut self, column: &TracedColumn, row_ids: Value, n: usize) -> Result<TracedColumn> {
-        let mut take = |t: &mut Self, v: Value| -> Result<Value> {
+        let take = |t: &mut Self, v: Value| -> Result<Value> {
             let v = t.broadcast(v, n)?;
             Ok(t.builder.take(v, row_ids)?)
         };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -72,24 +73,17 @@ impl TableSource {
                 .iter()
                 .map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index()))
                 .collect::<Option<Vec<_>>>()?,
-            None => (0..config.table_schema().fields().len()).collect(),
+            None => (0..config.file_source().table_schema().table_schema().fields().len()).collect(),
         };
         let store = config.object_store_url.as_str().to_string();
-        let mut files = Vec::new();
-        for file in config.file_groups.iter().flat_map(|group| group.files()) {
-            if file.range.is_some() {
-                return None;
-            }
-            let meta = &file.object_meta;
-            files.push(FileIdentity {
-                store: store.clone(),
-                path: meta.location.to_string(),
-                size: meta.size,
-                modified: meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
-                etag: meta.e_tag.clone(),
-            });
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let identity = |file: &PartitionedFile| FileIdentity {
+            store: store.clone(),
+            path: file.object_meta.location.to_string(),
+            size: file.object_meta.size,
+            modified: file.object_meta.last_modified.timestamp_nanos_opt().unwrap_or_default(),
+            etag: file.object_meta.e_tag.clone(),
+        };
+        let files = whole_files(config)?.iter().map(identity).collect();
         Some(Self::Parquet { config: Box::new(config.clone()), files, projection })
     }
 
@@ -105,7 +99,7 @@ impl TableSource {
                 .zip(schema.fields())
                 .map(|(index, field)| ColumnSource::Files {
                     files: files.clone(),
-                    column: format!("{}:{}", config.table_schema().field(*index).name(), field.data_type()),
+                    column: format!("{}:{}", config.file_source().table_schema().table_schema().field(*index).name(), field.data_type()),
                 })
                 .collect(),
         }
@@ -140,14 +134,40 @@ impl TableSource {
     }
 }
 
+/// The files of a scan in the order of their paths, each once; `None` if the byte ranges into which DataFusion has split
+/// them do not make up whole files.
+fn whole_files(config: &FileScanConfig) -> Option<Vec<PartitionedFile>> {
+    let mut parts: Vec<&PartitionedFile> = config.file_groups.iter().flat_map(|group| group.files()).collect();
+    let start = |file: &PartitionedFile| file.range.as_ref().map_or(0, |r| r.start);
+    parts.sort_by(|a, b| a.object_meta.location.cmp(&b.object_meta.location).then(start(a).cmp(&start(b))));
+    let mut files: Vec<PartitionedFile> = Vec::new();
+    let mut covered = 0;
+    for part in parts {
+        let size = part.object_meta.size as i64;
+        let (from, to) = part.range.as_ref().map_or((0, size), |r| (r.start, r.end));
+        let continues = files.last().is_some_and(|last| last.object_meta.location == part.object_meta.location);
+        if continues && from != covered || !continues && from != 0 {
+            return None;
+        }
+        if !continues {
+            if files.last().is_some_and(|last| covered < last.object_meta.size as i64) {
+                return None;
+            }
+            files.push(PartitionedFile { range: None, ..part.clone() });
+        }
+        covered = to;
+    }
+    (files.last().is_none_or(|last| covered >= last.object_meta.size as i64)).then_some(files)
+}
+
 /// A scan of all rows of the files in the order of their paths, without the predicate that prunes row groups.
 fn whole_scan(
     config: &FileScanConfig,
     columns: Vec<usize>,
     task: &Arc<TaskContext>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let mut files: Vec<_> = config.file_groups.iter().flat_map(|group| group.files()).cloned().collect();
-    files.sort_by(|a, b| a.object_meta.location.cmp(&b.object_meta.location));
+    let files = whole_files(config)
+        .ok_or_else(|| DataFusionError::Internal("a resident table of parts of files".to_string()))?;
     let mut source = ParquetSource::new(config.file_source().table_schema().clone());
     if let Some(old) = config.file_source().downcast_ref::<ParquetSource>() {
         source = source.with_table_parquet_options(old.table_parquet_options().clone());

@@ -19,8 +19,10 @@ pub enum FallbackReason {
     UnboundedSort,
     /// An operator without a device form.
     Operator { name: String },
-    /// An operator whose input rows are not on the device and whose own work is none.
-    NoDeviceInput { name: String },
+    /// Constants: there are no rows of a table to work on. No error under `always`.
+    NoRows,
+    /// DataFusion put the operator in after placement.
+    AddedLater { name: String },
 }
 
 impl FallbackReason {
@@ -40,7 +42,8 @@ impl fmt::Display for FallbackReason {
                 f.write_str("only the groups of an aggregate are sorted on the device yet, not a table")
             }
             Self::Operator { name } => write!(f, "{name} has no device form yet"),
-            Self::NoDeviceInput { name } => write!(f, "{name} has no input rows on the device"),
+            Self::NoRows => f.write_str("constants only, no rows of a table"),
+            Self::AddedLater { name } => write!(f, "DataFusion added this {name} after operators were placed"),
         }
     }
 }

@@ -13,3 +13,9 @@ pub mod logic;
 pub mod lower;
 pub mod lookup;
 pub mod tracer;
+
+impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {
+    fn from(error: crate::hlo::HloError) -> Self {
+        Self::Internal(format!("tracing a device program: {error}"))
+    }
+}

@@ -145,7 +145,7 @@ impl Tracer {
         let null = value.is_null();
         let valid = if null { Some(self.builder.constant(Scalar::Pred(false))) } else { None };
         let mut dictionary = None;
-        let mut int = |t: &mut Self, v: Option<i128>| {
+        let int = |t: &mut Self, v: Option<i128>| {
             let v = v.unwrap_or(0);
             let range = Range::of_literal(v);
             match range.storage() {

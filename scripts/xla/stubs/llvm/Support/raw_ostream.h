@@ -8,7 +8,7 @@ namespace llvm {
 
 class raw_ostream;
 
-class raw_string_ostream {
+class __attribute__((visibility("hidden"))) raw_string_ostream {
  public:
   explicit raw_string_ostream(std::string&) {}
   void flush() {}

@@ -6,7 +6,7 @@ namespace mlir {
 
 // Not trivially copyable, as in MLIR, so that it is returned through memory.
 template <typename OpTy>
-class OwningOpRef {
+class __attribute__((visibility("hidden"))) OwningOpRef {
  public:
   OwningOpRef(OwningOpRef&& other) : op_(other.op_) { other.op_ = OpTy(); }
   ~OwningOpRef() {}

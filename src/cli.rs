@@ -1,0 +1,278 @@
+//! The command line: what each argument means, the help that teaches, and exit code 1 with one line for every error.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, IsTerminal, Read, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use datafusion::error::DataFusionError;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::sample::sample;
+use crate::session::Session;
+use crate::shell::error::ShellError;
+use crate::shell::format::Format;
+use crate::shell::{Flow, Shell, command, interactive, message, statements, tour};
+use crate::{tables, tpch};
+
+/// Stack of the threads that plan and run queries: a deeply nested statement takes megabytes.
+const STACK: usize = 16 << 20;
+
+#[derive(Parser)]
+#[command(
+    name = "parallax",
+    version,
+    about = "A SQL database for analysis: DataFusion plans, XLA runs.",
+    long_about = "A SQL database for analysis: DataFusion plans, XLA runs.\n\n\
+                  Without SQL it opens a shell, or runs the SQL on its standard input; when that is empty, a short tour."
+)]
+struct Arguments {
+    /// Run these statements and leave; may be given again, and mixed with -f
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    commands: Vec<String>,
+
+    /// Run the statements of a file and leave; may be given again
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Make a table of every .parquet, .csv and .json file or folder in DIR (or of one file); without it TPC-H is there
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Scale factor of the TPC-H data: 0.1 is 0.9 million rows, 1 is 8.7 million; written the first time
+    #[arg(long, value_name = "FACTOR", default_value = "0.1", conflicts_with = "data", value_parser = scale)]
+    #[arg(allow_negative_numbers = true)]
+    scale: f64,
+
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Where queries run: cpu (the default), gpu or tpu
+    #[arg(long, value_name = "KIND")]
+    device: Option<String>,
+
+    /// How many devices to spread tables over; a CPU is split into virtual ones
+    #[arg(long, value_name = "N", value_parser = devices, allow_negative_numbers = true)]
+    devices: Option<usize>,
+
+    /// Set an option, as the SQL statement SET does; may be given again
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    let scale = text.parse().map_err(|_| "not a number".to_string())?;
+    tpch::check_scale(scale).map_err(|error| message::of(&error))?;
+    Ok(scale)
+}
+
+fn devices(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "not a whole number of 1 or more".to_string())
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE, e.g. xla.placement=always")?;
+    Ok((key.trim().to_string(), value.trim().to_string()))
+}
+
+fn more_help() -> String {
+    format!(
+        "Examples:
+  parallax                                          the shell, with the eight TPC-H tables
+  parallax --data ./sales                           the shell, with a table for each file in ./sales
+  parallax -c 'SELECT count(*) FROM lineitem'       one query
+  parallax -f report.sql --format csv > report.csv  a script
+  parallax --set xla.placement=always -f q.sql      an error where an operator would stay on the host
+  parallax < /dev/null                              a short tour
+
+Commands in the shell and in scripts:
+{}
+
+In the shell, SQL ends with ; and Tab completes. Ctrl-C clears the line or cancels the query, Ctrl-D leaves.
+
+Files:
+  TPC-H data and the shell's history are kept in $PARALLAX_CACHE, else in $XDG_CACHE_HOME/parallax,
+  else in ~/.cache/parallax. Nothing in there is lost for good: it is made again when it is missing.
+
+Exit code: 0, or 1 after an error, which is one line on standard error. The first statement that fails ends a script.
+NO_COLOR=1 turns colours off.",
+        command::help()
+    )
+}
+
+/// What ends the program early.
+enum Exit {
+    /// An error to report.
+    Error(String),
+    /// Text that was asked for, such as the help.
+    Print(String),
+}
+
+impl From<ShellError> for Exit {
+    fn from(error: ShellError) -> Self {
+        if error.is_closed_pipe() { Self::Print(String::new()) } else { Self::Error(error.to_string()) }
+    }
+}
+
+impl From<DataFusionError> for Exit {
+    fn from(error: DataFusionError) -> Self {
+        Self::Error(message::of(&error))
+    }
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    report_panics_on_one_line();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Exit::Print(text)) => {
+            // Nobody is left to tell that nobody reads.
+            let _ = io::Write::write_all(&mut stdout(), text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(Exit::Error(text)) => {
+            eprintln!("error: {}", message::one_line(&text));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The threads of the runtime report theirs as the error of the query.
+fn report_panics_on_one_line() {
+    std::panic::set_hook(Box::new(|panic| {
+        if std::thread::current().name() == Some("main") {
+            let text = message::one_line(&panic.to_string());
+            eprintln!("error: internal error: {text} (this is a bug: please report it)");
+        }
+    }));
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), Exit> {
+    let matches = Arguments::command().after_help(more_help()).try_get_matches_from(arguments).map_err(usage_error)?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(usage_error)?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK)
+        .build()
+        .map_err(|error| Exit::Error(format!("cannot start threads: {error}")))?;
+    let ran = run_on(&runtime, &arguments, &matches);
+    // A query that was cancelled may still be at work.
+    runtime.shutdown_background();
+    ran
+}
+
+fn usage_error(error: clap::Error) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return Exit::Print(error.to_string());
+    }
+    let text = error.to_string();
+    let mut line = String::new();
+    // The lines up to the first empty one say what is wrong; a tip may follow.
+    for part in text.lines().take_while(|line| !line.trim().is_empty()) {
+        let _ = write!(line, "{} ", part.trim());
+    }
+    for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")) {
+        let _ = write!(line, "({tip}) ");
+    }
+    Exit::Error(format!("{}; --help explains the arguments", line.trim_start_matches("error: ").trim_end()))
+}
+
+fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Result<(), Exit> {
+    let mut builder = Session::builder();
+    if let Some(device) = &arguments.device {
+        builder = builder.device(device);
+    }
+    if let Some(devices) = arguments.devices {
+        builder = builder.devices(devices);
+    }
+    for (key, value) in &arguments.settings {
+        builder = builder.set(key, value);
+    }
+    let session = Arc::new(builder.build()?);
+
+    let scripts = scripts(arguments, matches);
+    let terminal = scripts.is_empty() && stdin().is_terminal();
+    // Before the data: when it cannot be read, nothing is generated.
+    let input = if scripts.is_empty() && !terminal { standard_input()? } else { String::new() };
+    let tables = runtime.block_on(load(&session, arguments))?;
+
+    let out = Box::new(BufWriter::with_capacity(1 << 16, stdout()));
+    if terminal {
+        let mut shell = Shell::interactive(session, out, arguments.format);
+        shell.say(&banner(arguments, &tables))?;
+        return Ok(interactive::run(shell, runtime)?);
+    }
+    let mut shell = Shell::new(session, out, arguments.format);
+    runtime.block_on(async {
+        for script in &scripts {
+            let flow = match script {
+                Script::Command(sql) => shell.run_text(sql, None).await?,
+                Script::File(path) => shell.run_file(path).await?,
+            };
+            if flow == Flow::Quit {
+                return Ok(());
+            }
+        }
+        if !scripts.is_empty() {
+            return Ok(());
+        }
+        if !statements::split(&input, shell.dialect().as_ref()).is_empty() {
+            shell.run_text(&input, Some("stdin")).await?;
+        } else if tables.iter().any(|table| table == "lineitem") {
+            tour::run(&mut shell).await?;
+        } else {
+            shell.run_text("\\d", None).await?;
+        }
+        Ok(())
+    })
+}
+
+enum Script<'a> {
+    Command(&'a str),
+    File(&'a Path),
+}
+
+/// What -c and -f give, in the order in which they stand.
+fn scripts<'a>(arguments: &'a Arguments, matches: &ArgMatches) -> Vec<Script<'a>> {
+    let commands = arguments.commands.iter().map(|sql| Script::Command(sql));
+    let files = arguments.files.iter().map(|path| Script::File(path));
+    let places = |name| matches.indices_of(name).into_iter().flatten();
+    let mut scripts: Vec<(usize, Script<'a>)> =
+        places("commands").zip(commands).chain(places("files").zip(files)).collect();
+    scripts.sort_by_key(|(place, _)| *place);
+    scripts.into_iter().map(|(_, script)| script).collect()
+}
+
+fn standard_input() -> Result<String, Exit> {
+    let mut text = String::new();
+    let read = stdin().read_to_string(&mut text);
+    read.map_err(|error| Exit::Error(format!("cannot read the standard input: {error}")))?;
+    Ok(text)
+}
+
+/// Registers the tables and returns their names.
+async fn load(session: &Session, arguments: &Arguments) -> Result<Vec<String>, Exit> {
+    let Some(path) = &arguments.data else {
+        return Ok(session.register_dir(&sample(arguments.scale)?).await?);
+    };
+    if path.is_file() {
+        let name = tables::table_name(path);
+        session.register_path(&name, path).await?;
+        return Ok(vec![name]);
+    }
+    Ok(session.register_dir(path).await?)
+}
+
+fn banner(arguments: &Arguments, tables: &[String]) -> String {
+    let source = match &arguments.data {
+        Some(path) => format!("{}", path.display()),
+        None => format!("TPC-H at scale factor {}", arguments.scale),
+    };
+    let tables = if tables.len() > 12 { format!("{} tables", tables.len()) } else { tables.join(", ") };
+    format!("Parallax {}. {source}: {tables}.\nSQL ends with ; and \\? shows the commands.", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,28 @@
+//! Host plan -> device plan. Two physical optimizer rules:
+//!
+//! 1. [`place_on_device`], before DataFusion's `EnsureRequirements`: converts operators bottom-up and puts the borders
+//!    in. What DataFusion does after it (distribution, order) then fits the converted plan by itself.
+//! 2. [`explain_fallback`], last: marks every operator that stayed on the host with the reason.
+
+pub mod analyze;
+pub mod convert;
+pub mod explain_fallback;
+pub mod place_on_device;
+
+use std::sync::Arc;
+
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+
+use crate::planner::explain_fallback::ExplainFallback;
+use crate::planner::place_on_device::PlaceOnDevice;
+
+/// DataFusion's rules with Parallax's two in their places.
+pub fn with_device_rules(
+    rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
+) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut out = rules.to_vec();
+    let before = out.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(out.len());
+    out.insert(before, Arc::new(PlaceOnDevice));
+    out.push(Arc::new(ExplainFallback));
+    out
+}

@@ -1,0 +1,258 @@
+//! The backslash commands: one table that dispatches them, prints their help and says how each argument is completed.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use futures::future::LocalBoxFuture;
+
+use crate::shell::error::ShellError;
+use crate::shell::format::Format;
+use crate::shell::names::Names;
+use crate::shell::{Flow, Shell, inspect, message};
+
+/// A command: how it is typed, what it does, and the function that does it.
+pub struct Command {
+    pub name: &'static str,
+    pub argument: Argument,
+    pub help: &'static str,
+    run: for<'a> fn(&'a mut Shell, &'a str) -> Action<'a>,
+}
+
+type Action<'a> = LocalBoxFuture<'a, Result<Flow, ShellError>>;
+
+/// What a command takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    None,
+    Table,
+    OnOff,
+    Format,
+    Query,
+    Setting,
+    File,
+}
+
+impl Argument {
+    const fn usage(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Table => " [table]",
+            Self::OnOff => " [on|off]",
+            Self::Format => " [name]",
+            Self::Query => " QUERY",
+            Self::Setting => " [key [value]]",
+            Self::File => " file",
+        }
+    }
+}
+
+/// The table.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "\\?",
+        argument: Argument::None,
+        help: "this help",
+        run: |shell, _| Box::pin(async { shell.say(&help()) }),
+    },
+    Command {
+        name: "\\d",
+        argument: Argument::Table,
+        help: "the tables, or the columns of one",
+        run: |shell, table| Box::pin(describe(shell, table)),
+    },
+    Command {
+        name: "\\timing",
+        argument: Argument::OnOff,
+        help: "whether the time of each query is printed",
+        run: |shell, value| Box::pin(async { timing(shell, value) }),
+    },
+    Command {
+        name: "\\format",
+        argument: Argument::Format,
+        help: "how rows are printed: table, csv, json or markdown",
+        run: |shell, name| Box::pin(async { format(shell, name) }),
+    },
+    Command {
+        name: "\\hlo",
+        argument: Argument::Query,
+        help: "the XLA programs that a query would run",
+        run: |shell, query| Box::pin(inspect_query(shell, "\\hlo", query)),
+    },
+    Command {
+        name: "\\why",
+        argument: Argument::Query,
+        help: "why operators of a query stay on the host",
+        run: |shell, query| Box::pin(inspect_query(shell, "\\why", query)),
+    },
+    Command {
+        name: "\\set",
+        argument: Argument::Setting,
+        help: "the xla options, or the value of one; a second word sets it",
+        run: |shell, words| Box::pin(set(shell, words)),
+    },
+    Command {
+        name: "\\i",
+        argument: Argument::File,
+        help: "runs the statements and commands of a file",
+        run: |shell, file| Box::pin(include(shell, file)),
+    },
+    Command {
+        name: "\\q",
+        argument: Argument::None,
+        help: "leaves the shell, as Ctrl-D does",
+        run: |_, _| Box::pin(async { Ok(Flow::Quit) }),
+    },
+];
+
+/// The command of a line and its argument: `\d lineitem;` gives `("\d", "lineitem")`.
+pub fn parse(text: &str) -> (&str, &str) {
+    let (name, argument) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (name.trim_end_matches(';'), argument.trim().trim_end_matches(';').trim_end())
+}
+
+/// The command with this name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// Whether the argument of the command that begins `line` is a query, which may go on for several lines.
+pub fn takes_query(line: &str) -> bool {
+    find(parse(line).0).is_some_and(|command| command.argument == Argument::Query)
+}
+
+/// Runs a command line.
+pub async fn run(shell: &mut Shell, text: &str) -> Result<Flow, ShellError> {
+    let (name, argument) = parse(text);
+    let Some(command) = find(name) else {
+        return Err(ShellError::Message(format!("{} is not a command; \\? lists them", message::one_line(name))));
+    };
+    if command.argument == Argument::None && !argument.is_empty() {
+        return Err(ShellError::Message(format!("{name} takes no argument")));
+    }
+    (command.run)(shell, argument).await
+}
+
+/// The commands, one a line.
+pub fn help() -> String {
+    let lines = COMMANDS.iter().map(|command| {
+        let usage = format!("{}{}", command.name, command.argument.usage());
+        format!("  {usage:<20}{}", command.help)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+async fn describe(shell: &mut Shell, table: &str) -> Result<Flow, ShellError> {
+    let ctx = shell.session().context();
+    if table.is_empty() {
+        let names = Names::read(ctx).await;
+        let rows = names.tables.iter().map(|table| {
+            let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+            vec![table.sql.clone(), columns.join(", ")]
+        });
+        let rows = rows.collect();
+        return shell.show(&["table", "columns"], rows);
+    }
+    let described = ctx.table_provider(table).await.map(|provider| provider.schema());
+    let schema = described.map_err(|error| ShellError::Message(message::of_statement(&error, ctx).text))?;
+    let rows = schema.fields().iter().map(|field| {
+        let nullable = if field.is_nullable() { "yes" } else { "no" };
+        vec![field.name().clone(), field.data_type().to_string(), nullable.to_string()]
+    });
+    shell.show(&["column", "type", "nullable"], rows.collect())
+}
+
+fn timing(shell: &mut Shell, value: &str) -> Result<Flow, ShellError> {
+    shell.timing = match value.to_ascii_lowercase().as_str() {
+        "" => !shell.timing,
+        "on" => true,
+        "off" => false,
+        _ => return Err(ShellError::Message(format!("\\timing takes on or off, not '{value}'"))),
+    };
+    shell.say(if shell.timing { "timing is on" } else { "timing is off" })
+}
+
+fn format(shell: &mut Shell, name: &str) -> Result<Flow, ShellError> {
+    if name.is_empty() {
+        return shell.say(&format!("the format is {}; there are table, csv, json and markdown", shell.format.name()));
+    }
+    shell.format = Format::from_str(name, true)
+        .map_err(|_| ShellError::Message(format!("'{name}' is not a format; use table, csv, json or markdown")))?;
+    Ok(Flow::Continue)
+}
+
+async fn inspect_query(shell: &mut Shell, command: &str, query: &str) -> Result<Flow, ShellError> {
+    if query.is_empty() {
+        return Err(ShellError::Message(format!("{command} takes a query, e.g. {command} SELECT 1;")));
+    }
+    let session = shell.session();
+    let text = match command {
+        "\\hlo" => inspect::hlo(session, query).await,
+        _ => inspect::why(session, query).await,
+    };
+    let text = text.map_err(|error| ShellError::Message(message::of_statement(&error, session.context()).text))?;
+    shell.say(&text)
+}
+
+async fn set(shell: &mut Shell, words: &str) -> Result<Flow, ShellError> {
+    let (key, value) = words.split_once(|c: char| c.is_whitespace() || c == '=').unwrap_or((words, ""));
+    let value = value.trim_start_matches(|c: char| c.is_whitespace() || c == '=');
+    if !value.is_empty() {
+        let value = value.trim_matches('\'').replace('\'', "''");
+        return shell.run_sql(&format!("SET {key} = '{value}'")).await.map(|()| Flow::Continue);
+    }
+    let entries = shell.session().context().state().config_options().entries();
+    let wanted =
+        entries.into_iter().filter(|entry| if key.is_empty() { is_ours(&entry.key) } else { entry.key == key });
+    let mut rows: Vec<Vec<String>> = wanted
+        .map(|entry| vec![entry.key, entry.value.unwrap_or_else(|| "NULL".to_string()), entry.description.to_string()])
+        .collect();
+    if rows.is_empty() {
+        return Err(ShellError::Message(format!(
+            "'{key}' is not an option; \\set lists those of xla, SHOW ALL lists every one"
+        )));
+    }
+    rows.sort();
+    shell.show(&["option", "value", "meaning"], rows)
+}
+
+fn is_ours(key: &str) -> bool {
+    key.starts_with("xla.")
+}
+
+async fn include(shell: &mut Shell, file: &str) -> Result<Flow, ShellError> {
+    if file.is_empty() {
+        return Err(ShellError::Message("\\i takes a file, e.g. \\i query.sql".to_string()));
+    }
+    shell.run_file(Path::new(file.trim_matches('\''))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::shell::command::{COMMANDS, help, parse, takes_query};
+
+    #[test]
+    fn the_table_is_the_help() {
+        assert_eq!(help().lines().count(), COMMANDS.len());
+        insta::assert_snapshot!(help(), @r"
+        \?                  this help
+        \d [table]          the tables, or the columns of one
+        \timing [on|off]    whether the time of each query is printed
+        \format [name]      how rows are printed: table, csv, json or markdown
+        \hlo QUERY          the XLA programs that a query would run
+        \why QUERY          why operators of a query stay on the host
+        \set [key [value]]  the xla options, or the value of one; a second word sets it
+        \i file             runs the statements and commands of a file
+        \q                  leaves the shell, as Ctrl-D does
+        ");
+    }
+
+    #[test]
+    fn a_line_is_a_name_and_an_argument() {
+        assert_eq!(parse("\\d"), ("\\d", ""));
+        assert_eq!(parse("\\q;"), ("\\q", ""));
+        assert_eq!(parse("\\d  lineitem ; "), ("\\d", "lineitem"));
+        assert_eq!(parse("\\why SELECT\n 1;"), ("\\why", "SELECT\n 1"));
+        assert!(takes_query("\\hlo SELECT 1"));
+        assert!(!takes_query("\\d x"));
+    }
+}

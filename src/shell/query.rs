@@ -1,0 +1,136 @@
+//! One statement from text to printed rows: it runs in a task of its own, so that Ctrl-C and the progress line work
+//! while DataFusion or a device is busy.
+//!
+//! ```text
+//! task: session.execute --schema, batches--> channel --> Printer --> output
+//!                                               ^ Ctrl-C drops the task; a timer draws the progress line
+//! ```
+
+use std::future::pending;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::{DataFusionError, Result};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::session::Session;
+use crate::shell::error::ShellError;
+use crate::shell::format::{Format, Printer};
+use crate::shell::progress::Progress;
+
+/// How a statement is run and printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub format: Format,
+    /// Most rows to print.
+    pub limit: Option<usize>,
+    /// Ctrl-C cancels the statement rather than ends the program.
+    pub interruptible: bool,
+}
+
+/// What a statement gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows of the result; `None` for a statement that has none, such as SET.
+    pub rows: Option<usize>,
+    /// Rows that the limit left out.
+    pub left_out: usize,
+    /// From the text to the last row.
+    pub elapsed: Duration,
+}
+
+/// A statement's end without a result: its own error, or one of the shell.
+#[derive(Debug)]
+pub enum Failure {
+    Statement(DataFusionError),
+    Shell(ShellError),
+}
+
+impl<E: Into<ShellError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Shell(error.into())
+    }
+}
+
+enum Event {
+    Schema(SchemaRef),
+    Rows(RecordBatch),
+}
+
+/// Runs `sql` and prints its rows to `out`.
+pub async fn run(
+    session: &Arc<Session>,
+    sql: &str,
+    settings: Settings,
+    out: &mut dyn Write,
+) -> std::result::Result<Outcome, Failure> {
+    let hint = if settings.interruptible { " (Ctrl-C cancels)" } else { "" };
+    let mut progress = Progress::start(hint);
+    let (sender, mut events) = mpsc::channel(4);
+    let task = SpawnedTask::spawn(produce(Arc::clone(session), sql.to_string(), sender));
+    let mut printer: Option<Printer> = None;
+    let mut ticks = interval(Duration::from_millis(100));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = interrupted(settings.interruptible) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
+            event = events.recv() => event,
+            _ = ticks.tick() => {
+                progress.tick(printer.as_ref().map_or(0, Printer::rows));
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        progress.erase();
+        match (event, &mut printer) {
+            (Event::Rows(batch), Some(printer)) => printer.write(&batch, out)?,
+            (Event::Rows(_), None) => {}
+            (Event::Schema(schema), _) => printer = Some(Printer::new(settings.format, schema, settings.limit)),
+        }
+    }
+    progress.erase();
+    match task.join().await {
+        Ok(produced) => produced.map_err(Failure::Statement)?,
+        Err(error) if error.is_panic() => return Err(ShellError::Message(panic_message(error.into_panic())).into()),
+        Err(_) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
+    }
+    let elapsed = progress.elapsed();
+    let Some(mut printer) = printer else { return Ok(Outcome { rows: None, left_out: 0, elapsed }) };
+    printer.finish(out)?;
+    let rows = (!printer.has_no_columns()).then(|| printer.rows());
+    Ok(Outcome { rows, left_out: printer.left_out(), elapsed })
+}
+
+/// Sends the schema, then the rows. A receiver that has gone ends it.
+async fn produce(session: Arc<Session>, sql: String, sender: mpsc::Sender<Event>) -> Result<()> {
+    let mut stream = session.execute(&sql).await?;
+    if sender.send(Event::Schema(stream.schema())).await.is_err() {
+        return Ok(());
+    }
+    while let Some(batch) = stream.next().await {
+        if sender.send(Event::Rows(batch?)).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn interrupted(enabled: bool) {
+    if enabled && tokio::signal::ctrl_c().await.is_ok() {
+        return;
+    }
+    pending().await
+}
+
+fn panic_message(payload: Box<dyn std::any::Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
+    format!("internal error: {} (this is a bug: please report the statement)", crate::shell::message::one_line(&text))
+}
