@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::catalog::Session;
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::SessionState;
@@ -24,7 +25,7 @@ impl CountRowsOfAnalyze {
         Self { inner }
     }
 
-    async fn plan(&self, logical: &LogicalPlan, state: &SessionState) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn plan(&self, logical: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         match &self.inner {
             Some(inner) => inner.create_physical_plan(logical, state).await,
             None => DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await,
@@ -37,12 +38,12 @@ impl QueryPlanner for CountRowsOfAnalyze {
     async fn create_physical_plan(
         &self,
         logical: &LogicalPlan,
-        state: &SessionState,
+        state: &dyn Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if !matches!(logical, LogicalPlan::Analyze(_)) {
+        let analyzed = matches!(logical, LogicalPlan::Analyze(_));
+        let Some(mut counting) = state.as_any().downcast_ref::<SessionState>().filter(|_| analyzed).cloned() else {
             return self.plan(logical, state).await;
-        }
-        let mut counting = state.clone();
+        };
         if let Some(options) = counting.config_mut().options_mut().extensions.get_mut::<XlaOptions>() {
             options.count_rows = true;
         }
