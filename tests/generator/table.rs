@@ -24,12 +24,14 @@ pub enum Profile {
     AllNull,
 }
 
+/// A column without its values.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub name: String,
     pub data_type: Type,
     pub profile: Profile,
-    pub values: Vec<Option<Value>>,
+    /// The share of NULLs.
+    nulls: f64,
 }
 
 impl Column {
@@ -41,7 +43,9 @@ impl Column {
 
 #[derive(Clone, Debug)]
 pub struct Table {
-    pub columns: Vec<Column>,
+    columns: Vec<Column>,
+    /// Of each column, [`MOST_ROWS`] values; the table has the first `rows` of them.
+    values: Vec<Vec<Option<Value>>>,
     rows: usize,
     /// Lengths of the batches before the last.
     batches: Vec<usize>,
@@ -49,27 +53,38 @@ pub struct Table {
     tiles: usize,
 }
 
-/// Tables of 4 to 8 columns; often 0, 1 or a few rows.
-pub fn strategy() -> BoxedStrategy<Table> {
-    let rows = prop_oneof![6 => 2usize..40, 1 => Just(0), 1 => Just(1), 2 => 40usize..120];
-    let specification =
-        (prop::sample::select(Type::ALL.to_vec()), profile(), prop_oneof![Just(0.0), Just(0.1), Just(0.5)]);
-    (rows, prop::collection::vec(specification, 4..=8))
-        .prop_flat_map(|(rows, specifications)| {
-            let values: Vec<_> = specifications
-                .iter()
-                .map(|(data_type, profile, nulls)| values(*data_type, *profile, *nulls, rows))
-                .collect();
-            let batches = prop::collection::vec(0..=rows.max(1), 0..4);
-            let tiles = prop_oneof![4 => Just(1usize), 1 => 20usize..60];
-            (Just(rows), Just(specifications), values, batches, tiles)
+/// Rows before tiling.
+const MOST_ROWS: usize = 120;
+
+/// 4 to 8 columns of any types.
+pub fn columns() -> BoxedStrategy<Vec<Column>> {
+    let nulls = prop_oneof![Just(0.0), Just(0.1), Just(0.5)];
+    prop::collection::vec((prop::sample::select(Type::ALL.to_vec()), profile(), nulls), 4..=8)
+        .prop_map(|columns| {
+            let named = columns.into_iter().enumerate().map(|(i, (data_type, profile, nulls))| Column {
+                name: format!("c{i}"),
+                data_type,
+                profile,
+                nulls,
+            });
+            named.collect()
         })
-        .prop_map(|(rows, specifications, values, batches, tiles)| {
-            let columns =
-                specifications.into_iter().zip(values).enumerate().map(|(i, ((data_type, profile, _), values))| {
-                    Column { name: format!("c{i}"), data_type, profile, values }
-                });
-            Table { columns: columns.collect(), rows, batches, tiles }
+        .boxed()
+}
+
+/// A table of these columns; often of 0, 1 or a few rows. The number of rows shrinks before their values do.
+pub fn strategy(columns: Vec<Column>) -> BoxedStrategy<Table> {
+    let rows = prop_oneof![6 => 2usize..40, 1 => Just(0), 1 => Just(1), 2 => 40usize..=MOST_ROWS];
+    let tiles = prop_oneof![4 => Just(1usize), 1 => 20usize..60];
+    let batches = prop::collection::vec(0..=MOST_ROWS, 0..4);
+    let values: Vec<_> = columns.iter().map(values).collect();
+    (rows, tiles, batches, values)
+        .prop_map(move |(rows, tiles, batches, values)| Table {
+            columns: columns.clone(),
+            values,
+            rows,
+            batches,
+            tiles,
         })
         .boxed()
 }
@@ -78,20 +93,20 @@ fn profile() -> impl Strategy<Value = Profile> {
     prop_oneof![5 => Just(Profile::Small), 5 => Just(Profile::Wild), 1 => Just(Profile::Equal), 1 => Just(Profile::AllNull)]
 }
 
-fn values(data_type: Type, profile: Profile, nulls: f64, rows: usize) -> BoxedStrategy<Vec<Option<Value>>> {
+fn values(column: &Column) -> BoxedStrategy<Vec<Option<Value>>> {
+    let Column { data_type, profile, nulls, .. } = *column;
     let some = move |value: BoxedStrategy<Value>| {
-        let present = if nulls == 0.0 {
-            value.prop_map(Some).boxed()
-        } else {
-            prop::option::weighted(1.0 - nulls, value).boxed()
+        let present = match nulls {
+            0.0 => value.prop_map(Some).boxed(),
+            _ => prop::option::weighted(1.0 - nulls, value).boxed(),
         };
-        prop::collection::vec(present, rows).boxed()
+        prop::collection::vec(present, MOST_ROWS).boxed()
     };
     match profile {
         Profile::Small => some(small(data_type)),
         Profile::Wild => some(wild(data_type)),
         Profile::Equal => small(data_type).prop_flat_map(move |value| some(Just(value).boxed())).boxed(),
-        Profile::AllNull => Just(vec![None; rows]).boxed(),
+        Profile::AllNull => Just(vec![None; MOST_ROWS]).boxed(),
     }
 }
 
@@ -171,7 +186,8 @@ impl Table {
     }
 
     fn whole(&self) -> Result<RecordBatch> {
-        let arrays: Vec<ArrayRef> = self.columns.iter().map(|c| c.data_type.array(&c.values)).collect();
+        let arrays: Vec<ArrayRef> =
+            self.columns.iter().zip(&self.values).map(|(c, v)| c.data_type.array(&v[..self.rows])).collect();
         let fields: Vec<_> =
             self.columns.iter().zip(&arrays).map(|(c, a)| Field::new(&c.name, a.data_type().clone(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
@@ -190,7 +206,8 @@ impl fmt::Display for Table {
             writeln!(f, "-- {} is {:?}", column.name, column.data_type)?;
         }
         for row in 0..self.rows {
-            let cells: Vec<_> = self.columns.iter().map(|c| c.data_type.literal(c.values[row].as_ref())).collect();
+            let cells: Vec<_> =
+                self.columns.iter().zip(&self.values).map(|(c, v)| c.data_type.literal(v[row].as_ref())).collect();
             writeln!(f, "INSERT INTO t VALUES ({});", cells.join(", "))?;
         }
         if self.tiles > 1 {
