@@ -163,17 +163,27 @@ fn float(most: f64, large: f64) -> BoxedStrategy<Value> {
 }
 
 impl Table {
-    /// The table in its batches.
+    /// The table in its batches, of which some may be empty.
     pub fn provider(&self) -> Result<MemTable> {
+        self.in_batches(true)
+    }
+
+    /// The table without its empty batches: DataFusion evaluates constants for them, and fails where one divides by
+    /// zero.
+    pub fn reference(&self) -> Result<MemTable> {
+        self.in_batches(false)
+    }
+
+    fn in_batches(&self, keep_empty: bool) -> Result<MemTable> {
         let whole = self.whole()?;
         let mut batches = Vec::new();
         let mut start = 0;
-        for length in &self.batches {
-            let length = (*length).min(whole.num_rows() - start);
+        for length in self.batches.iter().copied().chain([usize::MAX]) {
+            let length = length.min(whole.num_rows() - start);
             batches.push(whole.slice(start, length));
             start += length;
         }
-        batches.push(whole.slice(start, whole.num_rows() - start));
+        batches.retain(|batch| keep_empty || batch.num_rows() > 0);
         MemTable::try_new(whole.schema(), vec![batches])
     }
 
@@ -182,7 +192,8 @@ impl Table {
         let whole = self.whole()?;
         let last = (0..whole.num_rows() as u32).rev().collect::<UInt32Array>();
         let reversed = take_record_batch(&whole, &last)?;
-        MemTable::try_new(whole.schema(), vec![vec![reversed]])
+        let batches = if reversed.num_rows() > 0 { vec![reversed] } else { Vec::new() };
+        MemTable::try_new(whole.schema(), vec![batches])
     }
 
     fn whole(&self) -> Result<RecordBatch> {
