@@ -1,1 +1,148 @@
-fn main() {}
+//! The SQL conformance runner: every `sql-tests/**/*.slt` on every engine, one test for each pair.
+//!
+//! ```text
+//! cargo test --test slt                      all files on host, xla1 and xla2
+//! cargo test --test slt -- aggregate         the tests whose name contains `aggregate`
+//! cargo test --test slt -- --engine xla1     one engine
+//! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
+//! ```
+//!
+//! | engine | session | what it proves |
+//! |---|---|---|
+//! | `host` | `xla.placement = never` | the expectations are DataFusion's own |
+//! | `xla1` | one device, `xla.placement = always` | the device gives the same rows and the same errors |
+//! | `xla2` | two devices, `xla.placement = always` | shards do not change the answer |
+//!
+//! A query counts on an xla engine only if its physical plan holds a device node; a record that cannot run there says
+//! why by a typed marker (see [`marker`]), and a marker that is no longer true fails, too. Tables that every file may
+//! read are in [`fixtures`].
+//!
+//! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
+//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`.
+
+mod complete;
+mod engine;
+mod file;
+mod fixtures;
+mod marker;
+mod plan;
+mod values;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use parallax::session::Session;
+use tokio::runtime::Runtime;
+
+use crate::engine::EngineName;
+
+fn main() -> ExitCode {
+    let (options, rest) = match Options::parse(std::env::args().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let arguments = Arguments::from_iter(std::iter::once("slt".to_string()).chain(rest));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
+    let files = slt_files(&root);
+
+    if !arguments.list && options.engines.iter().any(|e| e.devices() > 0) {
+        // The number of virtual devices is fixed when the process makes its first client: ask for the most first.
+        let most = EngineName::ALL.iter().map(|e| e.devices()).max().unwrap_or(1);
+        if let Err(error) = Session::builder().devices(most).build() {
+            eprintln!("error: no session on {most} devices: {error}");
+            return ExitCode::from(101);
+        }
+    }
+    let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
+    if options.complete {
+        return complete_files(&runtime, &root, &files, &options.engines, &arguments);
+    }
+
+    let mut trials = Vec::new();
+    for engine in &options.engines {
+        for name in &files {
+            let test = format!("{}::{name}", engine.name());
+            let (engine, runtime, root, name) = (*engine, runtime.clone(), root.clone(), name.clone());
+            trials.push(Trial::test(test, move || {
+                runtime.block_on(file::run(&root, &name, engine)).map_err(Failed::from)
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The runner's own flags; everything else is libtest's.
+struct Options {
+    engines: Vec<EngineName>,
+    complete: bool,
+}
+
+impl Options {
+    fn parse(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
+        let mut options = Self { engines: Vec::new(), complete: false };
+        let mut rest = Vec::new();
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--complete" => options.complete = true,
+                "--engine" => {
+                    let name = arguments.next().ok_or("--engine wants a name")?;
+                    options.engines.push(EngineName::parse(&name)?);
+                }
+                _ => rest.push(argument),
+            }
+        }
+        if options.engines.is_empty() && !options.complete {
+            options.engines = EngineName::ALL.to_vec();
+        }
+        Ok((options, rest))
+    }
+}
+
+fn complete_files(
+    runtime: &Runtime,
+    root: &Path,
+    files: &[String],
+    engines: &[EngineName],
+    arguments: &Arguments,
+) -> ExitCode {
+    let wanted = |name: &&String| match &arguments.filter {
+        Some(filter) if arguments.exact => *name == filter,
+        Some(filter) => name.contains(filter.as_str()),
+        None => true,
+    };
+    for name in files.iter().filter(wanted) {
+        match runtime.block_on(complete::complete(root, name, engines)) {
+            Ok(changed) => println!("{} {name}", if changed { "completed" } else { "unchanged" }),
+            Err(message) => {
+                eprintln!("{name}: {message}");
+                return ExitCode::from(101);
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Every .slt file below `root`, as sorted paths relative to it.
+fn slt_files(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a readable folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "slt") {
+                let name = path.strip_prefix(root).expect("a path below root");
+                found.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}

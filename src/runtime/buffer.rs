@@ -81,8 +81,9 @@ impl std::fmt::Debug for Buffer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::program::ElementType;
+    use crate::program::Shape;
+    use crate::runtime::element::Element;
     use crate::runtime::{Runtime, TEST_DEVICES};
 
     fn round_trip<T: Element + PartialEq + std::fmt::Debug>(values: &[T]) {

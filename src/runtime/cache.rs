@@ -131,8 +131,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::error::Error;
+    use crate::program::Program;
+    use crate::runtime::cache::ProgramCache;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
     fn program(text: &str) -> Program {
         Program { name: "p".into(), text: text.into(), parameters: vec![], outputs: vec![], aliases: vec![] }

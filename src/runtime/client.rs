@@ -221,8 +221,11 @@ fn count(n: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::runtime::TEST_DEVICES;
+    use crate::runtime::client::{LEAST_CPU_DEVICES, Runtime, cpu_devices};
+    use crate::runtime::device::DeviceKind;
+    use crate::runtime::executable::xla_error;
+    use std::sync::Arc;
 
     #[test]
     fn the_cpu_is_shared_and_has_what_the_first_call_asked_for() {

@@ -42,9 +42,10 @@ pub unsafe fn register(name: &str, function: HostFunction) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::program::{ElementType, Program, Shape};
+    use crate::runtime::custom_call::register;
     use crate::runtime::{Runtime, TEST_DEVICES};
+    use std::ffi::c_void;
 
     /// `output[i] = input[n - 1 - i]` for `s32` arrays; the second operand is n.
     unsafe extern "C" fn reverse(output: *mut c_void, inputs: *const *const c_void) {

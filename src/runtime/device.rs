@@ -83,7 +83,9 @@ impl Plugin {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::error::Result;
+    use crate::runtime::device::{DeviceKind, Plugin};
+    use std::fmt;
 
     fn error<T: fmt::Debug>(result: Result<T>) -> String {
         result.unwrap_err().to_string()

@@ -203,9 +203,12 @@ pub(super) fn xla_error(what: impl Into<String>, error: xla::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::program::Program;
     use crate::program::{ElementType, Shape};
+    use crate::runtime::Buffer;
+    use crate::runtime::executable::Executable;
     use crate::runtime::{Runtime, TEST_DEVICES};
+    use std::sync::Arc;
 
     fn runtime() -> Arc<Runtime> {
         Runtime::cpu(TEST_DEVICES).unwrap()

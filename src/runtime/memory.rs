@@ -86,7 +86,7 @@ impl Drop for Reservation {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::runtime::memory::DeviceMemory;
 
     #[test]
     fn reservations_count_until_they_are_dropped() {

@@ -47,8 +47,9 @@ impl Mesh {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::runtime::Runtime;
     use crate::runtime::TEST_DEVICES;
+    use crate::runtime::mesh::Mesh;
 
     #[test]
     fn a_mesh_has_the_devices_that_there_are() {

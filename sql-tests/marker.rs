@@ -1,0 +1,135 @@
+//! Markers: how a file says, with a typed reason, that a record does not run on the device yet.
+//!
+//! ```text
+//! # xla: host sort                      the next record runs on the xla engines with placement `auto`
+//! # xla: host join - needs issue 3      (words after the code are for people)
+//! # xla-file: host window               every query record of the file, written before the first record
+//! ```
+//!
+//! Under a marker the rows must still agree. A marker on a record that would run with placement `always` is stale and
+//! fails the record, so that markers vanish as the engine grows.
+
+use std::collections::BTreeMap;
+
+/// Why a record stays on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostReason {
+    /// Not a query: SHOW, DESCRIBE, INSERT, SET.
+    Ddl,
+    /// The plan holds nothing to place: constants, a bare scan, a count answered from statistics.
+    Constant,
+    Join,
+    Sort,
+    Limit,
+    Window,
+    Union,
+    /// A subquery that stays in the plan (scalar subquery, EXISTS).
+    Subquery,
+    /// LIKE, substr, upper, concatenation and the other functions of strings.
+    StringFunction,
+    /// Any other function of rows.
+    Function,
+    /// An aggregate other than COUNT, SUM, MIN, MAX and AVG, or one with ORDER BY or DISTINCT inside.
+    AggregateFunction,
+    /// A type without a device encoding yet.
+    Type,
+    /// A cast without a device lowering yet.
+    Cast,
+    /// Group keys whose combined range is too large for dense ids.
+    DenseGroups,
+    /// GROUPING SETS, ROLLUP, CUBE.
+    GroupingSets,
+}
+
+impl HostReason {
+    /// Every code as it is written in a file.
+    const CODES: &'static [(&'static str, Self)] = &[
+        ("ddl", Self::Ddl),
+        ("constant", Self::Constant),
+        ("join", Self::Join),
+        ("sort", Self::Sort),
+        ("limit", Self::Limit),
+        ("window", Self::Window),
+        ("union", Self::Union),
+        ("subquery", Self::Subquery),
+        ("string_function", Self::StringFunction),
+        ("function", Self::Function),
+        ("aggregate_function", Self::AggregateFunction),
+        ("type", Self::Type),
+        ("cast", Self::Cast),
+        ("dense_groups", Self::DenseGroups),
+        ("grouping_sets", Self::GroupingSets),
+    ];
+
+    pub fn code(self) -> &'static str {
+        Self::CODES.iter().find(|(_, reason)| *reason == self).map_or("?", |(code, _)| code)
+    }
+
+    fn parse(code: &str) -> Result<Self, String> {
+        Self::CODES.iter().find(|(known, _)| *known == code).map(|(_, reason)| *reason).ok_or_else(|| {
+            let known: Vec<_> = Self::CODES.iter().map(|(code, _)| *code).collect();
+            format!("'{code}' is not a reason; the reasons are {}", known.join(", "))
+        })
+    }
+}
+
+/// The markers of one file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Markers {
+    file: Option<HostReason>,
+    /// By the line of the record's first word (`query`, `statement`), from 1.
+    records: BTreeMap<u32, HostReason>,
+}
+
+impl Markers {
+    /// Reads the directives out of a file's text. An error names the line and what to write.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut markers = Self::default();
+        let mut pending: Option<(u32, HostReason)> = None;
+        let mut first_record = None;
+        // Inside a record, up to its blank line, `#` is not a comment: it may be SQL or a result.
+        let mut in_record = false;
+        for (line_number, line) in (1u32..).zip(text.lines()) {
+            if line.is_empty() {
+                in_record = false;
+                continue;
+            }
+            if in_record {
+                continue;
+            }
+            let at = |message: String| format!("line {line_number}: {message}");
+            if let Some(comment) = line.strip_prefix('#') {
+                match comment.split_whitespace().collect::<Vec<_>>().as_slice() {
+                    ["xla:", "host", code, ..] => {
+                        pending = Some((line_number, HostReason::parse(code).map_err(at)?));
+                    }
+                    ["xla-file:", "host", code, ..] if first_record.is_none() => {
+                        markers.file = Some(HostReason::parse(code).map_err(at)?);
+                    }
+                    ["xla-file:", "host", ..] => {
+                        return Err(at("an xla-file marker stands before the first record".to_string()));
+                    }
+                    [word, ..] if word.starts_with("xla") && word.ends_with(':') => {
+                        return Err(at("write `# xla: host <reason>` or `# xla-file: host <reason>`".to_string()));
+                    }
+                    _ => {}
+                }
+            } else if line.starts_with("query") || line.starts_with("statement") {
+                in_record = true;
+                first_record.get_or_insert(line_number);
+                if let Some((_, reason)) = pending.take() {
+                    markers.records.insert(line_number, reason);
+                }
+            }
+        }
+        match pending {
+            Some((line, _)) => Err(format!("line {line}: this marker has no record after it")),
+            None => Ok(markers),
+        }
+    }
+
+    /// The marker of the record that starts at `line`.
+    pub fn at(&self, line: u32) -> Option<HostReason> {
+        self.records.get(&line).copied().or(self.file)
+    }
+}

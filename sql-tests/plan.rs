@@ -1,0 +1,26 @@
+//! What a physical plan says about where it runs.
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+
+/// What every refusal under `xla.placement = always` contains.
+pub const REFUSAL: &str = "cannot run on the device";
+
+/// Whether any node of the plan runs on the device. Boundary nodes (`HostToDeviceExec`) alone prove nothing.
+pub fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
+}
+
+/// Whether a host plan holds an operator that issue 2 places on the device; without one a record is vacuous everywhere.
+pub fn holds_placeable_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    ["FilterExec", "ProjectionExec", "AggregateExec"].contains(&plan.name())
+        || plan.children().into_iter().any(holds_placeable_node)
+}
+
+/// The node names from the root down, for a message.
+pub fn node_names(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let mut names = vec![plan.name().to_string()];
+    names.extend(plan.children().into_iter().map(node_names));
+    names.join(", ")
+}

@@ -1,0 +1,255 @@
+//! Property tests: random queries on the device, on one and on two, give the rows of DataFusion's own operators.
+//!
+//! ```text
+//! cargo test --test differential                              the default number of tables for each kind of query
+//! PARALLAX_CASES=500 cargo test --test differential filters   more of one kind
+//! PARALLAX_SEED=17 PARALLAX_CASES=1 cargo test ...            the case that a failure named
+//! ```
+//!
+//! Rows are compared as multisets, floats to 1e-9, NaN equal to NaN; where DataFusion fails, the device must fail, too.
+//! A query that the device refuses (`cannot run on the device`) or that has nothing to place proves nothing; more than
+//! a fifth of such queries fails the test and prints the reasons. The generator is described in [`generator`].
+
+mod generator;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use datafusion::datasource::MemTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::TryStreamExt;
+use parallax::session::Session;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use tokio::runtime::Runtime;
+
+use crate::generator::Case;
+use crate::generator::query::Kind;
+use crate::generator::rows::Rows;
+
+/// Tables for each kind of query, with one to four queries each: about a minute in a debug build, most of it compiling
+/// programs.
+const DEFAULT_CASES: u64 = 24;
+
+/// What every refusal under `xla.placement = always` contains.
+const REFUSAL: &str = "cannot run on the device";
+
+#[test]
+fn filters() {
+    compare(Kind::Filter);
+}
+
+#[test]
+fn projections() {
+    compare(Kind::Projection);
+}
+
+#[test]
+fn aggregates() {
+    compare(Kind::Aggregate);
+}
+
+/// The generator itself, without a device: its SQL is well typed, and seldom fails.
+#[test]
+fn generates_sql_that_datafusion_plans() {
+    let engines = Engines::new(&[]).expect("a session");
+    let mut seen = Seen::default();
+    for kind in [Kind::Filter, Kind::Projection, Kind::Aggregate] {
+        for seed in 0..number("PARALLAX_CASES").unwrap_or(DEFAULT_CASES) {
+            let case = generate(kind, seed);
+            engines.check(&case, &mut seen).expect("SQL that DataFusion plans");
+        }
+    }
+    assert!(seen.queries > 100, "{seen:?}");
+    assert!(seen.failures * 4 < seen.queries, "more than a quarter of the queries fail at run time: {seen:?}");
+}
+
+/// What the generator leaves out, it leaves out: DataFusion gives the same rows for the rows in another order.
+#[test]
+fn generates_queries_that_do_not_depend_on_the_order_of_rows() {
+    let host = || Session::builder().set("xla.placement", "never");
+    let (forwards, backwards) = (host().build(), host().set("datafusion.execution.target_partitions", "1").build());
+    let (forwards, backwards) = (forwards.expect("a session"), backwards.expect("a session"));
+    for kind in [Kind::Filter, Kind::Projection, Kind::Aggregate] {
+        for seed in 0..number("PARALLAX_CASES").unwrap_or(DEFAULT_CASES) {
+            let case = generate(kind, seed);
+            register(&forwards, case.table.reference()).expect("a table");
+            register(&backwards, case.table.reversed()).expect("a table");
+            for query in &case.queries {
+                let (one, other) =
+                    runtime().block_on(async { (rows(&forwards, query).await, rows(&backwards, query).await) });
+                let difference = match (&one, &other) {
+                    (Ok(one), Ok(other)) => one.difference(other),
+                    (Err(_), Err(_)) => None,
+                    (Ok(_), Err(error)) => Some(format!("backwards fails: {error}")),
+                    (Err(error), Ok(_)) => Some(format!("forwards fails: {error}")),
+                };
+                assert!(difference.is_none(), "{}\n{}\n{query}", difference.unwrap_or_default(), case.table);
+            }
+        }
+    }
+}
+
+fn compare(kind: Kind) {
+    let seed = number("PARALLAX_SEED").unwrap_or(0);
+    let cases = number("PARALLAX_CASES").unwrap_or(DEFAULT_CASES);
+    // The number of virtual devices is fixed when the process makes its first client: two, then one.
+    let engines = Engines::new(&[2, 1]).expect("sessions on one and on two devices");
+    let seen = Mutex::new(Seen::default());
+    for seed in seed..seed + cases {
+        let mut runner = runner(seed);
+        let outcome = runner.run(&Case::strategy(kind), |case| {
+            let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            engines.check(&case, &mut seen).map_err(TestCaseError::fail)
+        });
+        if let Err(failure) = outcome {
+            panic!("{failure}\nagain: PARALLAX_SEED={seed} PARALLAX_CASES=1 cargo test --test differential {kind:?}");
+        }
+    }
+    let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    println!("{kind:?}: {seen:#?}");
+    assert!(
+        seen.unproven() * 5 <= seen.queries,
+        "more than a fifth of the queries did not run on the device:\n{seen:#?}"
+    );
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}: '{text}' is not a number")))
+}
+
+/// One case from one seed; shrinking runs every candidate on every engine, so it has a limit.
+fn runner(seed: u64) -> TestRunner {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config { cases: 1, max_shrink_iters: 300, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+}
+
+fn generate(kind: Kind, seed: u64) -> Case {
+    use proptest::strategy::{Strategy, ValueTree};
+    Case::strategy(kind).new_tree(&mut runner(seed)).expect("a case").current()
+}
+
+/// What the queries of one test did.
+#[derive(Debug, Default)]
+struct Seen {
+    queries: usize,
+    /// Queries that DataFusion, and so the device, ended with an error.
+    failures: usize,
+    /// Queries whose plan has nothing for the device: constants, empty tables.
+    vacuous: usize,
+    /// Queries that the device refused, by the refusal.
+    refused: BTreeMap<String, usize>,
+}
+
+impl Seen {
+    fn unproven(&self) -> usize {
+        self.vacuous + self.refused.values().sum::<usize>()
+    }
+}
+
+/// DataFusion's own operators, and the device sessions to compare with them.
+struct Engines {
+    host: Session,
+    devices: Vec<(usize, Session)>,
+}
+
+impl Engines {
+    fn new(devices: &[usize]) -> Result<Self> {
+        let device = |n: &usize| -> Result<(usize, Session)> {
+            let builder = Session::builder().devices(*n).set("xla.placement", "always");
+            // Small chunks, so that a tiled table fills several.
+            Ok((*n, builder.set("xla.chunk_rows", "1024").build()?))
+        };
+        let devices = devices.iter().map(device).collect::<Result<_>>()?;
+        Ok(Self { host: Session::builder().set("xla.placement", "never").build()?, devices })
+    }
+
+    /// Runs every query of a case everywhere. The error says which query differs, where and how.
+    fn check(&self, case: &Case, seen: &mut Seen) -> Result<(), String> {
+        register(&self.host, case.table.reference()).map_err(|e| e.to_string())?;
+        for (_, session) in &self.devices {
+            register(session, case.table.provider()).map_err(|e| e.to_string())?;
+        }
+        for query in &case.queries {
+            seen.queries += 1;
+            runtime().block_on(self.check_query(query, seen)).map_err(|e| format!("{e}\n{query}"))?;
+        }
+        Ok(())
+    }
+
+    async fn check_query(&self, query: &str, seen: &mut Seen) -> Result<(), String> {
+        if let Err(error) = plan(&self.host, query).await {
+            // Constants may fail when they are folded; anything else is the generator's fault.
+            return match error.to_string().contains("simplify_expressions") {
+                true => Ok(()),
+                false => Err(format!("the generator wrote SQL that DataFusion does not plan: {error}")),
+            };
+        }
+        let expected = rows(&self.host, query).await;
+        seen.failures += usize::from(expected.is_err());
+        for (n, session) in &self.devices {
+            let name = format!("xla{n}");
+            let proven = match plan(session, query).await {
+                Ok(plan) => holds_device_node(&plan),
+                Err(error) => {
+                    if !error.to_string().contains(REFUSAL) {
+                        return Err(format!("{name} does not plan: {error}"));
+                    }
+                    *seen.refused.entry(first_line(&error)).or_default() += 1;
+                    return Ok(());
+                }
+            };
+            if !proven {
+                seen.vacuous += 1;
+                return Ok(());
+            }
+            match (&expected, rows(session, query).await) {
+                (Ok(expected), Ok(actual)) => {
+                    if let Some(difference) = expected.difference(&actual) {
+                        return Err(format!("host and {name} differ: {difference}"));
+                    }
+                }
+                (_, Err(error)) if error.to_string().contains(REFUSAL) => {
+                    *seen.refused.entry(first_line(&error)).or_default() += 1;
+                    return Ok(());
+                }
+                (Ok(_), Err(error)) => return Err(format!("host answers, {name} fails: {error}")),
+                (Err(error), Ok(_)) => return Err(format!("{name} answers, host fails: {error}")),
+                (Err(_), Err(_)) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn register(session: &Session, table: Result<MemTable>) -> Result<()> {
+    session.context().deregister_table("t")?;
+    session.context().register_table("t", Arc::new(table?)).map(drop)
+}
+
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::new().expect("a tokio runtime"))
+}
+
+async fn plan(session: &Session, query: &str) -> Result<Arc<dyn ExecutionPlan>> {
+    session.context().sql(query).await?.create_physical_plan().await
+}
+
+async fn rows(session: &Session, query: &str) -> Result<Rows> {
+    let stream = session.execute(query).await?;
+    let schema = stream.schema();
+    let batches: Vec<_> = stream.try_collect().await?;
+    Rows::new(schema, &batches)
+}
+
+fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
+}
+
+fn first_line(error: &DataFusionError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_string()
+}

@@ -1,0 +1,109 @@
+//! Results as multisets of rows, compared with the tolerance that floats need.
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::Result;
+
+/// Relative difference between two Float64 that are the same; Float32 results have fewer digits.
+const TOLERANCE: f64 = 1e-9;
+const TOLERANCE_SINGLE: f64 = 1e-5;
+
+#[derive(Clone, Debug, PartialEq)]
+enum Cell {
+    Null,
+    Float(f64, f64),
+    Text(String),
+}
+
+impl Cell {
+    /// Orders rows so that equal ones meet: floats by six digits only.
+    fn key(&self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::Float(value, _) => format!("{:.5e}", value + 0.0),
+            Self::Text(text) => text.clone(),
+        }
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(a, tolerance), Self::Float(b, _)) => {
+                let near = (a - b).abs() <= tolerance * a.abs().max(b.abs());
+                // What underflows may be flushed to zero.
+                let tiny = if *tolerance == TOLERANCE { 1e-290 } else { 1e-36 };
+                (a.is_nan() && b.is_nan()) || a == b || near || (a.abs() < tiny && b.abs() < tiny)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+/// The rows of one query.
+pub struct Rows {
+    schema: SchemaRef,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Rows {
+    pub fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        let mut rows = Vec::new();
+        for batch in batches {
+            let columns: Vec<_> = batch.columns().iter().map(|c| cells(c.as_ref())).collect::<Result<_>>()?;
+            rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|c| c[row].clone()).collect()));
+        }
+        rows.sort_by_cached_key(|row: &Vec<Cell>| row.iter().map(Cell::key).collect::<Vec<_>>());
+        Ok(Self { schema, rows })
+    }
+
+    /// Says how `self` differs from `other`, in names, types or rows; nothing if it does not.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let fields = |rows: &Self| -> Vec<_> {
+            rows.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
+        };
+        if fields(self) != fields(other) {
+            return Some(format!("columns {:?} and {:?}", fields(self), fields(other)));
+        }
+        if self.rows.len() != other.rows.len() {
+            return Some(format!("{} rows and {}\n{}", self.rows.len(), other.rows.len(), unmatched(self, other)));
+        }
+        let agree = |a: &[Cell], b: &[Cell]| a.iter().zip(b).all(|(a, b)| a.agrees(b));
+        if self.rows.iter().zip(&other.rows).all(|(a, b)| agree(a, b)) {
+            return None;
+        }
+        // Floats that round apart may have sorted apart: pair the rows one by one.
+        let mut left: Vec<_> = other.rows.iter().collect();
+        for row in &self.rows {
+            match left.iter().position(|candidate| agree(row, candidate)) {
+                Some(index) => drop(left.swap_remove(index)),
+                None => return Some(unmatched(self, other)),
+            }
+        }
+        None
+    }
+}
+
+/// The first rows that only one side has.
+fn unmatched(a: &Rows, b: &Rows) -> String {
+    let only = |these: &Rows, those: &Rows| -> Vec<String> {
+        let found = |row: &Vec<Cell>| those.rows.iter().any(|other| row.iter().zip(other).all(|(a, b)| a.agrees(b)));
+        these.rows.iter().filter(|row| !found(row)).take(5).map(|row| format!("{row:?}")).collect()
+    };
+    format!("only in the first:\n  {}\nonly in the second:\n  {}", only(a, b).join("\n  "), only(b, a).join("\n  "))
+}
+
+fn cells(array: &dyn Array) -> Result<Vec<Cell>> {
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(array, &options)?;
+    let cell = |row: usize| -> Result<Cell> {
+        if array.is_null(row) {
+            return Ok(Cell::Null);
+        }
+        Ok(match array.data_type() {
+            DataType::Float32 => Cell::Float(array.as_primitive::<Float32Type>().value(row).into(), TOLERANCE_SINGLE),
+            DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(row), TOLERANCE),
+            _ => Cell::Text(formatter.value(row).try_to_string()?),
+        })
+    };
+    (0..array.len()).map(cell).collect()
+}
