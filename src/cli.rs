@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Read, stdin, stdout};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,9 +23,13 @@ use crate::{tables, tpch};
 /// Stack of the threads that plan and run queries: a deeply nested statement takes megabytes.
 const STACK: usize = 16 << 20;
 
+/// XLA takes more devices for those of several processes.
+const MOST_DEVICES: usize = 1024;
+
 #[derive(Parser)]
 #[command(
     name = "parallax",
+    bin_name = "parallax",
     version,
     about = "A SQL database for analysis: DataFusion plans, XLA runs.",
     long_about = "A SQL database for analysis: DataFusion plans, XLA runs.\n\n\
@@ -72,7 +77,10 @@ fn scale(text: &str) -> Result<f64, String> {
 }
 
 fn devices(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "not a whole number of 1 or more".to_string())
+    text.parse()
+        .ok()
+        .filter(|n| (1..=MOST_DEVICES).contains(n))
+        .ok_or_else(|| format!("not a whole number between 1 and {MOST_DEVICES}"))
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -128,7 +136,9 @@ impl From<DataFusionError> for Exit {
 /// Runs the program with these arguments, the first of which is its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     report_panics_on_one_line();
-    match run(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let Ok(ran) = catch_unwind(|| run(arguments)) else { return ExitCode::FAILURE };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit::Print(text)) => {
             // Nobody is left to tell that nobody reads.

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::sync::Once;
+use std::time::Duration;
 
 use datafusion::error::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,9 +24,11 @@ pub fn sample(scale: f64) -> Result<PathBuf> {
     let title = format!("Writing TPC-H at scale factor {scale} to {}", dir.display());
     let written = if stderr().is_terminal() {
         let bar = ProgressBar::new(rows).with_message(title);
-        if let Ok(style) = ProgressStyle::with_template("{msg}\n[{bar:40}] {percent:>3}% {eta:>4}") {
+        if let Ok(style) = ProgressStyle::with_template("{msg}\n[{bar:40}] {percent:>3}% {elapsed:>4}") {
             bar.set_style(style.progress_chars("=> "));
         }
+        // The text that comments are cut from is made first, which takes a while and gives no rows.
+        bar.enable_steady_tick(Duration::from_millis(100));
         let written = tpch::ensure(&dir, scale, &|rows| bar.inc(rows));
         bar.finish_and_clear();
         written

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::exec_datafusion_err;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
@@ -170,8 +171,11 @@ fn file_url(path: &Path, is_dir: bool) -> Result<String> {
     Ok(url)
 }
 
+/// The schema of what is at `url`. The reader of a damaged file may panic; in a task of its own that is an error.
 async fn schema_of(ctx: &SessionContext, options: &ListingOptions, url: &str) -> Result<SchemaRef> {
-    options.infer_schema(&ctx.state(), &ListingTableUrl::parse(url)?).await
+    let (state, options, url) = (ctx.state(), options.clone(), ListingTableUrl::parse(url)?);
+    let inferred = SpawnedTask::spawn(async move { options.infer_schema(&state, &url).await }).join().await;
+    inferred.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
 }
 
 /// Says which of `files` is at fault for `error`, the failure to find the schema of `path`.

@@ -49,24 +49,6 @@ impl Range {
         Self::of_element(element_type)
     }
 
-    /// A range for a literal that many literals share, so that another constant in the same query is the same
-    /// program: zero, or the sign and 7, 15, 31, 63 or 127 bits.
-    pub fn of_literal(value: i128) -> Self {
-        if value == 0 {
-            return Self::new(0, 0);
-        }
-        for bits in [7u32, 15, 31, 63] {
-            let limit = 1i128 << bits;
-            if (1..limit).contains(&value) {
-                return Self::new(1, limit - 1);
-            }
-            if (-limit..0).contains(&value) {
-                return Self::new(-limit, -1);
-            }
-        }
-        if value > 0 { Self::new(1, i128::MAX) } else { Self::new(i128::MIN, -1) }
-    }
-
     pub fn contains(&self, other: &Self) -> bool {
         self.min <= other.min && other.max <= self.max
     }
@@ -160,11 +142,5 @@ mod tests {
         assert_eq!(a.divide(&b), Some(Range::new(-5, 5)));
         assert_eq!(Range::FULL.add(&b), None);
         assert_eq!(Range::FULL.negate(), None);
-    }
-
-    #[test]
-    fn literals_of_one_magnitude_share_a_range() {
-        assert_eq!(Range::of_literal(24), Range::of_literal(25));
-        assert_ne!(Range::of_literal(24), Range::of_literal(-25));
     }
 }

@@ -147,7 +147,8 @@ impl Tracer {
         let mut dictionary = None;
         let int = |t: &mut Self, v: Option<i128>| {
             let v = v.unwrap_or(0);
-            let range = Range::of_literal(v);
+            // Exact: it decides widths, and so the text of the program, only where a width changes.
+            let range = Range::new(v, v);
             match range.storage() {
                 Some(element_type) => {
                     Values::Int(Int { limbs: Limbs::Narrow(t.scalar_parameter(element_type, v)), range })

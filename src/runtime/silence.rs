@@ -16,6 +16,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 const LEVEL: &CStr = c"TF_CPP_MIN_LOG_LEVEL";
 
+/// The environment in which the lines are wanted. Any other level is ours too: what the libraries' initialisers log is
+/// printed at every level, and a child of this process inherits the level that is set below.
+const ALL_LINES: &CStr = c"TF_CPP_MIN_LOG_LEVEL=0";
+
 /// Where stderr is kept meanwhile; -1 if it was not moved.
 static KEPT_STDERR: AtomicI32 = AtomicI32::new(-1);
 
@@ -28,7 +32,7 @@ extern "C" fn before_libraries(_: c_int, _: *const *const c_char, variables: *co
     unsafe {
         let mut variable = variables;
         while !(*variable).is_null() {
-            if CStr::from_ptr(*variable).to_bytes().starts_with(LEVEL.to_bytes()) {
+            if CStr::from_ptr(*variable).to_bytes() == ALL_LINES.to_bytes() {
                 return;
             }
             variable = variable.add(1);

@@ -12,8 +12,11 @@ use crate::shell::{Flow, Shell, inspect, message};
 
 /// A command: how it is typed, what it does, and the function that does it.
 pub struct Command {
+    /// With its backslash.
     pub name: &'static str,
+    /// What comes after the name.
     pub argument: Argument,
+    /// What it does, for the help.
     pub help: &'static str,
     run: for<'a> fn(&'a mut Shell, &'a str) -> Action<'a>,
 }
@@ -23,12 +26,19 @@ type Action<'a> = LocalBoxFuture<'a, Result<Flow, ShellError>>;
 /// What a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
+    /// Nothing.
     None,
+    /// The name of a table, which may be left out.
     Table,
+    /// `on` or `off`; without it the command toggles.
     OnOff,
+    /// The name of a format.
     Format,
+    /// A query, up to its `;`.
     Query,
+    /// An option and perhaps its new value.
     Setting,
+    /// The path of a file.
     File,
 }
 
@@ -120,6 +130,14 @@ pub fn takes_query(line: &str) -> bool {
     find(parse(line).0).is_some_and(|command| command.argument == Argument::Query)
 }
 
+/// Whether a command line runs a file.
+pub fn includes_file(line: &str) -> bool {
+    find(parse(line).0).is_some_and(|command| command.argument == Argument::File)
+}
+
+/// Width of the meaning of an option, which leaves a terminal of 100 columns room for its name and value.
+const MEANING_WIDTH: usize = 60;
+
 /// Runs a command line.
 pub async fn run(shell: &mut Shell, text: &str) -> Result<Flow, ShellError> {
     let (name, argument) = parse(text);
@@ -145,12 +163,8 @@ async fn describe(shell: &mut Shell, table: &str) -> Result<Flow, ShellError> {
     let ctx = shell.session().context();
     if table.is_empty() {
         let names = Names::read(ctx).await;
-        let rows = names.tables.iter().map(|table| {
-            let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
-            vec![table.sql.clone(), columns.join(", ")]
-        });
-        let rows = rows.collect();
-        return shell.show(&["table", "columns"], rows);
+        let rows = names.tables.iter().map(|table| vec![table.sql.clone(), table.columns.len().to_string()]);
+        return shell.show(&["table", "columns"], rows.collect());
     }
     let described = ctx.table_provider(table).await.map(|provider| provider.schema());
     let schema = described.map_err(|error| ShellError::Message(message::of_statement(&error, ctx).text))?;
@@ -200,11 +214,13 @@ async fn set(shell: &mut Shell, words: &str) -> Result<Flow, ShellError> {
         let value = value.trim_matches('\'').replace('\'', "''");
         return shell.run_sql(&format!("SET {key} = '{value}'")).await.map(|()| Flow::Continue);
     }
+    let table = shell.format == Format::Table;
+    let meaning = |text: &str| if table { folded(text, MEANING_WIDTH) } else { text.to_string() };
     let entries = shell.session().context().state().config_options().entries();
     let wanted =
         entries.into_iter().filter(|entry| if key.is_empty() { is_ours(&entry.key) } else { entry.key == key });
     let mut rows: Vec<Vec<String>> = wanted
-        .map(|entry| vec![entry.key, entry.value.unwrap_or_else(|| "NULL".to_string()), entry.description.to_string()])
+        .map(|entry| vec![entry.key, entry.value.unwrap_or_else(|| "NULL".to_string()), meaning(entry.description)])
         .collect();
     if rows.is_empty() {
         return Err(ShellError::Message(format!(
@@ -213,6 +229,21 @@ async fn set(shell: &mut Shell, words: &str) -> Result<Flow, ShellError> {
     }
     rows.sort();
     shell.show(&["option", "value", "meaning"], rows)
+}
+
+/// `text` in lines of at most `width` characters, where its words allow it.
+fn folded(text: &str, width: usize) -> String {
+    let mut lines = String::new();
+    let mut room = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count() + 1;
+        if !lines.is_empty() {
+            lines.push(if length > room { '\n' } else { ' ' });
+        }
+        room = if length > room { width.saturating_sub(length) } else { room - length };
+        lines.push_str(word);
+    }
+    lines
 }
 
 fn is_ours(key: &str) -> bool {

@@ -72,7 +72,8 @@ fn statement_start(head: &str, dialect: &dyn Dialect) -> usize {
 fn in_text_or_comment(head: &str, dialect: &dyn Dialect) -> bool {
     let scanned = scan(head, dialect);
     let comment = |(token, range): &(Token, std::ops::Range<usize>)| {
-        matches!(token, Token::Whitespace(Whitespace::SingleLineComment { .. })) && !head[range.clone()].ends_with('\n')
+        matches!(token, Token::Whitespace(Whitespace::SingleLineComment { .. }))
+            && head.get(range.clone()).is_some_and(|comment| !comment.ends_with('\n'))
     };
     scanned.unreadable.is_some() || scanned.tokens.last().is_some_and(comment)
 }
@@ -158,13 +159,16 @@ impl Sql<'_> {
     fn setting(&self) -> Vec<String> {
         let is_value = matches!(self.tokens.last(), Some(Token::Eq)) || is_any(self.tokens.last(), &["TO"]);
         if !is_value {
-            return if self.tokens.len() == 1 { self.options() } else { Vec::new() };
+            let show: &[&str] =
+                if is_any(self.tokens.first(), &["SHOW"]) { &["ALL", "COLUMNS", "TABLES"] } else { &[] };
+            let words = [self.keywords(show), self.options()].concat();
+            return if self.tokens.len() == 1 { words } else { Vec::new() };
         }
         let key: String = self.tokens.iter().skip(1).take(self.tokens.len() - 2).map(ToString::to_string).collect();
         let value = self.names.options.iter().find(|(name, _)| *name == key).map(|(_, value)| value.as_str());
         match value {
             Some("true" | "false") => matching(self.word, ["true", "false"]),
-            _ if key == "xla.placement" => matching(self.word, ["'auto'", "'always'", "'never'"]),
+            _ if key == "xla.placement" => matching(self.word, ["auto", "always", "never"]),
             _ => Vec::new(),
         }
     }
@@ -284,9 +288,10 @@ mod tests {
     #[test]
     fn options_come_after_set_and_their_values_after_the_sign() {
         assert_eq!(at("SET xla.|"), (4, "xla.placement xla.resident".to_string()));
-        assert_eq!(words("set xla.placement = |"), "'auto' 'always' 'never'");
+        assert_eq!(words("set xla.placement = |"), "auto always never");
         assert_eq!(words("SET xla.resident TO f|"), "false");
         assert_eq!(words("SHOW xla.p|"), "xla.placement");
+        assert_eq!(words("show ta|"), "tables");
     }
 
     #[test]

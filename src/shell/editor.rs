@@ -72,7 +72,14 @@ impl Completer for ShellHelper {
     fn complete(&self, line: &str, pos: usize, ctx: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         match complete(&self.names, line, pos, self.dialect.as_ref()) {
             Completion::File => self.files.complete(line, pos, ctx),
-            Completion::Words(start, words) => {
+            Completion::Words(start, mut words) => {
+                // The only word that fits is done with: the next one can follow.
+                if let [only] = words.as_mut_slice()
+                    && pos == line.len()
+                    && !only.ends_with(['(', '.'])
+                {
+                    only.push(' ');
+                }
                 let pairs = words.into_iter().map(|word| Pair { display: word.clone(), replacement: word });
                 Ok((start, pairs.collect()))
             }

@@ -58,6 +58,7 @@ pub struct Printer {
 }
 
 impl Printer {
+    /// A printer of rows of `schema`, of which it prints at most `limit`.
     pub fn new(format: Format, schema: SchemaRef, limit: Option<usize>) -> Self {
         Self { format, schema, kept: Vec::new(), limit: limit.unwrap_or(usize::MAX), rows: 0, started: false }
     }

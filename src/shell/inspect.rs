@@ -17,7 +17,7 @@ pub async fn hlo(session: &Session, query: &str) -> Result<String> {
     })
 }
 
-/// For each operator of `query` that stays on the host, its line of the plan with the reason.
+/// Each operator of `query` that stays on the host, with the reason.
 pub async fn why(session: &Session, query: &str) -> Result<String> {
     let plan = physical_plan(session, query).await?;
     let placement = XlaOptions::of(session.context().state().config_options()).placement;
@@ -42,15 +42,11 @@ async fn physical_plan(session: &Session, query: &str) -> Result<String> {
 }
 
 fn explain_placement(plan: &str, placement: Placement) -> String {
-    let reasons: Vec<&str> = plan
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.starts_with("HostFallbackExec") || line.contains("reason="))
-        .collect();
-    let on_device = plan.lines().any(|line| line.trim().starts_with("Xla"));
-    if !reasons.is_empty() {
-        return reasons.join("\n");
+    let on_host: Vec<String> = plan.lines().filter_map(fallback).collect();
+    if !on_host.is_empty() {
+        return on_host.join("\n");
     }
+    let on_device = plan.lines().any(|line| line.trim().starts_with("Xla"));
     match (on_device, placement) {
         (true, _) => "Every operator that Parallax has a device form of runs on the device.",
         (false, Placement::Never) => {
@@ -61,6 +57,12 @@ fn explain_placement(plan: &str, placement: Placement) -> String {
     .to_string()
 }
 
+/// Reads the line of a plan that `HostFallbackExec` shows: the operator, then its reason as `[host: reason]`.
+fn fallback(line: &str) -> Option<String> {
+    let (operator, reason) = line.trim().strip_suffix(']')?.rsplit_once(" [host: ")?;
+    Some(format!("{operator}\n  stays on the host: {reason}"))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::Placement;
@@ -68,9 +70,10 @@ mod tests {
     use crate::shell::inspect::{explain_placement, hlo, why};
 
     #[test]
-    fn reasons_are_the_lines_of_the_plan_that_have_one() {
-        let plan = "SortExec: expr=[a]\n  HostFallbackExec: node=SortExec reason=no radix sort\n    XlaFilterExec\n";
-        assert_eq!(explain_placement(plan, Placement::Auto), "HostFallbackExec: node=SortExec reason=no radix sort");
+    fn reasons_are_those_of_the_plan() {
+        let plan = "DeviceToHostExec\n  SortExec: expr=[a] [host: it sorts [a] table]\n    XlaFilterExec: a > 1\n";
+        let shown = "SortExec: expr=[a]\n  stays on the host: it sorts [a] table";
+        assert_eq!(explain_placement(plan, Placement::Auto), shown);
         assert!(explain_placement("XlaFilterExec\n", Placement::Auto).starts_with("Every operator"));
         assert!(explain_placement("EmptyExec\n", Placement::Never).contains("SET xla.placement"));
         assert!(explain_placement("EmptyExec\n", Placement::Auto).starts_with("This query has no operator"));

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::parser::ParserError;
 /// What went wrong, and where in the statement, if the parser says.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
+    /// One line.
     pub text: String,
     /// Line and column, from 1.
     pub at: Option<(usize, usize)>,
@@ -26,6 +27,9 @@ pub fn of_statement(error: &DataFusionError, ctx: &SessionContext) -> Message {
     };
     if let Some(name) = unknown_table(&text) {
         text = format!("table '{name}' not found{}", other_tables(&name, ctx));
+    } else if let Some((near, _)) = text.split_once("? Valid fields are ") {
+        // The one that was meant is enough.
+        text = format!("{near}?");
     }
     Message { text, at }
 }
@@ -61,6 +65,7 @@ fn describe(error: &DataFusionError) -> String {
         DataFusionError::Internal(text) => format!("internal error: {text}"),
         DataFusionError::ResourcesExhausted(text) => format!("out of memory: {text}"),
         DataFusionError::SchemaError(cause, _) => cause.to_string(),
+        DataFusionError::ExecutionJoin(cause) => format!("internal error: {cause}"),
         DataFusionError::IoError(cause) => cause.to_string(),
         _ => error.strip_backtrace(),
     };
@@ -91,7 +96,7 @@ fn describe_any(error: &(dyn Error + 'static)) -> String {
 
 /// DataFusion does not say where the options are listed.
 fn option_error(text: &str) -> String {
-    let unknown = text.contains("Could not find config") || text.contains("not found on");
+    let unknown = text.to_lowercase().contains("could not find config") || text.contains("not found on");
     format!("{text}{}", if unknown { "; options begin with xla. or datafusion., and SHOW ALL lists them" } else { "" })
 }
 
@@ -101,9 +106,10 @@ fn location(text: &str) -> Option<(usize, usize)> {
     Some((line.parse().ok()?, column.trim_end_matches('.').parse().ok()?))
 }
 
-/// Reads `table 'datafusion.public.nope' not found`.
+/// Reads `table 'datafusion.public.nope' not found` and `No table named 'nope'`.
 fn unknown_table(text: &str) -> Option<String> {
-    let name = text.strip_prefix("table '")?.strip_suffix("' not found")?;
+    let long = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
+    let name = long.or_else(|| text.strip_prefix("No table named '").and_then(|rest| rest.strip_suffix('\'')))?;
     Some(name.strip_prefix("datafusion.public.").unwrap_or(name).to_string())
 }
 

@@ -46,7 +46,9 @@ const INCLUDE_DEPTH: usize = 16;
 /// Whether to go on after a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
+    /// There may be more.
     Continue,
+    /// The user wants to leave.
     Quit,
 }
 
@@ -75,6 +77,7 @@ impl Shell {
         Self { timing: true, footers: true, interactive: true, ..Self::new(session, out, format) }
     }
 
+    /// The session that statements run in.
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }
@@ -82,8 +85,7 @@ impl Shell {
     /// The SQL dialect that the session's options name.
     pub fn dialect(&self) -> Box<dyn Dialect> {
         let state = self.session.context().state();
-        dialect_from_str(state.config_options().sql_parser.dialect.to_string())
-            .unwrap_or_else(|| Box::new(GenericDialect))
+        dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
     }
 
     /// Runs the statements and commands of `text` up to the first that fails. `origin` is the file they are from: an
@@ -120,6 +122,8 @@ impl Shell {
         if !piece.is_command() {
             return self.run_statement(piece, origin).await.map(|()| Flow::Continue);
         }
+        // A file that is included says where its errors are.
+        let origin = origin.filter(|_| !command::includes_file(piece.text));
         command::run(self, piece.text).await.map_err(|error| match (error, origin) {
             (ShellError::Message(text), Some(origin)) => {
                 ShellError::Message(format!("{origin}:{}: {text}", piece.line))

@@ -22,6 +22,7 @@ pub struct TableNames {
     pub sql: String,
     /// As it is.
     pub name: String,
+    /// The names of its columns, as they are.
     pub columns: Vec<String>,
 }
 
@@ -53,11 +54,13 @@ impl Names {
         let aggregates = state.aggregate_functions().keys();
         let functions = state.scalar_functions().keys().chain(aggregates).chain(state.window_functions().keys());
         let options = config.entries().into_iter().map(|entry| (entry.key, entry.value.unwrap_or_default()));
+        let mut options: Vec<(String, String)> = options.collect();
+        options.sort();
         Self {
             tables,
             functions: sorted(functions.cloned()),
             table_functions: sorted(state.table_functions().keys().cloned()),
-            options: options.collect(),
+            options,
         }
     }
 }

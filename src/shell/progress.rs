@@ -21,6 +21,7 @@ impl Progress {
         Self { started: Instant::now(), hint, enabled: stderr().is_terminal() && !dumb, shown: false }
     }
 
+    /// The time since the start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -8,6 +8,7 @@
 
 use std::future::pending;
 use std::io::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::shell::progress::Progress;
 /// How a statement is run and printed.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// How its rows are printed.
     pub format: Format,
     /// Most rows to print.
     pub limit: Option<usize>,
@@ -48,7 +50,9 @@ pub struct Outcome {
 /// A statement's end without a result: its own error, or one of the shell.
 #[derive(Debug)]
 pub enum Failure {
+    /// The statement is wrong, or failed while it ran.
     Statement(DataFusionError),
+    /// The statement was cancelled, or its rows cannot be printed.
     Shell(ShellError),
 }
 
@@ -77,10 +81,12 @@ pub async fn run(
     let mut printer: Option<Printer> = None;
     let mut ticks = interval(Duration::from_millis(100));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One listener for the whole query: it also hears what comes while rows are written.
+    let mut interrupt = pin!(interrupted(settings.interruptible));
     loop {
         let event = tokio::select! {
             biased;
-            () = interrupted(settings.interruptible) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
+            () = &mut interrupt => return Err(ShellError::Cancelled(progress.elapsed()).into()),
             event = events.recv() => event,
             _ = ticks.tick() => {
                 progress.tick(printer.as_ref().map_or(0, Printer::rows));

@@ -22,6 +22,7 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
+    /// Whether it is a backslash command rather than SQL.
     pub fn is_command(&self) -> bool {
         self.text.starts_with('\\')
     }
