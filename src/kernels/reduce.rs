@@ -2,7 +2,7 @@
 //! over the last axis, an `opt-barrier` keeps XLA from merging it with the second reduce to a scalar. Without the
 //! barrier the same sum is eight times slower (docs/architecture.md, "Reductions").
 
-use crate::hlo::{Builder, HloError, ReduceKind, Value};
+use crate::hlo::{Builder, HloError, ReduceKind, Scalar, Value};
 use crate::program::ElementType;
 
 /// Lanes of the first reduce. 4 costs twice as much, 16 and 32 four times (xla-notes.md).
@@ -22,17 +22,29 @@ pub struct Reduction {
 /// The identity of `kind`: what a row that does not count contributes.
 pub fn identity(b: &mut Builder, kind: ReduceKind, element_type: ElementType) -> Result<Value, HloError> {
     let bits = element_type.size_bytes() as u32 * 8;
-    let signed = element_type.is_signed_integer();
+    let (min, max) = match element_type {
+        ElementType::Pred => (0, 1),
+        _ if element_type.is_signed_integer() => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
+        _ => (0, (1i128 << bits) - 1),
+    };
     match kind {
-        ReduceKind::Minimum if element_type.is_integer() => {
-            b.constant_of(element_type, if signed { (1i128 << (bits - 1)) - 1 } else { (1i128 << bits) - 1 })
+        ReduceKind::Minimum if element_type.is_float() => infinity(b, element_type),
+        ReduceKind::Maximum if element_type.is_float() => {
+            let infinity = infinity(b, element_type)?;
+            b.negate(infinity)
         }
-        ReduceKind::Maximum if element_type.is_integer() => {
-            b.constant_of(element_type, if signed { -(1i128 << (bits - 1)) } else { 0 })
-        }
-        ReduceKind::Multiply | ReduceKind::And => b.constant_of(element_type, 1),
-        _ => b.constant_of(element_type, 0),
+        ReduceKind::Minimum => b.constant_of(element_type, max),
+        ReduceKind::Maximum => b.constant_of(element_type, min),
+        ReduceKind::And if element_type.is_signed_integer() => b.constant_of(element_type, -1),
+        ReduceKind::And => b.constant_of(element_type, max),
+        ReduceKind::Multiply => b.constant_of(element_type, 1),
+        ReduceKind::Add | ReduceKind::Or | ReduceKind::Xor => b.constant_of(element_type, 0),
     }
+}
+
+fn infinity(b: &mut Builder, element_type: ElementType) -> Result<Value, HloError> {
+    let infinity = b.constant(Scalar::F64(f64::INFINITY));
+    b.convert(infinity, element_type)
 }
 
 /// Reduces each operand to a scalar of its `total_type`. All operands go through one variadic reduce, so that what they
