@@ -23,7 +23,7 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::pipeline::Pipeline;
-use crate::exec::run::{Cancelled, Ready, RunResult, run_finish, run_stream, run_update};
+use crate::exec::run::{Cancelled, DeviceFailure, Ready, RunResult, device_error, run_finish, run_stream, run_update};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
 use crate::runtime::CacheOutcome;
@@ -242,9 +242,10 @@ impl ExecutionPlan for DeviceToHostExec {
         let driver = async move {
             let outcome = drive(&run, &task, rows.clone()).await;
             if let Err(error) = outcome {
-                let outcome = match reason_of(&error) {
-                    Some(reason) => on_host(&run, reason, host_plan, &task, &rows).await,
-                    None => Err(error),
+                let outcome = match (reason_of(&error), failure_of(&error)) {
+                    (Some(reason), _) => on_host(&run, reason, host_plan, &task, &rows).await,
+                    (None, Some(message)) => Err(explain_failure(&message, host_plan, &task).await),
+                    (None, None) => Err(error),
                 };
                 if let Err(error) = outcome {
                     let _reader_is_gone = rows.send(Err(error)).await;
@@ -304,6 +305,32 @@ fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     match error {
         DataFusionError::External(inner) => inner.downcast_ref::<RunTimeFallback>().map(|f| f.0.clone()),
         _ => None,
+    }
+}
+
+/// The message of an expression that failed on the device.
+fn failure_of(error: &DataFusionError) -> Option<String> {
+    match error {
+        DataFusionError::External(inner) => inner.downcast_ref::<DeviceFailure>().map(|f| f.0.clone()),
+        _ => None,
+    }
+}
+
+/// The error of a failed query as DataFusion words it, values included. A program reports only which expression failed,
+/// so the host operators run until they meet the error; no row of theirs is used. Where they meet none (they may
+/// evaluate in another order), the device's own message stands.
+async fn explain_failure(message: &str, host_plan: Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> DataFusionError {
+    let replay = async {
+        let plan = EnsureRequirements::new().optimize(host_plan, task.session_config().options())?;
+        let mut stream = execute_stream(plan, task.clone())?;
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        Ok::<(), DataFusionError>(())
+    };
+    match replay.await {
+        Err(error) => error,
+        Ok(()) => device_error(message),
     }
 }
 
