@@ -20,7 +20,6 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::device_to_host::{DeviceToHostExec, cannot_run_on_device};
-use crate::expr::fallback::FallbackReason;
 use crate::planner::convert::{is_plumbing, try_convert};
 
 #[derive(Debug)]
@@ -65,8 +64,9 @@ impl Pass {
         }
         match try_convert(&plan) {
             Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, plan, self.count_rows))),
-            Err(FallbackReason::NoRows) => Ok(plan),
-            Err(reason) if self.placement == Placement::Always => Err(cannot_run_on_device(plan.name(), &reason)),
+            Err(reason) if reason.is_work() && self.placement == Placement::Always => {
+                Err(cannot_run_on_device(plan.name(), &reason))
+            }
             Err(_) => Ok(plan),
         }
     }
