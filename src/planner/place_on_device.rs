@@ -57,13 +57,14 @@ impl Pass {
         let children = plan.children().into_iter().cloned();
         let children: Vec<_> =
             children.map(|c| self.place(c, is_final || (below_final && is_plumbing(&plan)))).collect::<Result<_>>()?;
+        let host = plan.clone();
         let plan = replace_children_if_necessary(plan, children)?;
         let is_partial = matches!(mode, Some(AggregateMode::Partial));
         if plan.children().is_empty() || is_plumbing(&plan) || (is_partial && below_final) {
             return Ok(plan);
         }
         match try_convert(&plan) {
-            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, plan, self.count_rows))),
+            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.count_rows))),
             Err(reason) if reason.is_work() && self.placement == Placement::Always => {
                 Err(cannot_run_on_device(plan.name(), &reason))
             }
