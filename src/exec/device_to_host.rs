@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -31,7 +32,8 @@ use crate::runtime::CacheOutcome;
 #[derive(Debug)]
 pub struct DeviceToHostExec {
     pub input: Arc<dyn ExecutionPlan>,
-    /// The host plan that this pipeline replaces, for what only the data can tell (`run_time_fallback`).
+    /// The host plan that this pipeline replaces, as it was before placement, for what only the data can tell
+    /// (`run_time_fallback`).
     host_plan: Arc<dyn ExecutionPlan>,
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
     count_rows: bool,
@@ -39,7 +41,8 @@ pub struct DeviceToHostExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// A reason that shows only once the data has been read. `auto` runs the host plan; `always` makes it an error.
+/// A reason of an aggregate that shows only once the data has been read. `auto` runs the host plan; `always` makes it an
+/// error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RunTimeFallback(pub FallbackReason);
@@ -343,11 +346,12 @@ async fn on_host(
     rows: &tokio::sync::mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     if run.options.placement == Placement::Always {
-        return Err(cannot_run_on_device(host_plan.name(), &reason));
+        return Err(cannot_run_on_device("AggregateExec", &reason));
     }
     MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
     let config: &ConfigOptions = task.session_config().options();
-    let plan = EnsureRequirements::new().optimize(host_plan, config)?;
+    // Nodes that the pipeline's source shares have been executed, and hold what they made.
+    let plan = reset_plan_states(EnsureRequirements::new().optimize(host_plan, config)?)?;
     let mut stream = execute_stream(plan, task.clone())?;
     let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
     while let Some(batch) = stream.next().await {
