@@ -6,6 +6,8 @@ pub mod config;
 pub mod error;
 pub mod exec;
 pub mod expr;
+#[cfg(test)]
+mod golden_programs;
 pub mod hlo;
 pub mod kernels;
 pub mod plan_cache;

@@ -22,9 +22,9 @@ use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
-use crate::hlo::{Builder, Comparison, ReduceKind, Scalar, Value};
+use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::dense_group::{group_ids, scatter_all};
-use crate::kernels::reduce::{Reduction, identity, reduce_all};
+use crate::kernels::reduce::{Reduction, combine, identity, reduce_all};
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 
@@ -291,15 +291,6 @@ impl XlaAggregateExec {
         })?;
         Self::trace_finish(t, &state, &totals)
     }
-}
-
-/// `lhs KIND rhs`, elementwise.
-pub fn combine(b: &mut Builder, kind: ReduceKind, lhs: Value, rhs: Value) -> Result<Value> {
-    Ok(match kind {
-        ReduceKind::Minimum => b.minimum(lhs, rhs)?,
-        ReduceKind::Maximum => b.maximum(lhs, rhs)?,
-        _ => b.add(lhs, rhs)?,
-    })
 }
 
 fn convert_function(call: &AggregateFunctionExpr) -> Result<AggregateFunction, FallbackReason> {

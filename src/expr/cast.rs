@@ -12,7 +12,7 @@ use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::wide;
-use crate::program::ElementType::{F32, F64, S8};
+use crate::program::ElementType::{F64, S8};
 
 /// Values, and the rows whose value does not fit.
 struct Fallible {
@@ -51,15 +51,16 @@ impl Tracer {
             }
             (Kind::Integer, Kind::Integer) => self.integer_to_integer(*operand.int()?, from, to)?,
             (Kind::Integer, Kind::Float(element_type)) => {
-                let mut value = self.int_to_f64(operand.int()?)?;
-                if let DataType::Decimal128(_, scale) = from {
-                    let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
-                    value = self.builder.divide(value, power)?;
-                } else if let (Limbs::Narrow(v), true) = (operand.int()?.limbs, element_type == F32) {
-                    // One rounding, not two.
-                    value = self.builder.convert(v, F32)?;
-                }
-                Fallible { values: Values::Float(self.builder.convert(value, element_type)?), failed: None }
+                let value = match from {
+                    DataType::Decimal128(_, scale) => {
+                        let value = self.int_to_float(operand.int()?, F64)?;
+                        let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
+                        let value = self.builder.divide(value, power)?;
+                        self.builder.convert(value, element_type)?
+                    }
+                    _ => self.int_to_float(operand.int()?, element_type)?,
+                };
+                Fallible { values: Values::Float(value), failed: None }
             }
             (Kind::Float(_), Kind::Integer) => self.float_to_integer(operand.float()?, to)?,
             _ => return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device"))),
@@ -171,7 +172,7 @@ impl Tracer {
             _ => (value, type_range(to)?),
         };
         // First to what 127 bits hold (NaN fails too), then exactly to the limits of the type.
-        let bound = self.builder.constant(Scalar::F64(2f64.powi(126)));
+        let bound = self.builder.constant(Scalar::F64(2f64.powi(127)));
         let magnitude = self.builder.abs(value)?;
         let representable = self.builder.compare(magnitude, bound, Comparison::Lt)?;
         let unrepresentable = self.builder.not(representable)?;

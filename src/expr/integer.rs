@@ -9,7 +9,7 @@ use crate::expr::device_expr::ArithmeticOp;
 use crate::expr::tracer::Tracer;
 use crate::hlo::{Comparison, Value};
 use crate::kernels::wide::{self, Wide};
-use crate::program::ElementType::{self, F64, S32, S64};
+use crate::program::ElementType::{self, S32, S64};
 
 /// Values of an integer-like column.
 #[derive(Clone, Copy, Debug)]
@@ -191,11 +191,11 @@ impl Tracer {
         Ok(Int { limbs, range })
     }
 
-    /// Nearest f64.
-    pub fn int_to_f64(&mut self, int: &Int) -> Result<Value> {
+    /// Nearest `F32` or `F64`, rounded once.
+    pub fn int_to_float(&mut self, int: &Int, element_type: ElementType) -> Result<Value> {
         Ok(match int.limbs {
-            Limbs::Narrow(v) => self.builder.convert(v, F64)?,
-            Limbs::Wide(w) => wide::to_f64(&mut self.builder, w)?,
+            Limbs::Narrow(v) => self.builder.convert(v, element_type)?,
+            Limbs::Wide(w) => wide::to_float(&mut self.builder, w, element_type)?,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! over the last axis, an `opt-barrier` keeps XLA from merging it with the second reduce to a scalar. Without the
 //! barrier the same sum is eight times slower (docs/architecture.md, "Reductions").
 
-use crate::hlo::{Builder, HloError, ReduceKind, Value};
+use crate::hlo::{Builder, HloError, ReduceKind, Scalar, Value};
 use crate::program::ElementType;
 
 /// Lanes of the first reduce. 4 costs twice as much, 16 and 32 four times (xla-notes.md).
@@ -22,29 +22,50 @@ pub struct Reduction {
 /// The identity of `kind`: what a row that does not count contributes.
 pub fn identity(b: &mut Builder, kind: ReduceKind, element_type: ElementType) -> Result<Value, HloError> {
     let bits = element_type.size_bytes() as u32 * 8;
-    let signed = element_type.is_signed_integer();
+    let (min, max) = match element_type {
+        ElementType::Pred => (0, 1),
+        _ if element_type.is_signed_integer() => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
+        _ => (0, (1i128 << bits) - 1),
+    };
     match kind {
-        ReduceKind::Minimum if element_type.is_integer() => {
-            b.constant_of(element_type, if signed { (1i128 << (bits - 1)) - 1 } else { (1i128 << bits) - 1 })
+        ReduceKind::Minimum if element_type.is_float() => infinity(b, element_type),
+        ReduceKind::Maximum if element_type.is_float() => {
+            let infinity = infinity(b, element_type)?;
+            b.negate(infinity)
         }
-        ReduceKind::Maximum if element_type.is_integer() => {
-            b.constant_of(element_type, if signed { -(1i128 << (bits - 1)) } else { 0 })
-        }
-        ReduceKind::Multiply | ReduceKind::And => b.constant_of(element_type, 1),
-        _ => b.constant_of(element_type, 0),
+        ReduceKind::Minimum => b.constant_of(element_type, max),
+        ReduceKind::Maximum => b.constant_of(element_type, min),
+        ReduceKind::And if element_type.is_signed_integer() => b.constant_of(element_type, -1),
+        ReduceKind::And => b.constant_of(element_type, max),
+        ReduceKind::Multiply => b.constant_of(element_type, 1),
+        ReduceKind::Add | ReduceKind::Or | ReduceKind::Xor => b.constant_of(element_type, 0),
     }
 }
 
-/// Reduces each operand to a scalar of its `total_type`; one barrier serves all.
+fn infinity(b: &mut Builder, element_type: ElementType) -> Result<Value, HloError> {
+    let infinity = b.constant(Scalar::F64(f64::INFINITY));
+    b.convert(infinity, element_type)
+}
+
+/// Reduces each operand to a scalar of its `total_type`. All operands go through one variadic reduce, so that what they
+/// share (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of
+/// eight single ones (docs/architecture.md).
 pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
-    let mut lanes = Vec::with_capacity(reductions.len());
+    if reductions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut operands = Vec::with_capacity(reductions.len());
+    let mut inits = Vec::with_capacity(reductions.len());
     for reduction in reductions {
         let n = b.shape(reduction.operand).element_count();
         let element_type = b.element_type(reduction.operand);
-        let init = identity(b, reduction.kind, element_type)?;
-        let rows = b.reshape(reduction.operand, &[n / LANES, LANES])?;
-        lanes.push(b.reduce(rows, init, &[1], reduction.kind)?);
+        inits.push(identity(b, reduction.kind, element_type)?);
+        operands.push(b.reshape(reduction.operand, &[n / LANES, LANES])?);
     }
+    let lanes = b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
+        let pairs = reductions.iter().zip(lhs.iter().zip(rhs));
+        pairs.map(|(reduction, (l, r))| combine(b, reduction.kind, *l, *r)).collect()
+    })?;
     let lanes = b.optimization_barrier(&lanes)?;
     let mut totals = Vec::with_capacity(lanes.len());
     for (reduction, lane) in reductions.iter().zip(lanes) {
@@ -53,4 +74,17 @@ pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value
         totals.push(b.reduce(lane, init, &[0], reduction.kind)?);
     }
     Ok(totals)
+}
+
+/// `lhs KIND rhs`, elementwise.
+pub fn combine(b: &mut Builder, kind: ReduceKind, lhs: Value, rhs: Value) -> Result<Value, HloError> {
+    match kind {
+        ReduceKind::Add => b.add(lhs, rhs),
+        ReduceKind::Multiply => b.multiply(lhs, rhs),
+        ReduceKind::Minimum => b.minimum(lhs, rhs),
+        ReduceKind::Maximum => b.maximum(lhs, rhs),
+        ReduceKind::And => b.and(lhs, rhs),
+        ReduceKind::Or => b.or(lhs, rhs),
+        ReduceKind::Xor => b.xor(lhs, rhs),
+    }
 }

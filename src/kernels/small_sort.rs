@@ -10,6 +10,9 @@ use crate::program::Shape;
 /// Row ids `[n]` s32 in the order of `keys` (`[n]` integers each, ascending, first key first; ties keep their order).
 pub fn sorted_row_ids(b: &mut Builder, keys: &[Value], n: usize) -> Result<Value, HloError> {
     let ids = b.iota(Shape::new(S32, [n]), 0)?;
+    if keys.is_empty() {
+        return Ok(ids);
+    }
     let mut operands = keys.to_vec();
     operands.push(ids);
     let n_keys = keys.len();

@@ -4,7 +4,7 @@
 //! Overflow flags are `pred` arrays that the caller masks by its live rows.
 
 use crate::hlo::{Builder, Comparison, HloError, Scalar, Value};
-use crate::program::ElementType::{F64, S64, U64};
+use crate::program::ElementType::{self, F64, S64, U64};
 
 /// A 128-bit integer: `hi * 2^64 + lo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -194,29 +194,54 @@ pub fn compare(b: &mut Builder, lhs: Wide, rhs: Wide, direction: Comparison) -> 
     }
 }
 
-/// Nearest f64, within one unit in the last place.
-pub fn to_f64(b: &mut Builder, value: Wide) -> Result<Value> {
-    let hi = b.convert(value.hi, F64)?;
-    let lo = b.convert(value.lo, F64)?;
-    let scale = b.constant(Scalar::F64(18446744073709551616.0));
-    let scaled = b.multiply(hi, scale)?;
-    b.add(scaled, lo)
+/// Nearest `F32` or `F64`, ties to even.
+pub fn to_float(b: &mut Builder, value: Wide, element_type: ElementType) -> Result<Value> {
+    let negative = is_negative(b, value.hi)?;
+    let magnitude = magnitude(b, value)?;
+    let hi = b.bitcast_convert(magnitude.hi, U64)?;
+    // The topmost 64 bits from the first that is set on. A float keeps fewer, so the last one can also stand for all the bits
+    // that fall away: then the conversion rounds once. (Shifts by 64 give 0.)
+    let zeros = b.count_leading_zeros(hi)?;
+    let width = b.constant(Scalar::U64(64));
+    let zero = b.constant(Scalar::U64(0));
+    let below = b.subtract(width, zeros)?;
+    let from_hi = b.shift_left(hi, zeros)?;
+    let from_lo = b.shift_right_logical(magnitude.lo, below)?;
+    let top = b.or(from_hi, from_lo)?;
+    let away = b.shift_left(magnitude.lo, zeros)?;
+    let lost = b.compare(below, zero, Comparison::Gt)?;
+    let inexact = b.compare(away, zero, Comparison::Ne)?;
+    let inexact = b.and(lost, inexact)?;
+    let sticky = b.convert(inexact, U64)?;
+    let top = b.or(top, sticky)?;
+    let top = b.convert(top, element_type)?;
+    // 2^below, by its exponent bits.
+    let bias = b.constant(Scalar::U64(1023));
+    let mantissa_bits = b.constant(Scalar::U64(52));
+    let exponent = b.add(below, bias)?;
+    let exponent = b.shift_left(exponent, mantissa_bits)?;
+    let power = b.bitcast_convert(exponent, F64)?;
+    let power = b.convert(power, element_type)?;
+    let absolute = b.multiply(top, power)?;
+    let negated = b.negate(absolute)?;
+    b.select(negative, negated, absolute)
 }
 
-/// Truncates a float whose magnitude is below 2^127.
+/// Truncates an f64 whose magnitude is below 2^127; of others the value is unspecified.
 pub fn from_f64(b: &mut Builder, value: Value) -> Result<Wide> {
-    let scale = b.constant(Scalar::F64(18446744073709551616.0));
-    let quotient = b.divide(value, scale)?;
     let zero = b.constant(Scalar::F64(0.0));
-    let truncated = {
-        let (down, up) = (b.floor(value)?, b.ceil(value)?);
-        let negative = b.compare(value, zero, Comparison::Lt)?;
-        b.select(negative, up, down)?
-    };
+    let negative = b.compare(value, zero, Comparison::Lt)?;
+    // Each limb of a magnitude is exact: a float has no bits between the two that it would lose.
+    let magnitude = b.abs(value)?;
+    let magnitude = b.floor(magnitude)?;
+    let scale = b.constant(Scalar::F64(18446744073709551616.0));
+    let quotient = b.divide(magnitude, scale)?;
     let hi = b.floor(quotient)?;
     let hi_scaled = b.multiply(hi, scale)?;
-    let lo = b.subtract(truncated, hi_scaled)?;
-    Ok(Wide { hi: b.convert(hi, S64)?, lo: b.convert(lo, U64)? })
+    let lo = b.subtract(magnitude, hi_scaled)?;
+    let absolute = Wide { hi: b.convert(hi, S64)?, lo: b.convert(lo, U64)? };
+    let negated = negate(b, absolute)?;
+    select(b, negative, negated, absolute)
 }
 
 /// Four s64 lanes of 32 bits each, the topmost signed: lanes of up to 2^31 rows add up without overflow, in any
@@ -241,24 +266,34 @@ pub fn narrow_to_lanes(b: &mut Builder, value: Value) -> Result<[Value; 2]> {
     Ok([b.and(value, mask)?, b.shift_right_arithmetic(value, shift)?])
 }
 
-/// The value of summed lanes (32 bits apart, least significant first), and whether it left the 128-bit range.
+/// The value of one to four summed lanes (32 bits apart, least significant first), and whether it left the 128-bit range. The
+/// lanes are sums of what [`to_lanes`] or [`narrow_to_lanes`] gave; sums that only pass beyond the range on the way are exact.
 pub fn from_lanes(b: &mut Builder, lanes: &[Value]) -> Result<(Wide, Value)> {
-    let mut total = constant(b, 0);
-    let mut overflow: Option<Value> = None;
-    for (i, lane) in lanes.iter().enumerate() {
-        let lane = from_narrow(b, *lane)?;
-        let power = constant(b, 1i128 << (32 * i));
-        let (shifted, high) = multiply(b, lane, power)?;
-        let (sum, carried) = add(b, total, shifted)?;
-        total = sum;
-        let either = b.or(high, carried)?;
-        overflow = Some(match overflow {
-            Some(before) => b.or(before, either)?,
-            None => either,
-        });
+    if lanes.is_empty() || lanes.len() > 4 {
+        return Err(HloError::operands("from_lanes", format!("{} lanes", lanes.len()), &[]));
     }
-    let none = b.constant(Scalar::Pred(false));
-    Ok((total, overflow.unwrap_or(none)))
+    let mask = b.constant(Scalar::S64(0xffff_ffff));
+    let shift = b.constant(Scalar::S64(32));
+    // What a lane has beyond 32 bits is carried to the next; the last carry is the sign.
+    let mut limbs = Vec::with_capacity(4);
+    let mut carry: Option<Value> = None;
+    for i in 0..4 {
+        let lane = match (lanes.get(i).copied(), carry) {
+            (Some(lane), Some(carry)) => b.add(lane, carry)?,
+            (Some(lane), None) | (None, Some(lane)) => lane,
+            (None, None) => b.constant(Scalar::S64(0)),
+        };
+        limbs.push(b.and(lane, mask)?);
+        carry = Some(b.shift_right_arithmetic(lane, shift)?);
+    }
+    let lo_high = b.shift_left(limbs[1], shift)?;
+    let lo = b.or(limbs[0], lo_high)?;
+    let hi_high = b.shift_left(limbs[3], shift)?;
+    let hi = b.or(limbs[2], hi_high)?;
+    let sign_shift = b.constant(Scalar::S64(63));
+    let sign = b.shift_right_arithmetic(hi, sign_shift)?;
+    let overflow = b.compare(carry.unwrap_or(sign), sign, Comparison::Ne)?;
+    Ok((Wide { hi, lo: b.bitcast_convert(lo, U64)? }, overflow))
 }
 
 /// Whether `value` is outside the signed 64-bit range.

@@ -91,7 +91,7 @@ binary_methods! {
     maximum Maximum;
     /// The smaller one; a NaN if either is one.
     minimum Minimum;
-    /// `lhs` to the power of `rhs`, of numbers.
+    /// `lhs` to the power of `rhs`, of numbers; integer exponents from 0 to 63 only, products wrap.
     power Power;
     /// Angle of the point (`rhs`, `lhs`) of floats, in radians.
     atan2 Atan2;
