@@ -24,8 +24,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
-use tpchgen::generators::LineItemGenerator;
-use tpchgen_arrow::LineItemArrow;
+use parallax::tpch::Table;
 
 /// Registers every fixture but the TPC-H tables.
 pub fn register(context: &SessionContext) -> Result<()> {
@@ -57,8 +56,8 @@ pub fn register_tpch(context: &SessionContext) -> Result<()> {
     let batch = match LINEITEM.get() {
         Some(batch) => batch.clone(),
         None => {
-            let batches = LineItemArrow::new(LineItemGenerator::new(0.01, 1, 1)).collect::<Result<Vec<_>, _>>()?;
-            let batch = concat_batches(&LineItemArrow::schema_ref(), &batches)?;
+            let batches = Table::Lineitem.part(0.01, 1, 1).collect::<Result<Vec<_>, _>>()?;
+            let batch = concat_batches(&batches[0].schema(), &batches)?;
             LINEITEM.get_or_init(|| batch).clone()
         }
     };
