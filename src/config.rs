@@ -144,9 +144,10 @@ const OPTIONS: &[OptionRow] = &[
 ];
 
 fn parse_usize(option: &str, value: &str) -> Result<usize> {
-    value.trim().parse().map_err(|_| {
-        DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more"))
-    })
+    value
+        .trim()
+        .parse()
+        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more")))
 }
 
 fn parse_bool(option: &str, value: &str) -> Result<bool> {

@@ -96,13 +96,7 @@ impl PlanCache {
     }
 
     /// Keeps the plan of a query, if it may be used again.
-    pub async fn insert(
-        &self,
-        ctx: &SessionContext,
-        sql: &str,
-        logical: &LogicalPlan,
-        plan: &Arc<dyn ExecutionPlan>,
-    ) {
+    pub async fn insert(&self, ctx: &SessionContext, sql: &str, logical: &LogicalPlan, plan: &Arc<dyn ExecutionPlan>) {
         let Some(mut names) = tables_of(logical) else { return };
         // The logical plan holds what a view reads, but not the view.
         let state = ctx.state();

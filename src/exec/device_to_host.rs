@@ -281,11 +281,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Loads the source and runs the programs on a blocking thread.
-async fn drive(
-    run: &Run,
-    task: &Arc<TaskContext>,
-    rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
+async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
     let table = {
         let pipeline = Pipeline::of(&run.input)?;
         pipeline.source.load(task, &run.device, &run.options).await?
@@ -300,7 +296,9 @@ async fn drive(
             rows.blocking_send(Ok(batch)).map_err(gone)
         })
     };
-    tokio::task::spawn_blocking(work).await.map_err(|e| DataFusionError::Execution(format!("a device pipeline: {e}")))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| DataFusionError::Execution(format!("a device pipeline: {e}")))?
 }
 
 /// The reason in a run-time fallback error.

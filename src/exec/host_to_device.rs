@@ -156,10 +156,7 @@ impl HostToDeviceExec {
                             let Some((index, arrays)) = next else { break };
                             let data_type = schema.field(index).data_type();
                             let column = upload_with_room(&arrays, data_type, &layout, &device);
-                            results
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .push((index, column, arrays));
+                            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, column, arrays));
                         }
                     });
                 }

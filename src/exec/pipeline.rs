@@ -82,13 +82,14 @@ impl<'a> Pipeline<'a> {
                 nodes.reverse();
                 return Ok(Self { source, nodes });
             }
-            let node = DeviceNode::of(plan).ok_or_else(|| {
-                DataFusionError::Internal(format!("{} inside a device pipeline", plan.name()))
-            })?;
+            let node = DeviceNode::of(plan)
+                .ok_or_else(|| DataFusionError::Internal(format!("{} inside a device pipeline", plan.name())))?;
             nodes.push(node);
-            plan = plan.children().into_iter().next().ok_or_else(|| {
-                DataFusionError::Internal("a device pipeline without a source".to_string())
-            })?;
+            plan = plan
+                .children()
+                .into_iter()
+                .next()
+                .ok_or_else(|| DataFusionError::Internal("a device pipeline without a source".to_string()))?;
         }
     }
 

@@ -89,11 +89,13 @@ impl Tracer {
                     let at_minimum = self.compare_int(&lhs, &minimum, Comparison::Eq)?;
                     let by_minus_one = self.compare_int(&rhs, &minus_one, Comparison::Eq)?;
                     let flag = self.builder.and(at_minimum, by_minus_one)?;
-                    let message = format!("Arrow error: Arithmetic overflow: Overflow happened on: {} / -1", limits.min);
+                    let message =
+                        format!("Arrow error: Arithmetic overflow: Overflow happened on: {} / -1", limits.min);
                     self.fail(flag, valid, message)?;
                 }
                 // The one quotient that does not fit is an error: the rest stays narrow.
-                let lhs = if may_overflow { Int { range: Range::new(limits.min + 1, lhs.range.max), ..lhs } } else { lhs };
+                let lhs =
+                    if may_overflow { Int { range: Range::new(limits.min + 1, lhs.range.max), ..lhs } } else { lhs };
                 Ok(self.exact(op, &lhs, &rhs)?.int)
             }
         }

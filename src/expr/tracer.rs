@@ -133,11 +133,7 @@ impl Tracer {
 
     /// Makes a scalar an array of `capacity`.
     pub fn broadcast(&mut self, value: Value, capacity: usize) -> Result<Value> {
-        if self.builder.shape(value).rank() == 0 {
-            Ok(self.builder.broadcast(value, &[capacity])?)
-        } else {
-            Ok(value)
-        }
+        if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
     /// A literal as parameters of the program.
