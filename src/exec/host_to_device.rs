@@ -96,10 +96,7 @@ impl HostToDeviceExec {
         let n_columns = schema.fields().len();
         let mut columns: Vec<Option<Arc<DeviceColumn>>> = vec![None; n_columns];
         let keys: Vec<ColumnSource> = source.column_sources(&schema);
-        let mut layout = match source.known_rows(&device.resident) {
-            Some(rows) => Some(self.layout(rows, device, options)),
-            None => None,
-        };
+        let mut layout = source.known_rows(&device.resident).map(|rows| self.layout(rows, device, options));
         if let Some(layout) = &layout {
             for (column, key) in columns.iter_mut().zip(&keys) {
                 *column = device.resident.get(key, layout);
