@@ -333,7 +333,7 @@ impl Finish {
             FinishForm::FloatAverage { sum } => {
                 let count = count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))?;
                 let count = t.builder.convert(count, F64)?;
-                let average = t.builder.divide(totals[*sum], count)?;
+                let average = t.float_arithmetic(ArithmeticOp::Divide, totals[*sum], count)?;
                 Values::Float(self.to_float_type(t, average)?)
             }
             FinishForm::DecimalAverage { lanes, range, scale_up, precision } => {
