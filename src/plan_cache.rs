@@ -1,27 +1,28 @@
 //! Physical plans of repeated queries: planning takes DataFusion 3 to 9 ms, a warm query on the device less.
 //!
-//! A plan is used again only while nothing that it depends on has changed: the very options, the very table providers,
-//! and the rows in them. Queries with functions whose value is not fixed by their arguments (`now()`, `random()`) are
+//! A plan is used again only while nothing that it depends on has changed: the very options, the very tables and
+//! views, and the rows in them. Queries with functions whose value is not fixed by their arguments (`now()`, `random()`) are
 //! never kept.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use datafusion::arrow::array::Array;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::{MemTable, TableProvider};
+use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
-/// Plans that are kept; the oldest half goes when there are more.
+/// Plans that are kept; half of them go when there are more.
 const MAX_PLANS: usize = 256;
 
 #[derive(Default)]
 pub struct PlanCache {
-    plans: Mutex<HashMap<String, CachedPlan>>,
+    plans: Mutex<HashMap<String, Arc<CachedPlan>>>,
 }
 
 struct CachedPlan {
@@ -31,60 +32,67 @@ struct CachedPlan {
     tables: Vec<(TableReference, TableVersion)>,
 }
 
-/// A table and its contents, as far as a plan depends on them.
+/// A table or view and its contents, as far as a plan depends on them.
 struct TableVersion {
     provider: Arc<dyn TableProvider>,
-    /// Addresses of the batches of an in-memory table.
-    batches: Vec<usize>,
+    /// Every array of an in-memory table, partition by partition: an UPDATE replaces the columns that it sets, and shares the
+    /// others. Weak references keep the addresses from being used again.
+    arrays: Vec<Vec<Weak<dyn Array>>>,
 }
 
 impl TableVersion {
     /// `None` for tables whose contents can change unseen: their plans are not kept.
     async fn of(provider: Arc<dyn TableProvider>) -> Option<Self> {
-        let table = provider.downcast_ref::<MemTable>()?;
-        let mut batches = Vec::new();
-        for partition in &table.batches {
-            for batch in partition.read().await.iter() {
-                batches.push(match batch.columns().first() {
-                    Some(column) => Arc::as_ptr(column) as *const () as usize,
-                    None => batch.num_rows(),
-                });
-            }
-            batches.push(usize::MAX);
+        // The tables that a view reads are in the logical plan.
+        if provider.downcast_ref::<ViewTable>().is_some() {
+            return Some(Self { provider, arrays: Vec::new() });
         }
-        Some(Self { provider, batches })
+        let table = provider.downcast_ref::<MemTable>()?;
+        let mut arrays = Vec::with_capacity(table.batches.len());
+        for partition in &table.batches {
+            arrays.push(partition.read().await.iter().flat_map(|batch| batch.columns()).map(Arc::downgrade).collect());
+        }
+        Some(Self { provider, arrays })
     }
 
-    fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.provider, &other.provider) && self.batches == other.batches
+    /// Whether `provider` is this very table with these very rows.
+    async fn is(&self, provider: &Arc<dyn TableProvider>) -> bool {
+        if !Arc::ptr_eq(&self.provider, provider) {
+            return false;
+        }
+        let Some(table) = provider.downcast_ref::<MemTable>() else { return true };
+        if table.batches.len() != self.arrays.len() {
+            return false;
+        }
+        for (partition, then) in table.batches.iter().zip(&self.arrays) {
+            let partition = partition.read().await;
+            let now = partition.iter().flat_map(|batch| batch.columns());
+            if !now.map(|array| Arc::as_ptr(array).cast::<()>()).eq(then.iter().map(|array| array.as_ptr().cast())) {
+                return false;
+            }
+        }
+        true
     }
 }
 
 impl PlanCache {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, CachedPlan>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<CachedPlan>>> {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plan of `sql`, if it was planned before and nothing has changed since.
     pub async fn get(&self, ctx: &SessionContext, sql: &str) -> Option<Arc<dyn ExecutionPlan>> {
-        let (plan, names) = {
-            let plans = self.lock();
-            let cached = plans.get(sql)?;
-            if !Arc::ptr_eq(&cached.options, ctx.copied_config().options()) {
+        let cached = self.lock().get(sql).cloned()?;
+        if !Arc::ptr_eq(&cached.options, ctx.copied_config().options()) {
+            return None;
+        }
+        for (name, version) in &cached.tables {
+            let provider = ctx.table_provider(name.clone()).await.ok()?;
+            if !version.is(&provider).await {
                 return None;
             }
-            (cached.plan.clone(), cached.tables.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())
-        };
-        let mut now = Vec::with_capacity(names.len());
-        for name in names {
-            now.push(TableVersion::of(ctx.table_provider(name).await.ok()?).await?);
         }
-        let unchanged = {
-            let plans = self.lock();
-            let cached = plans.get(sql)?;
-            cached.tables.len() == now.len() && cached.tables.iter().zip(&now).all(|((_, was), is)| was.same(is))
-        };
-        if unchanged { reset_plan_states(plan).ok() } else { None }
+        reset_plan_states(cached.plan.clone()).ok()
     }
 
     /// Keeps the plan of a query, if it may be used again.
@@ -95,7 +103,13 @@ impl PlanCache {
         logical: &LogicalPlan,
         plan: &Arc<dyn ExecutionPlan>,
     ) {
-        let Some(names) = tables_of(logical) else { return };
+        let Some(mut names) = tables_of(logical) else { return };
+        // The logical plan holds what a view reads, but not the view.
+        let state = ctx.state();
+        let Ok(statement) = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect) else { return };
+        let Ok(named) = state.resolve_table_references(&statement) else { return };
+        names.extend(named);
+        let names: HashSet<TableReference> = names.into_iter().collect();
         let mut tables = Vec::with_capacity(names.len());
         for name in names {
             let Ok(provider) = ctx.table_provider(name.clone()).await else { return };
@@ -111,7 +125,7 @@ impl PlanCache {
                 keep
             });
         }
-        plans.insert(sql.to_string(), CachedPlan { plan: plan.clone(), options, tables });
+        plans.insert(sql.to_string(), Arc::new(CachedPlan { plan: plan.clone(), options, tables }));
     }
 }
 

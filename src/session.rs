@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -60,7 +61,12 @@ impl SessionBuilder {
         let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
         let mesh = Mesh::new(runtime, n)?;
         let config = SessionConfig::new().with_information_schema(true);
-        let builder = SessionStateBuilder::new().with_config(config).with_default_features();
+        // A file that was rewritten must be seen: DataFusion would remember the first listing for ever.
+        let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+        let builder = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(environment)
+            .with_default_features();
         let mut builder = extend_with(builder, mesh);
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     ArrayRef, ArrowPrimitiveType, BooleanArray, Float32Array, Float64Array, Int32Array, PrimitiveArray,
+    new_null_array,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute;
@@ -36,6 +37,9 @@ pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&Boolea
         _ => None,
     };
     let array: ArrayRef = match spec.representation {
+        Representation::Pred if spec.data_type == DataType::Null => {
+            new_null_array(&DataType::Null, buffers[0].shape().element_count())
+        }
         Representation::Pred => Arc::new(BooleanArray::new(download_pred(&buffers[0])?, nulls)),
         Representation::Float(ElementType::F32) => {
             Arc::new(Float32Array::new(buffers[0].to_vec::<f32>()?.into(), nulls))

@@ -4,7 +4,9 @@
 use std::ops::Range as Rows;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, new_null_array,
+};
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{
@@ -74,6 +76,10 @@ impl ColumnEncoder {
         let kind = Kind::of(data_type).ok_or_else(|| {
             DataFusionError::Internal(format!("a column of type {data_type} has no device encoding"))
         })?;
+        let arrays: Vec<ArrayRef> = match data_type {
+            DataType::Null => arrays.iter().map(|a| new_null_array(&DataType::Boolean, a.len())).collect(),
+            _ => arrays,
+        };
         let null_count = arrays.iter().map(|a| a.null_count()).sum();
         let (arrays, dictionary) = match kind {
             Kind::String => {

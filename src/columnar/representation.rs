@@ -8,6 +8,7 @@ use crate::program::ElementType;
 /// What kind of device values an Arrow type becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
+    /// Booleans, and the type Null: booleans of which none is valid.
     Boolean,
     /// Integers, dates and decimals (unscaled): narrowed to the width that the range allows, or two limbs.
     Integer,
@@ -21,7 +22,7 @@ impl Kind {
     /// `None` for a type that has no encoding yet.
     pub fn of(data_type: &DataType) -> Option<Self> {
         match data_type {
-            DataType::Boolean => Some(Self::Boolean),
+            DataType::Boolean | DataType::Null => Some(Self::Boolean),
             DataType::Float32 => Some(Self::Float(ElementType::F32)),
             DataType::Float64 => Some(Self::Float(ElementType::F64)),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::String),

@@ -15,7 +15,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
 use crate::columnar::representation::Kind;
-use crate::exec::aggregate_lowering::{Accumulator, AggregateFunction, Argument, Finish, Updates};
+use crate::exec::aggregate_lowering::{Accumulator, AggregateFunction, Argument, Finish, Update, Updates};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::group_keys::GroupKeys;
 use crate::expr::convert::try_convert;
@@ -208,37 +208,15 @@ impl XlaAggregateExec {
             max_rows,
         };
         let running = accumulators(t, &state)?;
-        let updated = match &state.keys {
+        let ids = match &state.keys {
             Some(keys) => {
                 let dense = keys.dense_keys(t, &key_columns, input.capacity)?;
                 let trash = t.builder.constant(Scalar::S32(keys.slots as i32 - 1));
-                let ids = group_ids(&mut t.builder, &dense, mask, trash)?;
-                let mut values = Vec::with_capacity(updates.list.len());
-                for update in &updates.list {
-                    values.push(t.builder.convert(update.value, update.accumulator.element_type)?);
-                }
-                let targets: Vec<_> =
-                    running.iter().zip(&state.accumulators).map(|(v, a)| (*v, a.kind)).collect();
-                scatter_all(&mut t.builder, ids, &targets, &values)?
+                Some(group_ids(&mut t.builder, &dense, mask, trash)?)
             }
-            None => {
-                let reductions: Vec<_> = updates
-                    .list
-                    .iter()
-                    .map(|u| Reduction {
-                        operand: u.value,
-                        kind: u.accumulator.kind,
-                        total_type: u.accumulator.element_type,
-                    })
-                    .collect();
-                let totals = reduce_all(&mut t.builder, &reductions)?;
-                let mut updated = Vec::with_capacity(totals.len());
-                for ((total, running), accumulator) in totals.into_iter().zip(running).zip(&state.accumulators) {
-                    updated.push(combine(&mut t.builder, accumulator.kind, running, total)?);
-                }
-                updated
-            }
+            None => None,
         };
+        let updated = accumulate(t, ids, &updates.list, &running)?;
         Ok((state, updated))
     }
 
@@ -344,6 +322,80 @@ fn is_literal(expr: &Arc<dyn PhysicalExpr>) -> bool {
 
 fn key_names(group_by: &PhysicalGroupBy) -> String {
     group_by.expr().iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds what every row contributes to the running accumulators: those that refine another after those that do not.
+fn accumulate(t: &mut Tracer, ids: Option<Value>, updates: &[Update], running: &[Value]) -> Result<Vec<Value>> {
+    let mut updated = running.to_vec();
+    for refining in [false, true] {
+        let mut pending = Vec::new();
+        for (index, update) in updates.iter().enumerate() {
+            let accumulator = &update.accumulator;
+            let (base, value) = match accumulator.refines {
+                None if !refining => (running[index], update.value),
+                Some(refined) if refining => {
+                    // What was there counts if the refined value stays, a row if it reaches that value.
+                    let now = updated[refined];
+                    let base = keep_where_equal(t, accumulator, running[refined], now, running[index])?;
+                    let of_row = match ids {
+                        Some(ids) => t.builder.take(now, ids)?,
+                        None => now,
+                    };
+                    (base, keep_where_equal(t, accumulator, updates[refined].value, of_row, update.value)?)
+                }
+                _ => continue,
+            };
+            pending.push((index, base, value));
+        }
+        if pending.is_empty() {
+            continue;
+        }
+        let totals = match ids {
+            Some(ids) => {
+                let mut targets = Vec::with_capacity(pending.len());
+                let mut values = Vec::with_capacity(pending.len());
+                for (index, base, value) in &pending {
+                    let accumulator = &updates[*index].accumulator;
+                    targets.push((*base, accumulator.kind));
+                    values.push(t.builder.convert(*value, accumulator.element_type)?);
+                }
+                scatter_all(&mut t.builder, ids, &targets, &values)?
+            }
+            None => {
+                let reductions: Vec<_> = pending
+                    .iter()
+                    .map(|(index, _, value)| Reduction {
+                        operand: *value,
+                        kind: updates[*index].accumulator.kind,
+                        total_type: updates[*index].accumulator.element_type,
+                    })
+                    .collect();
+                let totals = reduce_all(&mut t.builder, &reductions)?;
+                let mut combined = Vec::with_capacity(totals.len());
+                for ((index, base, _), total) in pending.iter().zip(totals) {
+                    combined.push(combine(&mut t.builder, updates[*index].accumulator.kind, *base, total)?);
+                }
+                combined
+            }
+        };
+        for ((index, ..), total) in pending.into_iter().zip(totals) {
+            updated[index] = total;
+        }
+    }
+    Ok(updated)
+}
+
+/// `value` where `refined == wanted`, the identity elsewhere.
+pub fn keep_where_equal(
+    t: &mut Tracer,
+    accumulator: &Accumulator,
+    refined: Value,
+    wanted: Value,
+    value: Value,
+) -> Result<Value> {
+    let reaches = t.builder.compare(refined, wanted, Comparison::Eq)?;
+    let identity = identity(&mut t.builder, accumulator.kind, accumulator.element_type)?;
+    Ok(t.builder.select(reaches, value, identity)?)
 }
 
 /// Whether a node is the first of an aggregation: it reads rows, not partial states.

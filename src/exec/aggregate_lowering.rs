@@ -8,10 +8,8 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::exec::device_to_host::run_time_fallback;
 use crate::expr::arithmetic::power_of_ten;
 use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::fallback::FallbackReason;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
@@ -34,6 +32,9 @@ pub enum AggregateFunction {
 pub struct Accumulator {
     pub element_type: ElementType,
     pub kind: ReduceKind,
+    /// The accumulator that this one refines: only contributions that reach its final value count. The low limb of an
+    /// extreme of 128 bits refines the high one. What is refined comes first in the list.
+    pub refines: Option<usize>,
 }
 
 /// What each row adds to an accumulator.
@@ -66,6 +67,8 @@ enum FinishForm {
     FloatAverage { sum: usize },
     DecimalAverage { lanes: Vec<usize>, range: Range, scale_up: u32, precision: u8 },
     Extreme { value: usize, form: ExtremeForm, range: Range, dictionary: Option<Arc<Dictionary>> },
+    /// An extreme of 128 bits; `lo` refines `hi`.
+    WideExtreme { hi: usize, lo: usize, range: Range },
 }
 
 /// The finish of one function.
@@ -85,7 +88,17 @@ pub struct Updates {
 
 impl Updates {
     pub fn add(&mut self, value: Value, element_type: ElementType, kind: ReduceKind) -> usize {
-        let update = Update { value, accumulator: Accumulator { element_type, kind } };
+        self.add_refining(value, element_type, kind, None)
+    }
+
+    fn add_refining(
+        &mut self,
+        value: Value,
+        element_type: ElementType,
+        kind: ReduceKind,
+        refines: Option<usize>,
+    ) -> usize {
+        let update = Update { value, accumulator: Accumulator { element_type, kind, refines } };
         match self.list.iter().position(|u| *u == update) {
             Some(index) => index,
             None => {
@@ -160,10 +173,11 @@ impl AggregateFunction {
             }
             Values::Int(Int { limbs: Limbs::Wide(w), range }) => {
                 if !Range::new(0, u64::MAX as i128).contains(range) {
-                    return Err(run_time_fallback(FallbackReason::Aggregate {
-                        function: format!("{self:?}"),
-                        why: "values beyond 64 bits have no device form yet".into(),
-                    }));
+                    let lo = flip_top_bit(t, w.lo)?;
+                    let (hi, lo) = (contributing(t, w.hi, argument, kind)?, contributing(t, lo, argument, kind)?);
+                    let hi = updates.add(hi, S64, kind);
+                    let lo = updates.add_refining(lo, S64, kind, Some(hi));
+                    return Ok(FinishForm::WideExtreme { hi, lo, range: *range });
                 }
                 (flip_top_bit(t, w.lo)?, ExtremeForm::Unsigned, *range)
             }
@@ -302,6 +316,12 @@ impl Finish {
                 let sum = t.exact_sum(lanes, *range, totals, counted)?;
                 let count = count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))?;
                 Values::Int(t.decimal_average(sum, count, *scale_up, *precision, counted, max_rows)?)
+            }
+            FinishForm::WideExtreme { hi, lo, range } => {
+                let bits = t.builder.bitcast_convert(totals[*lo], U64)?;
+                let lo = flip_top_bit(t, bits)?;
+                let lo = t.builder.bitcast_convert(lo, U64)?;
+                Values::Int(Int { limbs: Limbs::Wide(wide::Wide { hi: totals[*hi], lo }), range: *range })
             }
             FinishForm::Extreme { value, form, range, dictionary: codes } => {
                 dictionary = codes.clone();

@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -23,7 +24,7 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::pipeline::Pipeline;
-use crate::exec::run::{Cancelled, Ready, RunResult, run_finish, run_stream, run_update};
+use crate::exec::run::{Cancelled, DeviceFailure, Ready, RunResult, device_error, run_finish, run_stream, run_update};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
 use crate::runtime::CacheOutcome;
@@ -31,7 +32,8 @@ use crate::runtime::CacheOutcome;
 #[derive(Debug)]
 pub struct DeviceToHostExec {
     pub input: Arc<dyn ExecutionPlan>,
-    /// The host plan that this pipeline replaces, for what only the data can tell (`run_time_fallback`).
+    /// The host plan that this pipeline replaces, as it was before placement, for what only the data can tell
+    /// (`run_time_fallback`).
     host_plan: Arc<dyn ExecutionPlan>,
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
     count_rows: bool,
@@ -39,7 +41,8 @@ pub struct DeviceToHostExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// A reason that shows only once the data has been read. `auto` runs the host plan; `always` makes it an error.
+/// A reason of an aggregate that shows only once the data has been read. `auto` runs the host plan; `always` makes it an
+/// error.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct RunTimeFallback(pub FallbackReason);
@@ -242,9 +245,10 @@ impl ExecutionPlan for DeviceToHostExec {
         let driver = async move {
             let outcome = drive(&run, &task, rows.clone()).await;
             if let Err(error) = outcome {
-                let outcome = match reason_of(&error) {
-                    Some(reason) => on_host(&run, reason, host_plan, &task, &rows).await,
-                    None => Err(error),
+                let outcome = match (reason_of(&error), failure_of(&error)) {
+                    (Some(reason), _) => on_host(&run, reason, host_plan, &task, &rows).await,
+                    (None, Some(message)) => Err(explain_failure(&message, host_plan, &task).await),
+                    (None, None) => Err(error),
                 };
                 if let Err(error) = outcome {
                     let _reader_is_gone = rows.send(Err(error)).await;
@@ -307,6 +311,32 @@ fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     }
 }
 
+/// The message of an expression that failed on the device.
+fn failure_of(error: &DataFusionError) -> Option<String> {
+    match error {
+        DataFusionError::External(inner) => inner.downcast_ref::<DeviceFailure>().map(|f| f.0.clone()),
+        _ => None,
+    }
+}
+
+/// The error of a failed query as DataFusion words it, values included. A program reports only which expression failed,
+/// so the host operators run until they meet the error; no row of theirs is used. Where they meet none (they may
+/// evaluate in another order), the device's own message stands.
+async fn explain_failure(message: &str, host_plan: Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> DataFusionError {
+    let replay = async {
+        let plan = EnsureRequirements::new().optimize(host_plan, task.session_config().options())?;
+        let mut stream = execute_stream(plan, task.clone())?;
+        while let Some(batch) = stream.next().await {
+            batch?;
+        }
+        Ok::<(), DataFusionError>(())
+    };
+    match replay.await {
+        Err(error) => error,
+        Ok(()) => device_error(message),
+    }
+}
+
 /// Runs the replaced host plan, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows.
 async fn on_host(
     run: &Run,
@@ -316,11 +346,12 @@ async fn on_host(
     rows: &tokio::sync::mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     if run.options.placement == Placement::Always {
-        return Err(cannot_run_on_device(host_plan.name(), &reason));
+        return Err(cannot_run_on_device("AggregateExec", &reason));
     }
     MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
     let config: &ConfigOptions = task.session_config().options();
-    let plan = EnsureRequirements::new().optimize(host_plan, config)?;
+    // Nodes that the pipeline's source shares have been executed, and hold what they made.
+    let plan = reset_plan_states(EnsureRequirements::new().optimize(host_plan, config)?)?;
     let mut stream = execute_stream(plan, task.clone())?;
     let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
     while let Some(batch) = stream.next().await {

@@ -76,6 +76,11 @@ impl ExecutionPlan for HostFallbackExec {
         Ok(Arc::new(Self { host, reason: self.reason.clone() }))
     }
 
+    // What the operator keeps of a run (a join its build side) must not reach the next run of a cached plan.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { host: self.host.clone().reset_state()?, reason: self.reason.clone() }))
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         self.host.execute(partition, context)
     }

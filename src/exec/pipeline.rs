@@ -14,7 +14,7 @@ use crate::columnar::decode::ColumnSpec;
 use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
 use crate::columnar::table::{DeviceColumn, DeviceTable};
-use crate::exec::aggregate::{AggregateState, XlaAggregateExec};
+use crate::exec::aggregate::{AggregateState, XlaAggregateExec, keep_where_equal};
 use crate::exec::aggregate_lowering::Accumulator;
 use crate::exec::device_node::{DeviceNode, TraceNode};
 use crate::exec::host_to_device::HostToDeviceExec;
@@ -181,23 +181,31 @@ impl<'a> Pipeline<'a> {
         count_rows: bool,
     ) -> Result<ResultProgram> {
         let mut t = Tracer::new(&format!("{}_finish", Self::name(&self.nodes[at..])));
-        let mut kinds: Vec<ReduceKind> = update.state.accumulators.iter().map(|a| a.kind).collect();
-        kinds.extend(update.extra.error.then_some(ReduceKind::Maximum));
-        kinds.extend(std::iter::repeat_n(ReduceKind::Add, update.extra.row_counts));
-        let mut totals: Vec<Value> = Vec::with_capacity(kinds.len());
-        for (index, kind) in kinds.iter().enumerate() {
+        let mut accumulators = update.state.accumulators.clone();
+        let scalar = |element_type, kind| Accumulator { element_type, kind, refines: None };
+        accumulators.extend(update.extra.error.then_some(scalar(S32, ReduceKind::Maximum)));
+        accumulators.extend(std::iter::repeat_n(scalar(S64, ReduceKind::Add), update.extra.row_counts));
+        let mut parts: Vec<Vec<Value>> = Vec::with_capacity(accumulators.len());
+        for (index, (shape, _)) in update.initial.iter().enumerate() {
+            let of_worker = |worker| t.parameter(shape.clone(), Input::Accumulator { worker, index });
+            parts.push((0..workers).map(of_worker).collect());
+        }
+        let mut totals: Vec<Value> = Vec::with_capacity(accumulators.len());
+        for (index, accumulator) in accumulators.iter().enumerate() {
             let mut total: Option<Value> = None;
             for worker in 0..workers {
-                let shape = update.initial[index].0.clone();
-                let part = t.parameter(shape, Input::Accumulator { worker, index });
+                let mut part = parts[index][worker];
+                if let Some(refined) = accumulator.refines {
+                    part = keep_where_equal(&mut t, accumulator, parts[refined][worker], totals[refined], part)?;
+                }
                 total = Some(match total {
-                    Some(sum) => combine(&mut t.builder, *kind, sum, part)?,
+                    Some(sum) => combine(&mut t.builder, accumulator.kind, sum, part)?,
                     None => part,
                 });
             }
             let mut total = total.ok_or_else(|| DataFusionError::Internal("an aggregation without workers".into()))?;
             if devices > 1 {
-                total = t.builder.all_reduce(total, *kind)?;
+                total = t.builder.all_reduce(total, accumulator.kind)?;
             }
             totals.push(total);
         }

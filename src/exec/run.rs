@@ -295,7 +295,8 @@ fn download(
             at += 1;
             if code > 0 {
                 let message = messages.get(code as usize - 1).cloned();
-                return Err(device_error(message.unwrap_or_else(|| format!("device error {code}"))));
+                let failure = DeviceFailure(message.unwrap_or_else(|| format!("device error {code}")));
+                return Err(DataFusionError::External(Box::new(failure)));
             }
         }
     }
@@ -329,8 +330,13 @@ fn download(
     })
 }
 
+/// What an expression of a program reported: the query fails.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceFailure(pub String);
+
 /// The error of an expression, of the kind that DataFusion gives it.
-fn device_error(message: String) -> DataFusionError {
+pub fn device_error(message: &str) -> DataFusionError {
     use datafusion::arrow::error::ArrowError;
     if message.contains("Divide by zero") {
         return DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);

@@ -51,6 +51,10 @@ impl TableSource {
             return None;
         }
         let batches: Vec<&RecordBatch> = memory.partitions().iter().flatten().collect();
+        // Without arrays all empty columns would be the same.
+        if batches.is_empty() {
+            return None;
+        }
         let rows = batches.iter().map(|b| b.num_rows()).sum();
         let indices: Vec<usize> = match memory.projection() {
             Some(projection) => projection.clone(),

@@ -2,6 +2,7 @@
 //! not fit is an error, or NULL under TRY_CAST (`safe`). Strings go through `lookup`.
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
@@ -11,7 +12,7 @@ use crate::expr::device_expr::ArithmeticOp;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
-use crate::kernels::wide;
+use crate::kernels::{order_key, wide};
 use crate::program::ElementType::{F64, S8};
 
 /// Values, and the rows whose value does not fit.
@@ -25,6 +26,9 @@ impl Tracer {
         let from = &operand.data_type;
         if from == to {
             return Ok(operand.clone());
+        }
+        if *from == DataType::Null {
+            return self.literal(&ScalarValue::try_from(to)?, to);
         }
         let (Some(from_kind), Some(to_kind)) = (Kind::of(from), Kind::of(to)) else {
             return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
@@ -41,9 +45,11 @@ impl Tracer {
                 let value = self.compare_int(operand.int()?, &zero, Comparison::Ne)?;
                 Fallible { values: Values::Pred(value), failed: None }
             }
-            (Kind::Float(element_type), Kind::Boolean) => {
-                let zero = self.builder.constant_of(element_type, 0)?;
-                let value = self.builder.compare(operand.float()?, zero, Comparison::Ne)?;
+            (Kind::Float(_), Kind::Boolean) => {
+                // In integers: XLA:CPU's float comparison takes a subnormal number for zero.
+                let key = order_key::from_float_one_zero(&mut self.builder, operand.float()?)?;
+                let zero = self.builder.constant_of(self.builder.element_type(key), 0)?;
+                let value = self.builder.compare(key, zero, Comparison::Ne)?;
                 Fallible { values: Values::Pred(value), failed: None }
             }
             (Kind::Float(_), Kind::Float(element_type)) => {

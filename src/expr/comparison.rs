@@ -1,4 +1,4 @@
-//! Comparisons and IN. Floats compare in total order, as arrow's kernels do; strings by code, with literals and other
+//! Comparisons and IN. Floats compare in total order with one zero, as DataFusion's do; strings by code, with literals and other
 //! dictionaries brought to one dictionary on the host.
 
 use datafusion::error::Result;
@@ -8,6 +8,7 @@ use crate::columnar::range::Range;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
+use crate::kernels::order_key;
 use crate::program::ElementType::S32;
 
 impl Tracer {
@@ -25,7 +26,11 @@ impl Tracer {
     fn compare_values(&mut self, direction: Comparison, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<Value> {
         match (&lhs.values, &rhs.values) {
             (Values::Pred(l), Values::Pred(r)) => Ok(self.builder.compare(*l, *r, direction)?),
-            (Values::Float(l), Values::Float(r)) => Ok(self.builder.compare_total_order(*l, *r, direction)?),
+            (Values::Float(l), Values::Float(r)) => {
+                let l = order_key::from_float_one_zero(&mut self.builder, *l)?;
+                let r = order_key::from_float_one_zero(&mut self.builder, *r)?;
+                Ok(self.builder.compare(l, r, direction)?)
+            }
             _ if lhs.dictionary.is_some() => self.compare_strings(direction, lhs, rhs),
             _ => self.compare_int(lhs.int()?, rhs.int()?, direction),
         }

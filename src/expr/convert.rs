@@ -189,6 +189,7 @@ fn convert_cast(
     match (Kind::of(from), Kind::of(to)) {
         (Some(Kind::String), Some(Kind::String)) => {}
         (Some(Kind::String), _) => return refuse("a cast of strings is placed by dictionary only"),
+        _ if *from == DataType::Null => {}
         (_, Some(Kind::String)) => return refuse("a cast to strings makes strings that are in no dictionary"),
         _ => {
             let day_counts = |t: &DataType| matches!(t, DataType::Date32);

@@ -21,6 +21,8 @@ pub enum FallbackReason {
     Operator { name: String },
     /// Constants: there are no rows of a table to work on. No error under `always`.
     NoRows,
+    /// A limit right above a scan, which takes it over. No error under `always`.
+    LimitOfScan,
     /// DataFusion put the operator in after placement.
     AddedLater { name: String },
 }
@@ -28,6 +30,11 @@ pub enum FallbackReason {
 impl FallbackReason {
     pub fn expression(expression: impl fmt::Display, why: impl Into<String>) -> Self {
         Self::Expression { expression: expression.to_string(), why: why.into() }
+    }
+
+    /// Whether there was work that the device could have done.
+    pub fn is_work(&self) -> bool {
+        !matches!(self, Self::NoRows | Self::LimitOfScan)
     }
 }
 
@@ -43,6 +50,7 @@ impl fmt::Display for FallbackReason {
             }
             Self::Operator { name } => write!(f, "{name} has no device form yet"),
             Self::NoRows => f.write_str("constants only, no rows of a table"),
+            Self::LimitOfScan => f.write_str("the scan below takes the limit over"),
             Self::AddedLater { name } => write!(f, "DataFusion added this {name} after operators were placed"),
         }
     }

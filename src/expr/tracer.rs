@@ -161,6 +161,7 @@ impl Tracer {
             }
         };
         let values = match value {
+            ScalarValue::Null => Values::Pred(self.builder.constant(Scalar::Pred(false))),
             ScalarValue::Boolean(v) => {
                 let shape = Shape::scalar(Pred);
                 let bytes = vec![u8::from(v.unwrap_or(false))];

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use datafusion::datasource::sink::DataSinkExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
@@ -42,6 +44,12 @@ pub fn try_convert(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
         }
         return Ok(Arc::new(XlaSortExec::try_convert(sort, input)?));
     }
+    if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>()
+        && limit.skip() == 0
+        && limit.input().children().is_empty()
+    {
+        return Err(FallbackReason::LimitOfScan);
+    }
     Err(FallbackReason::Operator { name: plan.name().to_string() })
 }
 
@@ -73,7 +81,7 @@ fn first_of(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
 
 /// What a device operator reads: the pipeline below a border, or a new border above a host plan.
 fn device_input(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
-    if matches!(input.name(), "PlaceholderRowExec" | "EmptyExec") {
+    if reads_no_table(input) {
         return Err(FallbackReason::NoRows);
     }
     if let Some(border) = input.downcast_ref::<DeviceToHostExec>() {
@@ -88,6 +96,14 @@ fn device_input(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
     Ok(Arc::new(HostToDeviceExec::try_new(input.clone())?))
 }
 
+/// Whether the rows below are computed from constants alone.
+fn reads_no_table(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match plan.children().as_slice() {
+        [] => matches!(plan.name(), "PlaceholderRowExec" | "EmptyExec"),
+        children => children.iter().all(|child| reads_no_table(child)),
+    }
+}
+
 /// Whether a device relation is one chunk: the groups of an aggregate, filtered, projected or sorted.
 fn is_small(plan: &Arc<dyn ExecutionPlan>) -> bool {
     match DeviceNode::of(plan) {
@@ -97,11 +113,12 @@ fn is_small(plan: &Arc<dyn ExecutionPlan>) -> bool {
     }
 }
 
-/// Operators that only move or merge partitions: no work of their own to place.
+/// Operators that only move, merge or store rows: no work of their own to place.
 pub fn is_plumbing(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.downcast_ref::<RepartitionExec>().is_some()
         || plan.downcast_ref::<CoalescePartitionsExec>().is_some()
         || plan.downcast_ref::<SortPreservingMergeExec>().is_some()
+        || plan.downcast_ref::<DataSinkExec>().is_some()
         || matches!(
             plan.name(),
             "OutputRequirementExec"

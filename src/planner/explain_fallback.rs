@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
@@ -29,25 +30,33 @@ impl PhysicalOptimizerRule for ExplainFallback {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         match XlaOptions::of(config).placement {
             Placement::Never => Ok(plan),
-            _ => mark(plan),
+            _ => mark(plan, None),
         }
     }
 }
 
-fn mark(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// `of_final`: why the aggregate above stayed on the host, of which this is the partial half or lies before it.
+fn mark(plan: Arc<dyn ExecutionPlan>, of_final: Option<&FallbackReason>) -> Result<Arc<dyn ExecutionPlan>> {
     // Below a border everything is on the device, down to the scan.
     if plan.downcast_ref::<HostFallbackExec>().is_some() {
         return Ok(plan);
     }
-    let children = plan.children().into_iter().cloned().map(mark).collect::<Result<Vec<_>>>()?;
-    let plan = replace_children_if_necessary(plan, children)?;
+    let mode = plan.downcast_ref::<AggregateExec>().map(|aggregate| *aggregate.mode());
+    let is_final = matches!(mode, Some(AggregateMode::Final | AggregateMode::FinalPartitioned));
     let on_device = plan.name().starts_with("Xla") || plan.downcast_ref::<DeviceToHostExec>().is_some();
-    if plan.children().is_empty() || on_device || is_plumbing(&plan) {
-        return Ok(plan);
-    }
-    let reason = match try_convert(&plan) {
-        Err(reason) => reason,
-        Ok(_) => FallbackReason::AddedLater { name: plan.name().to_string() },
+    let reason = match (on_device || is_plumbing(&plan) || plan.children().is_empty(), mode, of_final) {
+        (true, _, _) => None,
+        (false, Some(AggregateMode::Partial), Some(reason)) => Some(reason.clone()),
+        (false, _, _) => Some(match try_convert(&plan) {
+            Err(reason) => reason,
+            Ok(_) => FallbackReason::AddedLater { name: plan.name().to_string() },
+        }),
     };
-    Ok(Arc::new(HostFallbackExec::new(plan, reason)))
+    let below = if is_final { reason.as_ref() } else { of_final.filter(|_| is_plumbing(&plan)) };
+    let children = plan.children().into_iter().cloned().map(|child| mark(child, below)).collect::<Result<Vec<_>>>()?;
+    let plan = replace_children_if_necessary(plan, children)?;
+    Ok(match reason {
+        Some(reason) => Arc::new(HostFallbackExec::new(plan, reason)),
+        None => plan,
+    })
 }

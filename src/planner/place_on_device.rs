@@ -20,7 +20,6 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::device_to_host::{DeviceToHostExec, cannot_run_on_device};
-use crate::expr::fallback::FallbackReason;
 use crate::planner::convert::{is_plumbing, try_convert};
 
 #[derive(Debug)]
@@ -58,15 +57,17 @@ impl Pass {
         let children = plan.children().into_iter().cloned();
         let children: Vec<_> =
             children.map(|c| self.place(c, is_final || (below_final && is_plumbing(&plan)))).collect::<Result<_>>()?;
+        let host = plan.clone();
         let plan = replace_children_if_necessary(plan, children)?;
         let is_partial = matches!(mode, Some(AggregateMode::Partial));
         if plan.children().is_empty() || is_plumbing(&plan) || (is_partial && below_final) {
             return Ok(plan);
         }
         match try_convert(&plan) {
-            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, plan, self.count_rows))),
-            Err(FallbackReason::NoRows) => Ok(plan),
-            Err(reason) if self.placement == Placement::Always => Err(cannot_run_on_device(plan.name(), &reason)),
+            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.count_rows))),
+            Err(reason) if reason.is_work() && self.placement == Placement::Always => {
+                Err(cannot_run_on_device(plan.name(), &reason))
+            }
             Err(_) => Ok(plan),
         }
     }

@@ -1,0 +1,62 @@
+//! EXPLAIN ANALYZE: rows of every node, bytes and times of uploads, programs and downloads, and what was found in caches.
+
+use insta::assert_snapshot;
+
+use crate::Db;
+
+const SQL: &str = "SELECT s, sum(d) FROM t WHERE a > 1 GROUP BY s";
+
+#[test]
+fn every_node_says_what_it_did() {
+    let db = Db::with_t(&[]);
+    // Compiled by now, in this test or another.
+    db.run(&format!("EXPLAIN ANALYZE {SQL}"));
+    db.run("CREATE TABLE u AS SELECT * FROM t");
+    let first = SQL.replace("FROM t", "FROM u");
+    assert_snapshot!(db.analyze(&first), @r"
+    DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_finish], metrics=[output_rows=2, download_bytes=136, program_cache_hits=1, compile_time=T, download_time=T]
+      XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, program_cache_hits=1, compile_time=T, kernel_time=T]
+        XlaProjectionExec: expr=[s@1 as s, d@2 as d], metrics=[output_rows=2]
+          XlaFilterExec: a@0 > 1, metrics=[output_rows=2]
+            HostToDeviceExec, metrics=[resident_hits=3]
+              DataSourceExec: partitions=1, partition_sizes=[1], metrics=[]
+    ");
+}
+
+#[test]
+fn a_second_run_compiles_and_uploads_nothing() {
+    let db = Db::with_t(&[]);
+    let first = db.analyze(SQL);
+    assert!(first.contains("resident_hits=0") && first.contains("upload_bytes="), "{first}");
+    let second = db.analyze(SQL);
+    assert!(second.contains("resident_hits=3") && !second.contains("upload_bytes="), "{second}");
+    assert_eq!(second.matches("program_cache_hits=1").count(), 2, "{second}");
+    assert!(!second.contains("program_cache_misses"), "{second}");
+}
+
+#[test]
+fn without_residency_every_run_uploads() {
+    let db = Db::with_t(&[("xla.resident", "false")]);
+    for _ in 0..2 {
+        let plan = db.analyze(SQL);
+        assert!(plan.contains("upload_bytes=") && !plan.contains("resident_hits"), "{plan}");
+    }
+}
+
+/// Literals are parameters of a program: others of the same width and sign are no new compile.
+#[test]
+fn other_literals_are_the_same_program() {
+    let db = Db::with_t(&[]);
+    let compiled = |sql: &str| db.analyze(sql).matches("program_cache_misses").count();
+    compiled("SELECT a + 7, s FROM t WHERE b > 0.25 AND s IN ('x', 'z') AND d < 100.5 OR a = 1000");
+    assert_eq!(compiled("SELECT a + 9, s FROM t WHERE b > -1e9 AND s IN ('q', 'y') AND d < 99.9 OR a = 999"), 0);
+    compiled("SELECT s, sum(d * 3) FROM t WHERE a > 1 GROUP BY s HAVING count(*) > 1 ORDER BY s LIMIT 10");
+    assert_eq!(
+        compiled("SELECT s, sum(d * 5) FROM t WHERE a > 2 GROUP BY s HAVING count(*) > 0 ORDER BY s LIMIT 5"),
+        0
+    );
+    // Rows of another table of the same ranges and capacity are, too.
+    db.run("CREATE TABLE u AS SELECT * FROM t WHERE a > 1 OR a IS NULL");
+    compiled("SELECT s, count(*) FROM t WHERE a <> 5 GROUP BY s");
+    assert_eq!(compiled("SELECT s, count(*) FROM u WHERE a <> 5 GROUP BY s"), 0);
+}

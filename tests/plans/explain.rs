@@ -1,0 +1,229 @@
+//! EXPLAIN: what runs on the device, as which programs, and why the rest does not.
+
+use insta::assert_snapshot;
+
+use crate::Db;
+
+#[test]
+fn filter_and_project_are_one_program() {
+    let db = Db::with_t(&[]);
+    let sql = "SELECT a + 1 AS next, s FROM t WHERE a > 1 AND s = 'x'";
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[filter_project]
+      XlaProjectionExec: expr=[a@0 + 1 as next, s@1 as s]
+        XlaFilterExec: a@0 > 1 AND s@1 = x
+          HostToDeviceExec
+            DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.rows(sql), ["4 | x"]);
+}
+
+#[test]
+fn an_aggregate_without_group_by_is_an_update_and_a_finish_program() {
+    let db = Db::with_t(&[]);
+    let sql = "SELECT sum(a), count(*), min(s), avg(d) FROM t WHERE b < 3";
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_project_finish]
+      XlaProjectionExec: expr=[sum(t.a)@0 as sum(t.a), count(Int64(1))@1 as count(*), min(t.s)@2 as min(t.s), avg(t.d)@3 as avg(t.d)]
+        XlaAggregateExec: gby=[], aggr=[sum(t.a), count(Int64(1)), min(t.s), avg(t.d)]
+          XlaProjectionExec: expr=[a@0 as a, s@2 as s, d@3 as d]
+            XlaFilterExec: b@1 < 3
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.rows(sql), ["3 | 2 | x | 1.875000"]);
+}
+
+#[test]
+fn an_aggregate_with_group_by() {
+    let db = Db::with_t(&[]);
+    let sql = "SELECT s, sum(d), count(*) FROM t GROUP BY s";
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[aggregate_update, aggregate_project_finish]
+      XlaProjectionExec: expr=[s@0 as s, sum(t.d)@1 as sum(t.d), count(Int64(1))@2 as count(*)]
+        XlaAggregateExec: gby=[s@0 as s], aggr=[sum(t.d), count(Int64(1))]
+          HostToDeviceExec
+            DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.sorted(sql), ["NULL | 4.00 | 1", "x | -2.50 | 2", "y | 2.50 | 1"]);
+}
+
+#[test]
+fn the_groups_of_an_aggregate_are_sorted_in_its_finish_program() {
+    let db = Db::with_t(&[("xla.placement", "always")]);
+    let sql = "SELECT s, a > 2 AS late, sum(d) AS total, sum(d * (1 - d)) AS charge, avg(b), count(*) AS n \
+               FROM t WHERE d <= 10 GROUP BY s, a > 2 ORDER BY s DESC, n LIMIT 3";
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[filter_aggregate_update, aggregate_project_sort_finish]
+      XlaSortExec: TopK(fetch=3), expr=[s@0 DESC, n@5 ASC NULLS LAST]
+        XlaProjectionExec: expr=[s@0 as s, t.a > Int64(2)@1 as late, sum(t.d)@2 as total, sum(t.d * Int64(1) - t.d)@3 as charge, avg(t.b)@4 as avg(t.b), count(Int64(1))@5 as n]
+          XlaAggregateExec: gby=[s@2 as s, a@0 > 2 as t.a > Int64(2)], aggr=[sum(t.d), sum(t.d * Int64(1) - t.d), avg(t.b), count(Int64(1))]
+            XlaFilterExec: d@3 <= 10.00
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    let rows = [
+        "NULL | NULL | 4.00 | -12.0000 | 4.0 | 1",
+        "y | false | 2.50 | -3.7500 | -2.5 | 1",
+        "x | false | 1.25 | -0.3125 | 1.5 | 1",
+    ];
+    assert_eq!(db.rows(sql), rows);
+}
+
+#[test]
+fn partial_and_final_become_one_node() {
+    let db = Db::with_t(&[("datafusion.execution.target_partitions", "4"), ("xla.placement", "never")]);
+    let sql = "SELECT s, sum(a) FROM t GROUP BY s";
+    assert_snapshot!(db.explain(sql), @r"
+    AggregateExec: mode=FinalPartitioned, gby=[s@0 as s], aggr=[sum(t.a)]
+      RepartitionExec: partitioning=Hash([s@0], 4), input_partitions=1
+        AggregateExec: mode=Partial, gby=[s@1 as s], aggr=[sum(t.a)]
+          DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    db.run("SET xla.placement = 'always'");
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[aggregate_update, aggregate_finish]
+      XlaAggregateExec: gby=[s@1 as s], aggr=[sum(t.a)]
+        HostToDeviceExec
+          DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+}
+
+#[test]
+fn a_join_stays_on_the_host_with_a_reason_and_what_is_around_it_does_not() {
+    let db = Db::with_t(&[]);
+    let sql = "SELECT sum(t.a + u.a) FROM t JOIN t u ON t.a = u.a WHERE t.b > 0";
+    assert_snapshot!(db.explain(sql), @r"
+    DeviceToHostExec: programs=[aggregate_update, aggregate_finish]
+      XlaAggregateExec: gby=[], aggr=[sum(t.a + u.a)]
+        HostToDeviceExec
+          HashJoinExec: mode=CollectLeft, join_type=Inner, on=[(a@0, a@0)] [host: HashJoinExec has no device form yet]
+            DeviceToHostExec: programs=[filter_project]
+              XlaProjectionExec: expr=[a@0 as a]
+                XlaFilterExec: b@1 > 0
+                  HostToDeviceExec
+                    DataSourceExec: partitions=1, partition_sizes=[1]
+            DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.rows(sql), ["2"]);
+}
+
+#[test]
+fn a_sort_of_a_table_stays_above_the_border() {
+    let db = Db::with_t(&[]);
+    let sql = "SELECT a FROM t WHERE b > -10 ORDER BY a DESC NULLS LAST LIMIT 2";
+    assert_snapshot!(db.explain(sql), @r"
+    SortExec: TopK(fetch=2), expr=[a@0 DESC NULLS LAST], preserve_partitioning=[false] [host: only the groups of an aggregate are sorted on the device yet, not a table]
+      DeviceToHostExec: programs=[filter_project]
+        XlaProjectionExec: expr=[a@0 as a]
+          XlaFilterExec: b@1 > -10
+            HostToDeviceExec
+              DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.rows(sql), ["2", "1"]);
+}
+
+#[test]
+fn a_float_key_is_the_reason_of_both_halves_of_the_aggregate() {
+    let db = Db::with_t(&[("datafusion.execution.target_partitions", "4")]);
+    let sql = "SELECT b FROM t GROUP BY b";
+    assert_snapshot!(db.explain(sql), @r"
+    AggregateExec: mode=FinalPartitioned, gby=[b@0 as b], aggr=[] [host: GROUP BY b: a key of type Float64 has no dense ids; the sort-based path comes next]
+      RepartitionExec: partitioning=Hash([b@0], 4), input_partitions=1
+        AggregateExec: mode=Partial, gby=[b@0 as b], aggr=[] [host: GROUP BY b: a key of type Float64 has no dense ids; the sort-based path comes next]
+          DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.sorted(sql), ["-2.5", "1.5", "4.0", "NULL"]);
+}
+
+#[test]
+fn a_column_without_an_encoding_is_the_reason() {
+    let db = Db::new(&[]);
+    db.run("CREATE TABLE lists AS SELECT make_array(1, 2) AS l, 5 AS k");
+    assert_snapshot!(db.explain("SELECT l FROM lists WHERE k > 1"), @r"
+    FilterExec: k@1 > 1, projection=[l@0] [host: column l has type List(Int64), which has no device encoding yet]
+      DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_eq!(db.rows("SELECT l FROM lists WHERE k > 1"), ["[1, 2]"]);
+    // A query that does not read the column is placed.
+    assert!(db.explain("SELECT k FROM lists WHERE k > 1").contains("XlaFilterExec"));
+}
+
+#[test]
+fn constants_are_no_work_for_the_device() {
+    let db = Db::with_t(&[("xla.placement", "always")]);
+    assert_snapshot!(db.explain("SELECT count(*) + 1 FROM t"), @r"
+    ProjectionExec: expr=[4 + 1 as count(*) + Int64(1)] [host: constants only, no rows of a table]
+      PlaceholderRowExec
+    ");
+    assert_eq!(db.rows("SELECT count(*) + 1 FROM t"), ["5"]);
+    assert_eq!(db.rows("SELECT 1 + 1"), ["2"]);
+}
+
+#[test]
+fn never_is_plain_datafusion() {
+    let db = Db::with_t(&[("xla.placement", "never")]);
+    let plan = db.explain("SELECT s, sum(a) FROM t WHERE b < 3 GROUP BY s ORDER BY s");
+    assert!(!plan.contains("Xla") && !plan.contains("Device") && !plan.contains("[host"), "{plan}");
+}
+
+/// What stays on the host for now. `always` says the same, and which operator it is.
+#[test]
+fn every_reason_is_shown_and_is_the_error_of_always() {
+    let sort = "only the groups of an aggregate are sorted on the device yet, not a table";
+    let float_key = "GROUP BY b: a key of type Float64 has no dense ids; the sort-based path comes next";
+    let to_string = "CAST(a@0 AS Utf8View): a cast to strings makes strings that are in no dictionary";
+    let cases = [
+        ("SELECT a FROM t ORDER BY a", "SortExec", sort),
+        ("SELECT t.a FROM t JOIN t u ON t.a = u.a", "HashJoinExec", "HashJoinExec has no device form yet"),
+        ("SELECT b, count(*) FROM t GROUP BY b", "AggregateExec", float_key),
+        (
+            "SELECT s, sum(a) FROM t GROUP BY ROLLUP (s)",
+            "AggregateExec",
+            "GROUP BY s: grouping sets have no device form yet",
+        ),
+        ("SELECT median(a) FROM t", "AggregateExec", "median(t.a): this function has no device form yet"),
+        (
+            "SELECT count(DISTINCT a), count(DISTINCT s) FROM t",
+            "AggregateExec",
+            "count(DISTINCT t.a): DISTINCT has no device form yet",
+        ),
+        (
+            "SELECT make_array(a) FROM t",
+            "ProjectionExec",
+            "make_array(a@0) has type List(Int64), which has no device encoding yet",
+        ),
+        ("SELECT a FROM t WHERE sin(b) > 0", "FilterExec", "sin(b@1): this expression has no device form yet"),
+        ("SELECT CAST(a AS VARCHAR) FROM t", "ProjectionExec", to_string),
+        ("SELECT s FROM t WHERE s || CAST(a AS VARCHAR) = 'x1'", "FilterExec", to_string),
+        (
+            "SELECT a, row_number() OVER (ORDER BY a) FROM t",
+            "BoundedWindowAggExec",
+            "BoundedWindowAggExec has no device form yet",
+        ),
+        ("SELECT a FROM t WHERE a > 1 LIMIT 1", "GlobalLimitExec", "GlobalLimitExec has no device form yet"),
+        ("SELECT a FROM t UNION ALL SELECT a + 1 FROM t", "UnionExec", "UnionExec has no device form yet"),
+    ];
+    let db = Db::with_t(&[]);
+    for (sql, node, reason) in cases {
+        db.run("SET xla.placement = 'auto'");
+        let plan = db.explain(sql);
+        let shown = |line: &str| line.trim_start().starts_with(node) && line.ends_with(&format!("[host: {reason}]"));
+        assert!(plan.lines().any(shown), "{sql}\n{plan}");
+        db.run("SET xla.placement = 'always'");
+        let expected = format!(
+            "{node} cannot run on the device: {reason} (xla.placement = always; set it to auto to run it on the host)"
+        );
+        assert_eq!(db.error(sql).rsplit_once("Error during planning: ").unwrap().1, expected, "{sql}");
+    }
+}
+
+#[test]
+fn reading_and_writing_tables_is_no_work_to_place() {
+    let db = Db::with_t(&[("xla.placement", "always")]);
+    db.run("INSERT INTO t SELECT a + 10, b, s, d FROM t WHERE a = 1");
+    assert_eq!(db.sorted("SELECT a FROM t"), ["1", "11", "2", "3", "NULL"]);
+    assert!(db.explain("INSERT INTO t SELECT a + 10, b, s, d FROM t WHERE a = 1").contains("XlaFilterExec"));
+    // The scan takes a limit that stands right above it.
+    assert_eq!(db.rows("SELECT a + 1 FROM t LIMIT 2"), ["2", "3"]);
+}

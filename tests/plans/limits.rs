@@ -1,0 +1,78 @@
+//! Too little device memory, and options that make no sense: one clear error, and the session goes on.
+
+use crate::{Db, RUNTIME};
+
+#[test]
+fn a_memory_limit_that_is_too_small_is_an_error_and_the_session_goes_on() {
+    let db = Db::alone();
+    db.run("CREATE TABLE t(a BIGINT, b BIGINT) AS VALUES (1, 70000), (2, 80000)");
+    let sql = "SELECT a FROM t WHERE b > 75000";
+    let before = RUNTIME.memory().used();
+    db.run("SET xla.memory_limit = '1KB'");
+    let error = db.error(sql);
+    assert!(error.starts_with("Resources exhausted: "), "{error}");
+    for part in ["asked for 4096 bytes of device memory", "of the 1024 bytes allowed", "xla.memory_limit"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // What needs no device runs, and nothing of the failed query is left.
+    assert_eq!(db.rows("SELECT 1 + 1"), ["2"]);
+    assert!(RUNTIME.memory().used() <= before + 1024);
+    db.run("SET xla.memory_limit = 0");
+    assert_eq!(db.rows(sql), ["2"]);
+    assert_eq!(RUNTIME.memory().limit(), None);
+}
+
+#[test]
+fn accumulators_count_too() {
+    let db = Db::alone();
+    db.run("CREATE TABLE t(k BIGINT) AS VALUES (1), (300000)");
+    db.run("SET xla.memory_limit = '1MB'");
+    let error = db.error("SELECT k, count(*) FROM t GROUP BY k");
+    assert!(error.starts_with("Resources exhausted: ") && error.contains("4194304 bytes"), "{error}");
+    db.run("SET xla.memory_limit = 0");
+    assert_eq!(db.sorted("SELECT k, count(*) FROM t GROUP BY k"), ["1 | 1", "300000 | 1"]);
+}
+
+#[test]
+fn columns_that_no_query_reads_make_room() {
+    let db = Db::alone();
+    for table in ["t", "u"] {
+        db.run(&format!("CREATE TABLE {table} AS SELECT value AS v FROM generate_series(100001, 120000)"));
+    }
+    // A column takes 128 KiB; with what a query needs beside it, two do not fit.
+    db.run("SET xla.memory_limit = '200KB'");
+    for table in ["t", "u", "t", "u"] {
+        assert_eq!(db.rows(&format!("SELECT sum(v), count(*) FROM {table}")), ["2200010000 | 20000"]);
+    }
+    db.run("SET xla.memory_limit = 0");
+    db.run("SELECT sum(v) FROM t");
+}
+
+#[test]
+fn a_wrong_option_says_what_is_right() {
+    let db = Db::with_t(&[]);
+    let cases = [
+        ("SET xla.placement = 'gpu'", "xla.placement: 'gpu' is not a placement; use auto, always or never"),
+        (
+            "SET xla.memory_limit = 'lots'",
+            "xla.memory_limit: 'lots' is not a size; write e.g. 512MB, 4GB, or 0 for no limit",
+        ),
+        (
+            "SET xla.memory_limit = '-1MB'",
+            "xla.memory_limit: '-1MB' is not a size; write e.g. 512MB, 4GB, or 0 for no limit",
+        ),
+        (
+            "SET xla.chunk_rows = 1000",
+            "xla.chunk_rows: 1000 is not a power of two of at least 1024 (0 lets the device choose)",
+        ),
+        ("SET xla.threads = 'many'", "xla.threads: 'many' is not a whole number of 0 or more"),
+        ("SET xla.resident = 'perhaps'", "xla.resident: 'perhaps' is not true or false"),
+        ("SET xla.speed = 11", "xla.speed is not an option; the options are xla.placement, xla.memory_limit, "),
+    ];
+    for (sql, message) in cases {
+        let error = db.error(sql);
+        assert!(error.contains(message), "{error}");
+    }
+    assert_eq!(db.rows("SHOW xla.placement"), ["xla.placement | auto"]);
+    assert_eq!(db.rows("SELECT a FROM t WHERE a = 2"), ["2"]);
+}

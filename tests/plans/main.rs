@@ -1,0 +1,136 @@
+//! Plans as EXPLAIN shows them, and what a session does when data, options or memory change under its queries.
+
+mod analyze;
+mod changes;
+mod devices;
+mod explain;
+mod fallback;
+mod limits;
+
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::error::Result;
+use parallax::runtime::Runtime;
+use parallax::session::Session;
+
+/// Devices in the process; XLA fixes the number at its first use.
+const DEVICES: usize = 2;
+
+/// Device memory is the process's: a test that limits it runs alone.
+static MEMORY: RwLock<()> = RwLock::new(());
+
+static RUNTIME: LazyLock<std::sync::Arc<Runtime>> = LazyLock::new(|| Runtime::cpu(DEVICES).unwrap());
+
+#[expect(dead_code, reason = "held until the test ends")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// A session, with answers as text.
+struct Db {
+    session: Session,
+    tokio: tokio::runtime::Runtime,
+    _turn: Turn,
+}
+
+impl Db {
+    /// A session on one device and one partition, unless `settings` say otherwise.
+    fn new(settings: &[(&str, &str)]) -> Self {
+        Self::on_devices(1, settings)
+    }
+
+    fn on_devices(n: usize, settings: &[(&str, &str)]) -> Self {
+        Self::build(n, settings, Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// A session while no other is there.
+    fn alone() -> Self {
+        Self::build(1, &[], Turn::Alone(MEMORY.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn build(n: usize, settings: &[(&str, &str)], turn: Turn) -> Self {
+        LazyLock::force(&RUNTIME);
+        let mut builder = Session::builder().devices(n).set("datafusion.execution.target_partitions", "1");
+        for (key, value) in settings {
+            builder = builder.set(key, value);
+        }
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Self { session: builder.build().unwrap(), tokio, _turn: turn }
+    }
+
+    /// With `t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12,2))` of four rows, each column with a NULL but the last.
+    fn with_t(settings: &[(&str, &str)]) -> Self {
+        let db = Self::new(settings);
+        db.run(
+            "CREATE TABLE t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12, 2)) AS VALUES \
+             (1, 1.5, 'x', 1.25), (2, -2.5, 'y', 2.50), (3, NULL, 'x', -3.75), (NULL, 4.0, NULL, 4.00)",
+        );
+        db
+    }
+
+    fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        self.tokio.block_on(self.session.collect(sql))
+    }
+
+    /// Runs a statement that must not fail.
+    fn run(&self, sql: &str) {
+        self.rows(sql);
+    }
+
+    /// Rows in order, their values between bars.
+    fn rows(&self, sql: &str) -> Vec<String> {
+        let batches = self.collect(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut rows = Vec::new();
+        for batch in &batches {
+            for row in 0..batch.num_rows() {
+                let value = |column: &ArrayRef| match array_value_to_string(column, row).unwrap() {
+                    text if text.is_empty() => "NULL".to_string(),
+                    text => text,
+                };
+                rows.push(batch.columns().iter().map(value).collect::<Vec<_>>().join(" | "));
+            }
+        }
+        rows
+    }
+
+    fn sorted(&self, sql: &str) -> Vec<String> {
+        let mut rows = self.rows(sql);
+        rows.sort();
+        rows
+    }
+
+    /// The message of the error that `sql` gives, without where DataFusion noticed it.
+    fn error(&self, sql: &str) -> String {
+        match self.collect(sql) {
+            Ok(_) => panic!("{sql}: no error"),
+            Err(error) => error.strip_backtrace(),
+        }
+    }
+
+    /// The physical plan.
+    fn explain(&self, sql: &str) -> String {
+        let plans = self.collect(&format!("EXPLAIN {sql}")).unwrap();
+        let plan = |batch: &RecordBatch, row| array_value_to_string(batch.column(1), row).unwrap();
+        let physical = |batch: &RecordBatch, row| {
+            array_value_to_string(batch.column(0), row).unwrap().starts_with("physical_plan")
+        };
+        let rows = plans.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
+        rows.filter(|(batch, row)| physical(batch, *row)).map(|(batch, row)| plan(batch, row)).collect()
+    }
+
+    /// The physical plan with what running it measured; times are `T`.
+    fn analyze(&self, sql: &str) -> String {
+        let plan = self.collect(&format!("EXPLAIN ANALYZE {sql}")).unwrap();
+        let text = array_value_to_string(plan[0].column(1), 0).unwrap();
+        let mut parts = text.split("_time=");
+        let mut redacted = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            let end = part.find([',', ']']).unwrap_or(part.len());
+            redacted += &format!("_time=T{}", &part[end..]);
+        }
+        redacted
+    }
+}
