@@ -79,7 +79,7 @@ fn generates_queries_that_do_not_depend_on_the_order_of_rows() {
                 let (one, other) =
                     runtime().block_on(async { (rows(&forwards, query).await, rows(&backwards, query).await) });
                 let difference = match (&one, &other) {
-                    (Ok(one), Ok(other)) => one.difference(other),
+                    (Ok(one), Ok(other)) => one.difference(other, case.compares_signs()),
                     (Err(_), Err(_)) => None,
                     (Ok(_), Err(error)) => Some(format!("backwards fails: {error}")),
                     (Err(error), Ok(_)) => Some(format!("forwards fails: {error}")),
@@ -175,12 +175,14 @@ impl Engines {
         }
         for query in &case.queries {
             seen.queries += 1;
-            runtime().block_on(self.check_query(query, seen)).map_err(|e| format!("{e}\n{query}"))?;
+            runtime()
+                .block_on(self.check_query(query, case.compares_signs(), seen))
+                .map_err(|e| format!("{e}\n{query}"))?;
         }
         Ok(())
     }
 
-    async fn check_query(&self, query: &str, seen: &mut Seen) -> Result<(), String> {
+    async fn check_query(&self, query: &str, signs: bool, seen: &mut Seen) -> Result<(), String> {
         if let Err(error) = plan(&self.host, query).await {
             // Constants may fail when they are folded; anything else is the generator's fault.
             return match error.to_string().contains("simplify_expressions") {
@@ -208,7 +210,7 @@ impl Engines {
             }
             match (&expected, rows(session, query).await) {
                 (Ok(expected), Ok(actual)) => {
-                    if let Some(difference) = expected.difference(&actual) {
+                    if let Some(difference) = expected.difference(&actual, signs) {
                         return Err(format!("host and {name} differ: {difference}"));
                     }
                 }

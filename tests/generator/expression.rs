@@ -111,7 +111,10 @@ impl Expressions {
 
     /// What may be compared: of floats only columns and literals, whose NaNs are the data's own.
     fn comparable(&self, data_type: Type, depth: u32, total: bool) -> Sql {
-        if data_type.is_float() { self.leaf(data_type) } else { self.of_type(data_type, depth, total) }
+        if data_type.is_float() {
+            return prop_oneof![2 => self.leaf(data_type), 1 => self.literal(data_type)].boxed();
+        }
+        self.of_type(data_type, depth, total)
     }
 
     fn between(&self, data_type: Type, depth: u32) -> Sql {

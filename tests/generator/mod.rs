@@ -38,6 +38,7 @@ use crate::generator::table::Table;
 /// A table `t` and queries over it.
 #[derive(Clone)]
 pub struct Case {
+    pub kind: Kind,
     pub table: Table,
     pub queries: Vec<String>,
 }
@@ -50,9 +51,14 @@ impl Case {
                 // Side by side, so that each shrinks while the other stays.
                 let expressions = Expressions { columns: Arc::new(columns.clone()) };
                 let queries = prop::collection::vec(query::strategy(expressions, kind), 1..=4);
-                (queries, table::strategy(columns)).prop_map(|(queries, table)| Self { table, queries })
+                (queries, table::strategy(columns)).prop_map(move |(queries, table)| Self { kind, table, queries })
             })
             .boxed()
+    }
+
+    /// Whether -0.0 and 0.0 are different results.
+    pub fn compares_signs(&self) -> bool {
+        !matches!(self.kind, Kind::Aggregate)
     }
 }
 

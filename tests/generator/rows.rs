@@ -26,8 +26,12 @@ impl Cell {
         }
     }
 
-    fn agrees(&self, other: &Self) -> bool {
+    /// Whether the cells are the same result. With `signs`, -0.0 is not 0.0.
+    fn agrees(&self, other: &Self, signs: bool) -> bool {
         match (self, other) {
+            (Self::Float(a, _), Self::Float(b, _)) if *a == 0.0 && *b == 0.0 => {
+                !signs || a.is_sign_negative() == b.is_sign_negative()
+            }
             (Self::Float(a, tolerance), Self::Float(b, _)) => {
                 let near = (a - b).abs() <= tolerance * a.abs().max(b.abs());
                 // What underflows may be flushed to zero.
@@ -56,8 +60,9 @@ impl Rows {
         Ok(Self { schema, rows })
     }
 
-    /// Says how `self` differs from `other`, in names, types or rows; nothing if it does not.
-    pub fn difference(&self, other: &Self) -> Option<String> {
+    /// Says how `self` differs from `other`, in names, types or rows; nothing if it does not. The sign of a zero counts
+    /// with `signs`: that of a MIN or a MAX depends on the order of rows.
+    pub fn difference(&self, other: &Self, signs: bool) -> Option<String> {
         let fields = |rows: &Self| -> Vec<_> {
             rows.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
         };
@@ -65,9 +70,14 @@ impl Rows {
             return Some(format!("columns {:?} and {:?}", fields(self), fields(other)));
         }
         if self.rows.len() != other.rows.len() {
-            return Some(format!("{} rows and {}\n{}", self.rows.len(), other.rows.len(), unmatched(self, other)));
+            return Some(format!(
+                "{} rows and {}\n{}",
+                self.rows.len(),
+                other.rows.len(),
+                unmatched(self, other, signs)
+            ));
         }
-        let agree = |a: &[Cell], b: &[Cell]| a.iter().zip(b).all(|(a, b)| a.agrees(b));
+        let agree = |a: &[Cell], b: &[Cell]| a.iter().zip(b).all(|(a, b)| a.agrees(b, signs));
         if self.rows.iter().zip(&other.rows).all(|(a, b)| agree(a, b)) {
             return None;
         }
@@ -76,7 +86,7 @@ impl Rows {
         for row in &self.rows {
             match left.iter().position(|candidate| agree(row, candidate)) {
                 Some(index) => drop(left.swap_remove(index)),
-                None => return Some(unmatched(self, other)),
+                None => return Some(unmatched(self, other, signs)),
             }
         }
         None
@@ -84,9 +94,10 @@ impl Rows {
 }
 
 /// The first rows that only one side has.
-fn unmatched(a: &Rows, b: &Rows) -> String {
+fn unmatched(a: &Rows, b: &Rows, signs: bool) -> String {
     let only = |these: &Rows, those: &Rows| -> Vec<String> {
-        let found = |row: &Vec<Cell>| those.rows.iter().any(|other| row.iter().zip(other).all(|(a, b)| a.agrees(b)));
+        let found =
+            |row: &Vec<Cell>| those.rows.iter().any(|other| row.iter().zip(other).all(|(a, b)| a.agrees(b, signs)));
         these.rows.iter().filter(|row| !found(row)).take(5).map(|row| format!("{row:?}")).collect()
     };
     format!("only in the first:\n  {}\nonly in the second:\n  {}", only(a, b).join("\n  "), only(b, a).join("\n  "))

@@ -115,8 +115,11 @@ pub fn small(data_type: Type) -> BoxedStrategy<Value> {
     match data_type {
         Type::Boolean => (0i128..=1).prop_map(Value::Integer).boxed(),
         Type::Date => (9_000i128..9_020).prop_map(Value::Integer).boxed(),
-        Type::Float32 => (-40i32..=40).prop_map(|n| Value::Float(f64::from(n) / 4.0)).boxed(),
-        Type::Float64 => (-800i32..=800).prop_map(|n| Value::Float(f64::from(n) / 8.0)).boxed(),
+        Type::Float32 | Type::Float64 => {
+            let (most, one) = if data_type == Type::Float32 { (40, 4.0) } else { (800, 8.0) };
+            let number = (-most..=most).prop_map(move |n| f64::from(n) / one);
+            prop_oneof![8 => number, 1 => Just(0.0), 1 => Just(-0.0)].prop_map(Value::Float).boxed()
+        }
         Type::Decimal(_, scale) => {
             let one = 10i128.pow(scale as u32);
             prop_oneof![(-6i128..=6).prop_map(move |n| n * one / 2), -9i128..=9].prop_map(Value::Integer).boxed()
