@@ -47,13 +47,46 @@ fn infinity(b: &mut Builder, element_type: ElementType) -> Result<Value, HloErro
     b.convert(infinity, element_type)
 }
 
-/// Reduces each operand to a scalar of its `total_type`. All operands go through one variadic reduce, so that what they
+/// Reduces each operand to a scalar of its `total_type`. The operands go through one variadic reduce, so that what they
 /// share (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of
-/// eight single ones (docs/architecture.md).
+/// eight single ones (docs/architecture.md). XLA allows one float type in it: operands of another have their own.
 pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
-    if reductions.is_empty() {
-        return Ok(Vec::new());
+    let mut float_types: Vec<ElementType> = Vec::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, reduction) in reductions.iter().enumerate() {
+        let element_type = b.element_type(reduction.operand);
+        let group = match float_types.iter().position(|float_type| *float_type == element_type) {
+            Some(group) => group,
+            None if element_type.is_float() => {
+                float_types.push(element_type);
+                float_types.len() - 1
+            }
+            None => 0,
+        };
+        groups.resize_with(groups.len().max(group + 1), Vec::new);
+        groups[group].push(index);
     }
+    let mut order = Vec::with_capacity(reductions.len());
+    let mut lanes = Vec::with_capacity(reductions.len());
+    for group in groups {
+        let members: Vec<Reduction> = group.iter().map(|index| reductions[*index]).collect();
+        lanes.extend(reduce_to_lanes(b, &members)?);
+        order.extend(group);
+    }
+    let lanes = b.optimization_barrier(&lanes)?;
+    let mut totals = Vec::with_capacity(reductions.len());
+    for (index, lane) in order.into_iter().zip(lanes) {
+        let Reduction { kind, total_type, .. } = reductions[index];
+        let lane = b.convert(lane, total_type)?;
+        let init = identity(b, kind, total_type)?;
+        totals.push((index, b.reduce(lane, init, &[0], kind)?));
+    }
+    totals.sort_by_key(|(index, _)| *index);
+    Ok(totals.into_iter().map(|(_, total)| total).collect())
+}
+
+/// The first step: one variadic reduce of `[n/8, 8]` to `[n/8]` each.
+fn reduce_to_lanes(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
     let mut operands = Vec::with_capacity(reductions.len());
     let mut inits = Vec::with_capacity(reductions.len());
     for reduction in reductions {
@@ -62,18 +95,10 @@ pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value
         inits.push(identity(b, reduction.kind, element_type)?);
         operands.push(b.reshape(reduction.operand, &[n / LANES, LANES])?);
     }
-    let lanes = b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
+    b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
         let pairs = reductions.iter().zip(lhs.iter().zip(rhs));
         pairs.map(|(reduction, (l, r))| combine(b, reduction.kind, *l, *r)).collect()
-    })?;
-    let lanes = b.optimization_barrier(&lanes)?;
-    let mut totals = Vec::with_capacity(lanes.len());
-    for (reduction, lane) in reductions.iter().zip(lanes) {
-        let lane = b.convert(lane, reduction.total_type)?;
-        let init = identity(b, reduction.kind, reduction.total_type)?;
-        totals.push(b.reduce(lane, init, &[0], reduction.kind)?);
-    }
-    Ok(totals)
+    })
 }
 
 /// `lhs KIND rhs`, elementwise.
