@@ -124,9 +124,18 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "max_dense_groups",
-        description: "Most slots of a dense group-by (the product of the key ranges). Default 1048576.",
+        description: "Most slots of a dense group-by (the product of the key ranges), up to 1073741824. Default 1048576.",
         get: |o| o.max_dense_groups.to_string(),
-        set: |o, v| parse_usize("xla.max_dense_groups", v).map(|n| o.max_dense_groups = n),
+        set: |o, v| {
+            let groups = parse_usize("xla.max_dense_groups", v)?;
+            if groups > 1 << 30 {
+                return Err(DataFusionError::Configuration(format!(
+                    "xla.max_dense_groups: {groups} is more than 1073741824, what group ids of 32 bits allow"
+                )));
+            }
+            o.max_dense_groups = groups;
+            Ok(())
+        },
     },
     OptionRow {
         name: "resident",
@@ -144,9 +153,10 @@ const OPTIONS: &[OptionRow] = &[
 ];
 
 fn parse_usize(option: &str, value: &str) -> Result<usize> {
-    value.trim().parse().map_err(|_| {
-        DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more"))
-    })
+    value
+        .trim()
+        .parse()
+        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more")))
 }
 
 fn parse_bool(option: &str, value: &str) -> Result<bool> {

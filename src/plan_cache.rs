@@ -96,13 +96,7 @@ impl PlanCache {
     }
 
     /// Keeps the plan of a query, if it may be used again.
-    pub async fn insert(
-        &self,
-        ctx: &SessionContext,
-        sql: &str,
-        logical: &LogicalPlan,
-        plan: &Arc<dyn ExecutionPlan>,
-    ) {
+    pub async fn insert(&self, ctx: &SessionContext, sql: &str, logical: &LogicalPlan, plan: &Arc<dyn ExecutionPlan>) {
         let Some(mut names) = tables_of(logical) else { return };
         // The logical plan holds what a view reads, but not the view.
         let state = ctx.state();
@@ -116,6 +110,7 @@ impl PlanCache {
             let Some(version) = TableVersion::of(provider).await else { return };
             tables.push((name, version));
         }
+        self.forget_gone_tables(ctx).await;
         let options = ctx.copied_config().options().clone();
         let mut plans = self.lock();
         if plans.len() >= MAX_PLANS {
@@ -126,6 +121,20 @@ impl PlanCache {
             });
         }
         plans.insert(sql.to_string(), Arc::new(CachedPlan { plan: plan.clone(), options, tables }));
+    }
+
+    /// A plan holds the rows of its in-memory tables: it goes when one of them does.
+    async fn forget_gone_tables(&self, ctx: &SessionContext) {
+        let plans: Vec<_> = self.lock().iter().map(|(sql, cached)| (sql.clone(), cached.clone())).collect();
+        for (sql, cached) in plans {
+            for (name, version) in &cached.tables {
+                let now = ctx.table_provider(name.clone()).await;
+                if !now.is_ok_and(|provider| Arc::ptr_eq(&provider, &version.provider)) {
+                    self.lock().remove(&sql);
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -63,10 +63,8 @@ impl SessionBuilder {
         let config = SessionConfig::new().with_information_schema(true);
         // A file that was rewritten must be seen: DataFusion would remember the first listing for ever.
         let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
-        let builder = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(environment)
-            .with_default_features();
+        let builder =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
         let mut builder = extend_with(builder, mesh);
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
@@ -99,9 +97,7 @@ pub fn extend_with(mut builder: SessionStateBuilder, mesh: Mesh) -> SessionState
         None => PhysicalOptimizer::new().rules,
     };
     let config = std::mem::take(builder.config().get_or_insert_with(SessionConfig::new));
-    let config = config
-        .with_option_extension(XlaOptions::default())
-        .with_extension(Arc::new(DeviceContext::new(mesh)));
+    let config = config.with_option_extension(XlaOptions::default()).with_extension(Arc::new(DeviceContext::new(mesh)));
     let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
     builder
         .with_config(config)

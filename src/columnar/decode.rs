@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BooleanArray, Float32Array, Float64Array, Int32Array, PrimitiveArray,
-    new_null_array,
+    ArrayRef, ArrowPrimitiveType, BooleanArray, Float32Array, Float64Array, Int32Array, PrimitiveArray, new_null_array,
 };
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute;

@@ -73,9 +73,8 @@ macro_rules! write_integers {
 impl ColumnEncoder {
     /// Reads the statistics of a column and, for strings, builds its dictionary.
     pub fn try_new(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<Self> {
-        let kind = Kind::of(data_type).ok_or_else(|| {
-            DataFusionError::Internal(format!("a column of type {data_type} has no device encoding"))
-        })?;
+        let kind = Kind::of(data_type)
+            .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
             DataType::Null => arrays.iter().map(|a| new_null_array(&DataType::Boolean, a.len())).collect(),
             _ => arrays,

@@ -89,8 +89,7 @@ impl DeviceColumn {
 
     /// Bytes in device memory, over all devices.
     pub fn size_bytes(&self) -> usize {
-        let of_chunk =
-            |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
+        let of_chunk = |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
         self.chunks.iter().flatten().map(of_chunk).sum()
     }
 }

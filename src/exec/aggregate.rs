@@ -163,9 +163,8 @@ impl XlaAggregateExec {
         accumulators: impl FnOnce(&mut Tracer, &AggregateState) -> Result<Vec<Value>>,
     ) -> Result<(AggregateState, Vec<Value>)> {
         let mask = input.mask;
-        let key_columns = t.with_active(mask, |t| {
-            self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>()
-        })?;
+        let key_columns =
+            t.with_active(mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
         let keys = match key_columns.as_slice() {
             [] => None,
             columns => Some(GroupKeys::plan(columns, &key_names(&self.group_by), max_groups)?),

@@ -60,15 +60,39 @@ enum ExtremeForm {
 enum FinishForm {
     Count,
     /// A sum that wraps at 64 bits, as DataFusion's of integers.
-    WrappingSum { sum: usize, range: Range },
+    WrappingSum {
+        sum: usize,
+        range: Range,
+    },
     /// An exact sum of lanes 32 bits apart (one lane: the sum itself).
-    ExactSum { lanes: Vec<usize>, range: Range },
-    FloatSum { sum: usize },
-    FloatAverage { sum: usize },
-    DecimalAverage { lanes: Vec<usize>, range: Range, scale_up: u32, precision: u8 },
-    Extreme { value: usize, form: ExtremeForm, range: Range, dictionary: Option<Arc<Dictionary>> },
+    ExactSum {
+        lanes: Vec<usize>,
+        range: Range,
+    },
+    FloatSum {
+        sum: usize,
+    },
+    FloatAverage {
+        sum: usize,
+    },
+    DecimalAverage {
+        lanes: Vec<usize>,
+        range: Range,
+        scale_up: u32,
+        precision: u8,
+    },
+    Extreme {
+        value: usize,
+        form: ExtremeForm,
+        range: Range,
+        dictionary: Option<Arc<Dictionary>>,
+    },
     /// An extreme of 128 bits; `lo` refines `hi`.
-    WideExtreme { hi: usize, lo: usize, range: Range },
+    WideExtreme {
+        hi: usize,
+        lo: usize,
+        range: Range,
+    },
 }
 
 /// The finish of one function.
@@ -309,7 +333,7 @@ impl Finish {
             FinishForm::FloatAverage { sum } => {
                 let count = count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))?;
                 let count = t.builder.convert(count, F64)?;
-                let average = t.builder.divide(totals[*sum], count)?;
+                let average = t.float_arithmetic(ArithmeticOp::Divide, totals[*sum], count)?;
                 Values::Float(self.to_float_type(t, average)?)
             }
             FinishForm::DecimalAverage { lanes, range, scale_up, precision } => {

@@ -149,10 +149,7 @@ pub fn visit_expressions(
 }
 
 /// The single child of a node that is rebuilt.
-pub fn only_child(
-    mut children: Vec<Arc<dyn ExecutionPlan>>,
-    name: &str,
-) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn only_child(mut children: Vec<Arc<dyn ExecutionPlan>>, name: &str) -> Result<Arc<dyn ExecutionPlan>> {
     match (children.pop(), children.is_empty()) {
         (Some(child), true) => Ok(child),
         _ => Err(DataFusionError::Internal(format!("{name} has exactly one input"))),

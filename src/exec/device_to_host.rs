@@ -24,7 +24,9 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::pipeline::Pipeline;
-use crate::exec::run::{Cancelled, DeviceFailure, Ready, RunResult, device_error, run_finish, run_stream, run_update};
+use crate::exec::run::{
+    Cancelled, Chunks, DeviceFailure, Ready, RunResult, device_error, run_finish, run_stream, run_update,
+};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
 use crate::runtime::CacheOutcome;
@@ -134,6 +136,7 @@ impl Run {
         let mesh = &self.device.mesh;
         let max_groups = self.options.max_dense_groups;
         let workers = self.workers(table);
+        let chunks = Chunks { table, mesh, workers, cancelled: &self.cancelled };
         match pipeline.aggregate_at() {
             None => {
                 let result = pipeline.trace_stream(table, max_groups, self.count_rows)?;
@@ -143,7 +146,7 @@ impl Run {
                     self.record(&pipeline, &run, 0);
                     emit(run.batch)
                 };
-                run_stream(&ready, &result, table, mesh, workers, &self.schema, &self.cancelled, &mut record)
+                run_stream(&ready, &result, chunks, &self.schema, &mut record)
             }
             Some(at) => {
                 let update = pipeline.trace_update(at, table, max_groups, self.count_rows)?;
@@ -153,7 +156,7 @@ impl Run {
                 record_compile(aggregate_metrics, &ready.outcome);
                 let finish = Ready::new(&result.traced, mesh)?;
                 record_compile(&self.metrics, &finish.outcome);
-                let totals = run_update(&ready, &update, table, mesh, workers, &self.cancelled)?;
+                let totals = run_update(&ready, &update, chunks)?;
                 let update_time = totals.kernel_time;
                 let run = run_finish(&finish, &result, &update.traced.errors, totals, mesh, &self.schema)?;
                 // Updates are enqueued and waited for by the finish, which takes microseconds itself.
@@ -281,11 +284,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Loads the source and runs the programs on a blocking thread.
-async fn drive(
-    run: &Run,
-    task: &Arc<TaskContext>,
-    rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
+async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
     let table = {
         let pipeline = Pipeline::of(&run.input)?;
         pipeline.source.load(task, &run.device, &run.options).await?
@@ -300,7 +299,9 @@ async fn drive(
             rows.blocking_send(Ok(batch)).map_err(gone)
         })
     };
-    tokio::task::spawn_blocking(work).await.map_err(|e| DataFusionError::Execution(format!("a device pipeline: {e}")))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| DataFusionError::Execution(format!("a device pipeline: {e}")))?
 }
 
 /// The reason in a run-time fallback error.

@@ -96,10 +96,7 @@ impl HostToDeviceExec {
         let n_columns = schema.fields().len();
         let mut columns: Vec<Option<Arc<DeviceColumn>>> = vec![None; n_columns];
         let keys: Vec<ColumnSource> = source.column_sources(&schema);
-        let mut layout = match source.known_rows(&device.resident) {
-            Some(rows) => Some(self.layout(rows, device, options)),
-            None => None,
-        };
+        let mut layout = source.known_rows(&device.resident).map(|rows| self.layout(rows, device, options));
         if let Some(layout) = &layout {
             for (column, key) in columns.iter_mut().zip(&keys) {
                 *column = device.resident.get(key, layout);
@@ -156,10 +153,7 @@ impl HostToDeviceExec {
                             let Some((index, arrays)) = next else { break };
                             let data_type = schema.field(index).data_type();
                             let column = upload_with_room(&arrays, data_type, &layout, &device);
-                            results
-                                .lock()
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .push((index, column, arrays));
+                            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, column, arrays));
                         }
                     });
                 }

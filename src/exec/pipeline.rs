@@ -82,13 +82,14 @@ impl<'a> Pipeline<'a> {
                 nodes.reverse();
                 return Ok(Self { source, nodes });
             }
-            let node = DeviceNode::of(plan).ok_or_else(|| {
-                DataFusionError::Internal(format!("{} inside a device pipeline", plan.name()))
-            })?;
+            let node = DeviceNode::of(plan)
+                .ok_or_else(|| DataFusionError::Internal(format!("{} inside a device pipeline", plan.name())))?;
             nodes.push(node);
-            plan = plan.children().into_iter().next().ok_or_else(|| {
-                DataFusionError::Internal("a device pipeline without a source".to_string())
-            })?;
+            plan = plan
+                .children()
+                .into_iter()
+                .next()
+                .ok_or_else(|| DataFusionError::Internal("a device pipeline without a source".to_string()))?;
         }
     }
 
@@ -193,8 +194,8 @@ impl<'a> Pipeline<'a> {
         let mut totals: Vec<Value> = Vec::with_capacity(accumulators.len());
         for (index, accumulator) in accumulators.iter().enumerate() {
             let mut total: Option<Value> = None;
-            for worker in 0..workers {
-                let mut part = parts[index][worker];
+            for (worker, part) in parts[index].iter().enumerate() {
+                let mut part = *part;
                 if let Some(refined) = accumulator.refines {
                     part = keep_where_equal(&mut t, accumulator, parts[refined][worker], totals[refined], part)?;
                 }

@@ -55,9 +55,8 @@ impl XlaProjectionExec {
 
 impl TraceNode for XlaProjectionExec {
     fn trace(&self, t: &mut Tracer, input: TracedRelation) -> Result<TracedRelation> {
-        let columns = t.with_active(input.mask, |t| {
-            self.exprs.iter().map(|e| e.trace(t, &input)).collect::<Result<Vec<_>>>()
-        })?;
+        let columns =
+            t.with_active(input.mask, |t| self.exprs.iter().map(|e| e.trace(t, &input)).collect::<Result<Vec<_>>>())?;
         Ok(TracedRelation { columns, ..input })
     }
 }

@@ -120,15 +120,19 @@ pub struct Totals {
     pub kernel_time: Duration,
 }
 
+/// What a chunk program runs over, and how.
+#[derive(Clone, Copy)]
+pub struct Chunks<'a> {
+    pub table: &'a DeviceTable,
+    pub mesh: &'a Mesh,
+    /// Host threads that take chunks, where there is one device.
+    pub workers: usize,
+    pub cancelled: &'a Cancelled,
+}
+
 /// Runs the update program over every chunk.
-pub fn run_update(
-    ready: &Ready,
-    update: &UpdateProgram,
-    table: &DeviceTable,
-    mesh: &Mesh,
-    workers: usize,
-    cancelled: &Cancelled,
-) -> Result<Totals> {
+pub fn run_update(ready: &Ready, update: &UpdateProgram, chunks: Chunks<'_>) -> Result<Totals> {
+    let Chunks { table, mesh, workers, cancelled } = chunks;
     let start = Instant::now();
     let n_chunks = table.layout.chunks_per_shard();
     let row_counts = RowCounts::upload(table, mesh)?;
@@ -221,13 +225,11 @@ pub fn run_finish(
 pub fn run_stream(
     ready: &Ready,
     result: &ResultProgram,
-    table: &DeviceTable,
-    mesh: &Mesh,
-    workers: usize,
+    chunks: Chunks<'_>,
     schema: &SchemaRef,
-    cancelled: &Cancelled,
     mut emit: impl FnMut(RunResult) -> Result<()>,
 ) -> Result<()> {
+    let Chunks { table, mesh, workers, cancelled } = chunks;
     let n_chunks = table.layout.chunks_per_shard();
     let row_counts = RowCounts::upload(table, mesh)?;
     if mesh.len() > 1 {

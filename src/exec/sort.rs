@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::Result;
+use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::Boundedness;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
-use datafusion::physical_expr::EquivalenceProperties;
-use datafusion::physical_plan::execution_plan::Boundedness;
 
 use crate::exec::device_node::{TraceNode, device_execution_plan};
 use crate::expr::convert::try_convert;

@@ -7,7 +7,9 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, FileSource, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -60,8 +62,7 @@ impl TableSource {
             Some(projection) => projection.clone(),
             None => (0..schema.fields().len()).collect(),
         };
-        let columns =
-            indices.iter().map(|i| batches.iter().map(|b| b.column(*i).clone()).collect()).collect();
+        let columns = indices.iter().map(|i| batches.iter().map(|b| b.column(*i).clone()).collect()).collect();
         Some(Self::Memory { columns, rows })
     }
 
@@ -73,10 +74,9 @@ impl TableSource {
             return None;
         }
         let projection = match source.projection() {
-            Some(exprs) => exprs
-                .iter()
-                .map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index()))
-                .collect::<Option<Vec<_>>>()?,
+            Some(exprs) => {
+                exprs.iter().map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index())).collect::<Option<Vec<_>>>()?
+            }
             None => (0..config.file_source().table_schema().table_schema().fields().len()).collect(),
         };
         let store = config.object_store_url.as_str().to_string();
@@ -94,16 +94,19 @@ impl TableSource {
     /// The identity of each projected column.
     pub fn column_sources(&self, schema: &SchemaRef) -> Vec<ColumnSource> {
         match self {
-            Self::Memory { columns, .. } => columns
-                .iter()
-                .map(|arrays| ColumnSource::Arrays(arrays.iter().map(array_address).collect()))
-                .collect(),
+            Self::Memory { columns, .. } => {
+                columns.iter().map(|arrays| ColumnSource::Arrays(arrays.iter().map(array_address).collect())).collect()
+            }
             Self::Parquet { config, files, projection } => projection
                 .iter()
                 .zip(schema.fields())
                 .map(|(index, field)| ColumnSource::Files {
                     files: files.clone(),
-                    column: format!("{}:{}", config.file_source().table_schema().table_schema().field(*index).name(), field.data_type()),
+                    column: format!(
+                        "{}:{}",
+                        config.file_source().table_schema().table_schema().field(*index).name(),
+                        field.data_type()
+                    ),
                 })
                 .collect(),
         }
@@ -165,11 +168,7 @@ fn whole_files(config: &FileScanConfig) -> Option<Vec<PartitionedFile>> {
 }
 
 /// A scan of all rows of the files in the order of their paths, without the predicate that prunes row groups.
-fn whole_scan(
-    config: &FileScanConfig,
-    columns: Vec<usize>,
-    task: &Arc<TaskContext>,
-) -> Result<Arc<dyn ExecutionPlan>> {
+fn whole_scan(config: &FileScanConfig, columns: Vec<usize>, task: &Arc<TaskContext>) -> Result<Arc<dyn ExecutionPlan>> {
     let files = whole_files(config)
         .ok_or_else(|| DataFusionError::Internal("a resident table of parts of files".to_string()))?;
     let mut source = ParquetSource::new(config.file_source().table_schema().clone());

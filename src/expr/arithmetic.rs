@@ -25,17 +25,7 @@ impl Tracer {
     ) -> Result<TracedColumn> {
         let valid = and_valid(&mut self.builder, lhs.valid, rhs.valid)?;
         let values = match Kind::of(data_type) {
-            Some(Kind::Float(_)) => {
-                let (l, r) = (lhs.float()?, rhs.float()?);
-                let b = &mut self.builder;
-                Values::Float(match op {
-                    ArithmeticOp::Add => b.add(l, r)?,
-                    ArithmeticOp::Subtract => b.subtract(l, r)?,
-                    ArithmeticOp::Multiply => b.multiply(l, r)?,
-                    ArithmeticOp::Divide => b.divide(l, r)?,
-                    ArithmeticOp::Remainder => b.remainder(l, r)?,
-                })
-            }
+            Some(Kind::Float(_)) => Values::Float(self.float_arithmetic(op, lhs.float()?, rhs.float()?)?),
             _ => {
                 let (l, r) = (*lhs.int()?, *rhs.int()?);
                 let by_zero = matches!(op, ArithmeticOp::Divide | ArithmeticOp::Remainder);
@@ -53,6 +43,25 @@ impl Tracer {
             }
         };
         Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: None })
+    }
+
+    /// IEEE arithmetic that rounds after every operation.
+    ///
+    /// Left to itself XLA turns `a / (b / c)` into `a * c / b`, and LLVM contracts `a * b + c`, which then rounds once: both
+    /// give other last digits. Adding -0.0 changes no number, but hides a product or quotient from what follows, as long
+    /// as neither can see that it is -0.0: it is a parameter.
+    pub fn float_arithmetic(&mut self, op: ArithmeticOp, lhs: Value, rhs: Value) -> Result<Value> {
+        let b = &mut self.builder;
+        let result = match op {
+            ArithmeticOp::Add => return Ok(b.add(lhs, rhs)?),
+            ArithmeticOp::Subtract => return Ok(b.subtract(lhs, rhs)?),
+            ArithmeticOp::Remainder => return Ok(b.remainder(lhs, rhs)?),
+            ArithmeticOp::Multiply => b.multiply(lhs, rhs)?,
+            ArithmeticOp::Divide => b.divide(lhs, rhs)?,
+        };
+        let element_type = self.builder.element_type(result);
+        let negative_zero = self.float_parameter(element_type, -0.0);
+        Ok(self.builder.add(result, negative_zero)?)
     }
 
     /// Negation; wraps at the minimum, as arrow's `neg_wrapping`.
@@ -89,11 +98,13 @@ impl Tracer {
                     let at_minimum = self.compare_int(&lhs, &minimum, Comparison::Eq)?;
                     let by_minus_one = self.compare_int(&rhs, &minus_one, Comparison::Eq)?;
                     let flag = self.builder.and(at_minimum, by_minus_one)?;
-                    let message = format!("Arrow error: Arithmetic overflow: Overflow happened on: {} / -1", limits.min);
+                    let message =
+                        format!("Arrow error: Arithmetic overflow: Overflow happened on: {} / -1", limits.min);
                     self.fail(flag, valid, message)?;
                 }
                 // The one quotient that does not fit is an error: the rest stays narrow.
-                let lhs = if may_overflow { Int { range: Range::new(limits.min + 1, lhs.range.max), ..lhs } } else { lhs };
+                let lhs =
+                    if may_overflow { Int { range: Range::new(limits.min + 1, lhs.range.max), ..lhs } } else { lhs };
                 Ok(self.exact(op, &lhs, &rhs)?.int)
             }
         }

@@ -60,8 +60,8 @@ impl Tracer {
                 let value = match from {
                     DataType::Decimal128(_, scale) => {
                         let value = self.int_to_float(operand.int()?, F64)?;
-                        let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
-                        let value = self.builder.divide(value, power)?;
+                        let power = self.float_parameter(F64, 10f64.powi(i32::from(*scale)));
+                        let value = self.float_arithmetic(ArithmeticOp::Divide, value, power)?;
                         self.builder.convert(value, element_type)?
                     }
                     _ => self.int_to_float(operand.int()?, element_type)?,

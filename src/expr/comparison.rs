@@ -111,12 +111,7 @@ impl Tracer {
     }
 
     /// `IS NOT DISTINCT FROM` (or its negation): NULL equals NULL, and the answer is never NULL.
-    pub fn distinct(
-        &mut self,
-        not_distinct: bool,
-        lhs: &TracedColumn,
-        rhs: &TracedColumn,
-    ) -> Result<TracedColumn> {
+    pub fn distinct(&mut self, not_distinct: bool, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<TracedColumn> {
         let mut same = self.compare_values(Comparison::Eq, lhs, rhs)?;
         let b = &mut self.builder;
         if lhs.valid.is_some() || rhs.valid.is_some() {
@@ -133,12 +128,7 @@ impl Tracer {
     }
 
     /// `operand [NOT] IN (list)`: NULL where the operand is, or where nothing matches and the list holds a NULL.
-    pub fn in_list(
-        &mut self,
-        operand: &TracedColumn,
-        list: &[TracedColumn],
-        negated: bool,
-    ) -> Result<TracedColumn> {
+    pub fn in_list(&mut self, operand: &TracedColumn, list: &[TracedColumn], negated: bool) -> Result<TracedColumn> {
         let mut found = self.builder.constant(Scalar::Pred(false));
         let mut list_null: Option<Value> = None;
         for item in list {

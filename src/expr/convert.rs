@@ -66,11 +66,7 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
     Ok(DeviceExpr::new(node, data_type))
 }
 
-fn convert_binary(
-    expr: &Arc<dyn PhysicalExpr>,
-    binary: &BinaryExpr,
-    schema: &Schema,
-) -> Result<Node, FallbackReason> {
+fn convert_binary(expr: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, schema: &Schema) -> Result<Node, FallbackReason> {
     let refuse = |why: &str| Err(FallbackReason::expression(expr, why));
     let lhs = Box::new(try_convert(binary.left(), schema)?);
     let rhs = Box::new(try_convert(binary.right(), schema)?);
@@ -83,9 +79,8 @@ fn convert_binary(
         _ => None,
     };
     if let Some(op) = arithmetic {
-        let both_decimal = |l: &DataType, r: &DataType| {
-            matches!((l, r), (DataType::Decimal128(_, _), DataType::Decimal128(_, _)))
-        };
+        let both_decimal =
+            |l: &DataType, r: &DataType| matches!((l, r), (DataType::Decimal128(_, _), DataType::Decimal128(_, _)));
         let numeric = lhs.data_type.is_numeric() && rhs.data_type.is_numeric();
         if !numeric || (lhs.data_type != rhs.data_type && !both_decimal(&lhs.data_type, &rhs.data_type)) {
             return refuse(&format!("arithmetic of {} and {} has no device form yet", lhs.data_type, rhs.data_type));
@@ -105,7 +100,8 @@ fn convert_binary(
         Operator::GtEq => Some(Comparison::Ge),
         _ => None,
     };
-    let comparing = comparison.is_some() || matches!(binary.op(), Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+    let comparing =
+        comparison.is_some() || matches!(binary.op(), Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
     if comparing && !same_kind {
         return refuse(&format!("{} and {} do not compare on the device", lhs.data_type, rhs.data_type));
     }

@@ -53,14 +53,27 @@ pub enum Node {
     Or(Box<DeviceExpr>, Box<DeviceExpr>),
     Not(Box<DeviceExpr>),
     IsNull(Box<DeviceExpr>),
-    InList { operand: Box<DeviceExpr>, list: Vec<DeviceExpr>, negated: bool },
+    InList {
+        operand: Box<DeviceExpr>,
+        list: Vec<DeviceExpr>,
+        negated: bool,
+    },
     /// Conditions are booleans; CASE with an operand has been turned into comparisons.
-    Case { branches: Vec<(DeviceExpr, DeviceExpr)>, otherwise: Option<Box<DeviceExpr>> },
+    Case {
+        branches: Vec<(DeviceExpr, DeviceExpr)>,
+        otherwise: Option<Box<DeviceExpr>>,
+    },
     /// `safe`: a value that does not fit is NULL (TRY_CAST) rather than an error.
-    Cast { operand: Box<DeviceExpr>, safe: bool },
+    Cast {
+        operand: Box<DeviceExpr>,
+        safe: bool,
+    },
     /// Any deterministic function of one string: evaluated by DataFusion once per distinct value (and for NULL), then
     /// looked up by code. The expression refers to its operand as column 0.
-    Lookup { operand: Box<DeviceExpr>, function: Arc<dyn PhysicalExpr> },
+    Lookup {
+        operand: Box<DeviceExpr>,
+        function: Arc<dyn PhysicalExpr>,
+    },
 }
 
 impl DeviceExpr {

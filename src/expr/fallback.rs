@@ -41,7 +41,9 @@ impl FallbackReason {
 impl fmt::Display for FallbackReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Type { what, data_type } => write!(f, "{what} has type {data_type}, which has no device encoding yet"),
+            Self::Type { what, data_type } => {
+                write!(f, "{what} has type {data_type}, which has no device encoding yet")
+            }
             Self::Expression { expression, why } => write!(f, "{expression}: {why}"),
             Self::Aggregate { function, why } => write!(f, "{function}: {why}"),
             Self::GroupKeys { keys, why } => write!(f, "GROUP BY {keys}: {why}"),

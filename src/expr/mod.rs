@@ -10,8 +10,8 @@ pub mod device_expr;
 pub mod fallback;
 pub mod integer;
 pub mod logic;
-pub mod lower;
 pub mod lookup;
+pub mod lower;
 pub mod tracer;
 
 impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {

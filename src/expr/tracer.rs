@@ -67,11 +67,20 @@ pub struct Tracer {
     codes: Option<Value>,
     /// Rows for which the current expression is evaluated.
     active: Option<Value>,
+    /// The float parameters that are the same whatever the query's literals are.
+    floats: Vec<((ElementType, Vec<u8>), Value)>,
 }
 
 impl Tracer {
     pub fn new(name: &str) -> Self {
-        Self { builder: Builder::new(name), inputs: Vec::new(), errors: Vec::new(), codes: None, active: None }
+        Self {
+            builder: Builder::new(name),
+            inputs: Vec::new(),
+            errors: Vec::new(),
+            codes: None,
+            active: None,
+            floats: Vec::new(),
+        }
     }
 
     pub fn parameter(&mut self, shape: Shape, input: Input) -> Value {
@@ -84,6 +93,22 @@ impl Tracer {
         let bytes = integer_bytes(element_type, value);
         let shape = Shape::scalar(element_type);
         self.parameter(shape.clone(), Input::Constant { shape, bytes })
+    }
+
+    /// A scalar float that XLA does not see: it would turn a division by a constant into a multiplication by its reciprocal.
+    pub fn float_parameter(&mut self, element_type: ElementType, value: f64) -> Value {
+        let bytes = match element_type {
+            F32 => (value as f32).to_le_bytes().to_vec(),
+            _ => value.to_le_bytes().to_vec(),
+        };
+        let known = (element_type, bytes);
+        if let Some((_, parameter)) = self.floats.iter().find(|(float, _)| *float == known) {
+            return *parameter;
+        }
+        let shape = Shape::scalar(element_type);
+        let parameter = self.parameter(shape.clone(), Input::Constant { shape, bytes: known.1.clone() });
+        self.floats.push((known, parameter));
+        parameter
     }
 
     /// A lookup table `[n]`, padded to a power of two with zeros, so that dictionaries of similar size share programs.
@@ -133,11 +158,7 @@ impl Tracer {
 
     /// Makes a scalar an array of `capacity`.
     pub fn broadcast(&mut self, value: Value, capacity: usize) -> Result<Value> {
-        if self.builder.shape(value).rank() == 0 {
-            Ok(self.builder.broadcast(value, &[capacity])?)
-        } else {
-            Ok(value)
-        }
+        if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
     /// A literal as parameters of the program.

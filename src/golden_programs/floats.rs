@@ -1,6 +1,9 @@
 //! Every elementwise operation and every reduction of the float types, against Rust's `f64`, within what the type's precision and
 //! XLA's approximations leave.
 
+// Tables of cases read best as they are.
+#![allow(clippy::type_complexity)]
+
 use crate::golden_programs::values::{Values, floats, ints, round_to};
 use crate::golden_programs::{check, outputs};
 use crate::program::ElementType::{F16, F32};

@@ -166,10 +166,7 @@ pub fn divide(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Wide)> {
     let quotient = Wide { hi: out[1], lo: out[2] };
     let remainder = Wide { hi: out[3], lo: out[4] };
     let (q_negated, r_negated) = (negate(b, quotient)?, negate(b, remainder)?);
-    Ok((
-        select(b, quotient_negative, q_negated, quotient)?,
-        select(b, remainder_negative, r_negated, remainder)?,
-    ))
+    Ok((select(b, quotient_negative, q_negated, quotient)?, select(b, remainder_negative, r_negated, remainder)?))
 }
 
 /// `lhs OP rhs` as signed 128-bit integers.
@@ -360,4 +357,3 @@ fn less_unsigned(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<Value> {
     let by_lo = b.and(hi_equal, lo_less)?;
     b.or(hi_less, by_lo)
 }
-

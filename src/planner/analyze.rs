@@ -35,11 +35,7 @@ impl CountRowsOfAnalyze {
 
 #[async_trait]
 impl QueryPlanner for CountRowsOfAnalyze {
-    async fn create_physical_plan(
-        &self,
-        logical: &LogicalPlan,
-        state: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, logical: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let analyzed = matches!(logical, LogicalPlan::Analyze(_));
         let Some(mut counting) = state.as_any().downcast_ref::<SessionState>().filter(|_| analyzed).cloned() else {
             return self.plan(logical, state).await;

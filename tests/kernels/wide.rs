@@ -1,5 +1,8 @@
 //! `kernels::wide` against `i128`.
 
+// Tables of cases read best as they are.
+#![allow(clippy::type_complexity)]
+
 use std::sync::LazyLock;
 
 use parallax::hlo::{Builder, Comparison, HloError, Value};

@@ -2,6 +2,7 @@
 //! plan that was kept may be the old ones.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::Db;
 
@@ -66,6 +67,18 @@ fn a_table_of_another_schema_under_the_same_name() {
         "SELECT a FROM t WHERE a IS NOT NULL",
         &[("CREATE OR REPLACE TABLE t(a DATE) AS VALUES ('2026-01-02')", &["2026-01-02"])],
     );
+}
+
+#[test]
+fn a_table_that_is_dropped_is_freed() {
+    let db = Db::with_t(&[]);
+    db.run("CREATE TABLE gone AS SELECT * FROM t");
+    let sql = "SELECT a FROM gone WHERE a > 1";
+    check(&db, sql, &[("", &["2", "3"])]);
+    let table = Arc::downgrade(&db.tokio.block_on(db.session.context().table_provider("gone")).unwrap());
+    db.run("DROP TABLE gone");
+    db.run("SELECT a FROM t WHERE a > 1");
+    assert_eq!(table.strong_count(), 0);
 }
 
 #[test]

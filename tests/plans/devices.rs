@@ -1,6 +1,8 @@
 //! The rows of one device and of two are the same.
 
-use crate::Db;
+use std::sync::LazyLock;
+
+use crate::{Db, RUNTIME};
 
 const QUERIES: [&str; 10] = [
     "SELECT i, k * 2, s FROM n WHERE i % 3 = 0 AND s <> 'group 1'",
@@ -35,7 +37,9 @@ fn rows_do_not_depend_on_the_number_of_devices_or_chunks() {
             None => expected = Some(rows),
             Some(expected) => {
                 for ((sql, rows), expected) in QUERIES.iter().zip(&rows).zip(expected) {
-                    assert_eq!(rows, expected, "{sql} on {devices} devices in chunks of {chunk}");
+                    assert_eq!(rows.len(), expected.len(), "{sql} on {devices} devices in chunks of {chunk}");
+                    let other = rows.iter().zip(expected).find(|(row, expected)| row != expected);
+                    assert_eq!(other, None, "{sql} on {devices} devices in chunks of {chunk}");
                 }
             }
         }
@@ -43,6 +47,61 @@ fn rows_do_not_depend_on_the_number_of_devices_or_chunks() {
             assert!(db.explain(QUERIES[0]).contains("XlaFilterExec"));
         }
     }
+}
+
+/// XLA and LLVM would like to divide once where SQL divides twice, and to round once where it rounds twice.
+#[test]
+fn floats_have_the_last_digits_of_the_host() {
+    let expressions = [
+        "a / (b / c)",
+        "a / b / c",
+        "(a / b) / (c / b)",
+        "1 / (1 / a)",
+        "a / 3e0",
+        "a / b * b",
+        "a * 3e0 * 5e0",
+        "a * b + c",
+        "a * b - c",
+        "a * b + c * b",
+        "c - a * b",
+        "(a + b) * c",
+        "a - b + b",
+        "a + 0.1e0 + 0.2e0",
+        "a % b",
+        "g * h + g",
+        "g / (h / g)",
+        "g / h / 3",
+        "CAST(g AS DOUBLE) * h + a",
+        "CAST(a AS FLOAT)",
+        "CAST(a * b AS FLOAT) + g",
+        "-(a - b)",
+        "a * -0e0",
+        "CAST(d AS DOUBLE)",
+        "CAST(d AS FLOAT)",
+        "CAST(d AS DOUBLE) / 3",
+        "CAST(d AS DOUBLE) * b + c",
+        "CAST(a AS DECIMAL(20, 4))",
+        "CAST(i AS DOUBLE) / 100",
+        "CAST(i * 12345678901 AS FLOAT)",
+    ];
+    let db = Db::new(&[]);
+    db.run("SET xla.placement = 'never'");
+    db.run(
+        "CREATE TABLE n AS SELECT value AS i, CAST(value AS DOUBLE) / 7 AS a, CAST(value % 97 + 1 AS DOUBLE) / 3 AS b, \
+         CAST(value % 89 + 1 AS DOUBLE) / 11 AS c, CAST(value % 13 + 1 AS FLOAT) / 11 AS g, \
+         CAST(value % 17 + 1 AS FLOAT) / 3 AS h, CAST(value AS DECIMAL(12, 2)) / 100 AS d FROM generate_series(1, 2000)",
+    );
+    let columns: Vec<_> =
+        expressions.iter().enumerate().map(|(k, expression)| format!("{expression} AS e{k}")).collect();
+    db.run(&format!("CREATE TABLE host AS SELECT *, {} FROM n", columns.join(", ")));
+    db.run("SET xla.placement = 'always'");
+    let counts = expressions
+        .iter()
+        .enumerate()
+        .map(|(k, expression)| format!("count(*) FILTER (WHERE {expression} IS DISTINCT FROM e{k})"));
+    let rows = db.rows(&format!("SELECT {} FROM host", counts.collect::<Vec<_>>().join(", ")));
+    let wrong: Vec<_> = rows[0].split(" | ").zip(expressions).filter(|(count, _)| *count != "0").collect();
+    assert_eq!(wrong, []);
 }
 
 #[test]
@@ -55,6 +114,7 @@ fn rows_of_several_devices_come_in_table_order() {
 
 #[test]
 fn devices_that_are_not_there_are_an_error() {
+    LazyLock::force(&RUNTIME);
     let error = parallax::session::Session::builder().devices(99).build().err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("99 cpu devices were asked for: there are ")));
     let error = parallax::session::Session::builder().device("abacus").build().err().map(|error| error.to_string());

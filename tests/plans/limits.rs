@@ -65,6 +65,10 @@ fn a_wrong_option_says_what_is_right() {
             "SET xla.chunk_rows = 1000",
             "xla.chunk_rows: 1000 is not a power of two of at least 1024 (0 lets the device choose)",
         ),
+        (
+            "SET xla.max_dense_groups = 5000000000",
+            "xla.max_dense_groups: 5000000000 is more than 1073741824, what group ids of 32 bits allow",
+        ),
         ("SET xla.threads = 'many'", "xla.threads: 'many' is not a whole number of 0 or more"),
         ("SET xla.resident = 'perhaps'", "xla.resident: 'perhaps' is not true or false"),
         ("SET xla.speed = 11", "xla.speed is not an option; the options are xla.placement, xla.memory_limit, "),
