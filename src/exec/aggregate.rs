@@ -22,10 +22,10 @@ use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
-use crate::hlo::{Comparison, Scalar, Value};
+use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::dense_group::{group_ids, scatter_all};
 use crate::kernels::reduce::{Reduction, combine, identity, reduce_all};
-use crate::program::ElementType::S32;
+use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
 
 /// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
@@ -171,7 +171,7 @@ impl XlaAggregateExec {
         };
         let mut updates = Updates::default();
         let presence = match &keys {
-            Some(_) => Some(updates.count(t, None, input.capacity)?),
+            Some(_) => Some(updates.count(t, None, input.capacity, max_rows)?),
             None => None,
         };
         let mut finishes = Vec::with_capacity(self.calls.len());
@@ -222,6 +222,13 @@ impl XlaAggregateExec {
     /// The result relation from the totals.
     pub fn trace_finish(t: &mut Tracer, state: &AggregateState, totals: &[Value]) -> Result<TracedRelation> {
         let capacity = state.keys.as_ref().map_or(SINGLE_ROW_CAPACITY, |k| k.slots);
+        // Sums and counts leave their narrow accumulators here.
+        let mut wide = Vec::with_capacity(totals.len());
+        for (total, accumulator) in totals.iter().zip(&state.accumulators) {
+            let is_sum = accumulator.kind == ReduceKind::Add && accumulator.element_type == S32;
+            wide.push(if is_sum { t.builder.convert(*total, S64)? } else { *total });
+        }
+        let totals = wide.as_slice();
         let slot = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
         let (mut columns, mask) = match &state.keys {
             Some(keys) => {

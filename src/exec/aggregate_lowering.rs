@@ -133,13 +133,13 @@ impl Updates {
     }
 
     /// Counts the rows of `live` (`None`: all).
-    pub fn count(&mut self, t: &mut Tracer, live: Option<Value>, capacity: usize) -> Result<usize> {
+    pub fn count(&mut self, t: &mut Tracer, live: Option<Value>, capacity: usize, max_rows: usize) -> Result<usize> {
         let ones = match live {
             Some(live) => t.builder.convert(live, S32)?,
             None => t.builder.constant(Scalar::S32(1)),
         };
         let ones = t.broadcast(ones, capacity)?;
-        Ok(self.add(ones, S64, ReduceKind::Add))
+        Ok(self.add(ones, total_type(Some(Range::new(0, max_rows as i128))), ReduceKind::Add))
     }
 }
 
@@ -156,6 +156,14 @@ pub struct Argument {
     pub may_be_empty: bool,
 }
 
+/// The accumulator of a sum within `range`: half the bytes where 32 bits hold it.
+fn total_type(range: Option<Range>) -> ElementType {
+    match range.and_then(|r| r.storage()) {
+        Some(element_type) if element_type.size_bytes() <= 4 => S32,
+        _ => S64,
+    }
+}
+
 impl AggregateFunction {
     /// Adds this function's updates and says how to finish.
     pub fn trace_update(
@@ -166,7 +174,7 @@ impl AggregateFunction {
         data_type: &DataType,
     ) -> Result<Finish> {
         let count = if self == Self::Count || self == Self::Avg || argument.may_be_empty {
-            Some(updates.count(t, argument.live, argument.capacity)?)
+            Some(updates.count(t, argument.live, argument.capacity, argument.max_rows)?)
         } else {
             None
         };
@@ -242,7 +250,7 @@ impl AggregateFunction {
             let range = total.filter(|r| limit.contains(r));
             let value = t.narrow_update(value, int.range)?;
             let value = contributing(t, value, argument, ReduceKind::Add)?;
-            let sum = updates.add(value, S64, ReduceKind::Add);
+            let sum = updates.add(value, total_type(range), ReduceKind::Add);
             let unsigned = matches!(data_type, DataType::UInt64);
             let full = if unsigned { Range::new(0, u64::MAX as i128) } else { limit };
             return Ok(FinishForm::WrappingSum { sum, range: range.unwrap_or(full) });
@@ -256,7 +264,8 @@ impl AggregateFunction {
         let mut lanes = Vec::with_capacity(values.len());
         for value in values {
             let value = contributing(t, value, argument, ReduceKind::Add)?;
-            lanes.push(updates.add(value, S64, ReduceKind::Add));
+            let element_type = if one_lane { total_type(total) } else { S64 };
+            lanes.push(updates.add(value, element_type, ReduceKind::Add));
         }
         let range = total.unwrap_or(Range::FULL);
         Ok(match (self, data_type) {
