@@ -45,7 +45,7 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The options with prefix `xla`. One row of [`OPTIONS`] documents each field.
+/// The options with prefix `xla`. One row of `OPTIONS` documents each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XlaOptions {
     pub placement: Placement,

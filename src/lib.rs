@@ -1,21 +1,116 @@
-//! Parallax.
-pub mod cache_dir;
-pub mod cli;
-pub mod columnar;
-pub mod config;
-pub mod error;
+//! Parallax: a SQL engine whose operators are XLA programs. DataFusion parses and optimises; Parallax converts what it can
+//! of the physical plan, traces it into a few HLO programs, and runs those over the chunks of a table on every core, or
+//! on every device of a mesh.
+//!
+//! # The life of a query
+//!
+//! ```text
+//! SELECT s, sum(d) FROM t WHERE a > 1 GROUP BY s ORDER BY s
+//!
+//!  session      SQL ──DataFusion──▶ physical plan           a repeated query: plan_cache
+//!  planner      each operator is converted, or carries the reason why not
+//!
+//!               DeviceToHostExec            runs the pipeline, streams RecordBatches
+//!                 XlaSortExec          ┐
+//!                 XlaAggregateExec     ┴─ finish program: runs once
+//!                 XlaAggregateExec     ┬─ update program: runs on every chunk
+//!                 XlaFilterExec        ┘
+//!                 HostToDeviceExec          columns found resident, or encoded and uploaded
+//!                   DataSourceExec
+//!
+//!  columnar     Arrow arrays ──▶ narrowed integers, ordered dictionaries, validity; shards of chunks
+//!  exec         walks the pipeline once per query and traces each operator into the program ...
+//!  expr         ... each expression as HLO values, with their ranges, NULLs and error sites ...
+//!  kernels      ... by way of algorithms that are written in HLO ...
+//!  hlo          ... with a builder that checks every shape and prints text
+//!  runtime      text ──▶ executable, found in the cache or compiled; runs it on the devices
+//! ```
+//!
+//! # Layers
+//!
+//! A module imports from those above it (`tests/tidy.rs` checks it).
+//!
+//! | layer | what it knows |
+//! |---|---|
+//! | [`program`], [`error`], [`config`], [`cache_dir`] | nothing of the others |
+//! | [`hlo`] · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
+//! | [`columnar`] | Arrow arrays and buffers |
+//! | [`kernels`] | HLO values; no DataFusion, no Arrow, no device |
+//! | [`expr`] | DataFusion's physical expressions and HLO values; runs nothing |
+//! | [`exec`] | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
+//! | [`planner`] | plans; never a device |
+//! | [`plan_cache`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
+//! | [`sample`], [`shell`], [`cli`] | people |
+//!
+//! # What holds
+//!
+//! - **No operator is asked whether it is supported.** Conversion gives a device operator or a
+//!   [`FallbackReason`](expr::fallback::FallbackReason), and EXPLAIN shows the reason that was acted on.
+//! - **No RecordBatch passes between device operators**, only HLO values of one chunk and a mask of live rows.
+//! - **No literal, row count, key offset or dictionary is part of a program's text**: they are parameters, so that the text
+//!   is the key of the compile cache.
+//! - **No integer or decimal wraps unless DataFusion's does**, and no answer differs from DataFusion's in silence: ranges
+//!   prove that 64 bits are enough, or two limbs are used, or an error code comes out of the program.
+//! - **No `unsafe` and no `xla` crate outside [`runtime`]**, no DataFusion in [`hlo`], [`kernels`] and [`program`].
+//! - **No buffer without a reservation** in the account of device memory.
+//!
+//! `docs/architecture.md` tells each of these at length.
+
+// The modules in the order in which a query meets them. What rustdoc shows of each is its own first line.
+
+// A session: DataFusion's context with devices, rules and kept plans; how programs embed Parallax.
+pub mod session;
+
+// Physical plans of repeated queries, used again while nothing that they depend on has changed.
+pub mod plan_cache;
+
+// Host plan to device plan: two optimizer rules.
+pub mod planner;
+
+// The device operators, and the pipelines that trace, compile and run them.
 pub mod exec;
+
+// Physical expressions to HLO, or the reason why not.
 pub mod expr;
+
+// Relational algorithms written in HLO.
+pub mod kernels;
+
+// Arrow to device encodings, statistics, chunks and shards.
+pub mod columnar;
+
+// Typed builder of HLO text.
+pub mod hlo;
+
+// HLO text with its signature: what `hlo` writes and `runtime` runs.
+pub mod program;
+
+// Devices, buffers, compiled programs and their memory: the only user of XLA.
+pub mod runtime;
+
+// Every `xla.*` option.
+pub mod config;
+
+// Errors below DataFusion, and what they become there.
+pub mod error;
+
+// Files and folders as tables.
+pub mod tables;
+
+// TPC-H: data and queries.
+pub mod tpch;
+
+// Where downloads and sample data are kept.
+pub mod cache_dir;
+
+// The data that is there without `--data`.
+pub mod sample;
+
+// The SQL shell.
+pub mod shell;
+
+// The command line.
+pub mod cli;
+
 #[cfg(test)]
 mod golden_programs;
-pub mod hlo;
-pub mod kernels;
-pub mod plan_cache;
-pub mod planner;
-pub mod program;
-pub mod runtime;
-pub mod sample;
-pub mod session;
-pub mod shell;
-pub mod tables;
-pub mod tpch;

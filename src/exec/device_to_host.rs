@@ -325,8 +325,7 @@ fn failure_of(error: &DataFusionError) -> Option<String> {
 /// evaluate in another order), the device's own message stands.
 async fn explain_failure(message: &str, host_plan: Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> DataFusionError {
     let replay = async {
-        let plan = EnsureRequirements::new().optimize(host_plan, task.session_config().options())?;
-        let mut stream = execute_stream(plan, task.clone())?;
+        let mut stream = execute_stream(ready_on_host(host_plan, task)?, task.clone())?;
         while let Some(batch) = stream.next().await {
             batch?;
         }
@@ -336,6 +335,13 @@ async fn explain_failure(message: &str, host_plan: Arc<dyn ExecutionPlan>, task:
         Err(error) => error,
         Ok(()) => device_error(message),
     }
+}
+
+/// The replaced host plan as it can run: placement came before its distribution and order, and nodes that the pipeline's
+/// source shares have been executed and hold what they made.
+fn ready_on_host(host_plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+    let options: &ConfigOptions = task.session_config().options();
+    reset_plan_states(EnsureRequirements::new().optimize(host_plan, options)?)
 }
 
 /// Runs the replaced host plan, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows.
@@ -350,10 +356,7 @@ async fn on_host(
         return Err(cannot_run_on_device("AggregateExec", &reason));
     }
     MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
-    let config: &ConfigOptions = task.session_config().options();
-    // Nodes that the pipeline's source shares have been executed, and hold what they made.
-    let plan = reset_plan_states(EnsureRequirements::new().optimize(host_plan, config)?)?;
-    let mut stream = execute_stream(plan, task.clone())?;
+    let mut stream = execute_stream(ready_on_host(host_plan, task)?, task.clone())?;
     let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
     while let Some(batch) = stream.next().await {
         let batch = batch?;

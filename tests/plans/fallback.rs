@@ -58,6 +58,26 @@ fn operators_around_the_aggregate_run_on_the_host_too() {
     }
 }
 
+/// A program reports which expression failed; the host plan, run again, says with which value.
+#[test]
+fn an_error_has_the_message_of_the_host() {
+    let db = wide_keys(&[]);
+    let queries = [
+        "SELECT CAST(v * 100 AS TINYINT) FROM t",
+        "SELECT CAST(t.v * 100 AS TINYINT) FROM t LEFT JOIN t u ON t.k = u.v",
+        "SELECT CAST(k / (v - 10) AS TINYINT), count(*) FROM t WHERE v > 9 GROUP BY CAST(k / (v - 10) AS TINYINT)",
+    ];
+    for sql in queries {
+        db.run("SET xla.placement = 'never'");
+        let expected = db.error(sql);
+        db.run("SET xla.placement = 'auto'");
+        assert!(db.explain(sql).contains("Xla"));
+        for run in 1..=2 {
+            assert_eq!(db.error(sql), expected, "{sql}, run {run}");
+        }
+    }
+}
+
 #[test]
 fn a_larger_limit_places_it() {
     let db = Db::new(&[("xla.placement", "always"), ("xla.max_dense_groups", "4")]);
