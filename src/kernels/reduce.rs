@@ -47,33 +47,52 @@ fn infinity(b: &mut Builder, element_type: ElementType) -> Result<Value, HloErro
     b.convert(infinity, element_type)
 }
 
-/// Reduces each operand to a scalar of its `total_type`. All operands go through one variadic reduce, so that what they
-/// share (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of
-/// eight single ones (docs/architecture.md).
+/// Most operands of one variadic reduce; thirty-six take three times as long in one as in six.
+const MAX_OPERANDS: usize = 8;
+
+/// Reduces each operand to a scalar of its `total_type`. Operands go through variadic reduces, so that what they share
+/// (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of eight
+/// single ones (docs/architecture.md). One barrier serves all.
 pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
-    if reductions.is_empty() {
+    // XLA's verifier refuses floats of different precisions in one reduce.
+    let is_f32 = |b: &Builder, r: &Reduction| b.element_type(r.operand) == ElementType::F32;
+    let (singles, others): (Vec<usize>, Vec<usize>) = (0..reductions.len()).partition(|i| is_f32(b, &reductions[*i]));
+    let mut order = Vec::with_capacity(reductions.len());
+    let mut lanes = Vec::with_capacity(reductions.len());
+    for group in others.chunks(MAX_OPERANDS).chain(singles.chunks(MAX_OPERANDS)) {
+        let group: Vec<(usize, Reduction)> = group.iter().map(|i| (*i, reductions[*i])).collect();
+        lanes.extend(reduce_to_lanes(b, &group)?);
+        order.extend(group.iter().map(|(i, _)| *i));
+    }
+    if lanes.is_empty() {
         return Ok(Vec::new());
     }
-    let mut operands = Vec::with_capacity(reductions.len());
-    let mut inits = Vec::with_capacity(reductions.len());
-    for reduction in reductions {
+    let lanes = b.optimization_barrier(&lanes)?;
+    let mut totals: Vec<(usize, Value)> = Vec::with_capacity(lanes.len());
+    for (index, lane) in order.into_iter().zip(lanes) {
+        let reduction = &reductions[index];
+        let lane = b.convert(lane, reduction.total_type)?;
+        let init = identity(b, reduction.kind, reduction.total_type)?;
+        totals.push((index, b.reduce(lane, init, &[0], reduction.kind)?));
+    }
+    totals.sort_by_key(|(index, _)| *index);
+    Ok(totals.into_iter().map(|(_, total)| total).collect())
+}
+
+/// One variadic reduce over the last axis of `[n/8, 8]`.
+fn reduce_to_lanes(b: &mut Builder, group: &[(usize, Reduction)]) -> Result<Vec<Value>, HloError> {
+    let mut operands = Vec::with_capacity(group.len());
+    let mut inits = Vec::with_capacity(group.len());
+    for (_, reduction) in group {
         let n = b.shape(reduction.operand).element_count();
         let element_type = b.element_type(reduction.operand);
         inits.push(identity(b, reduction.kind, element_type)?);
         operands.push(b.reshape(reduction.operand, &[n / LANES, LANES])?);
     }
-    let lanes = b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
-        let pairs = reductions.iter().zip(lhs.iter().zip(rhs));
-        pairs.map(|(reduction, (l, r))| combine(b, reduction.kind, *l, *r)).collect()
-    })?;
-    let lanes = b.optimization_barrier(&lanes)?;
-    let mut totals = Vec::with_capacity(lanes.len());
-    for (reduction, lane) in reductions.iter().zip(lanes) {
-        let lane = b.convert(lane, reduction.total_type)?;
-        let init = identity(b, reduction.kind, reduction.total_type)?;
-        totals.push(b.reduce(lane, init, &[0], reduction.kind)?);
-    }
-    Ok(totals)
+    b.reduce_many(&operands, &inits, &[1], |b, lhs, rhs| {
+        let pairs = group.iter().zip(lhs.iter().zip(rhs));
+        pairs.map(|((_, reduction), (l, r))| combine(b, reduction.kind, *l, *r)).collect()
+    })
 }
 
 /// `lhs KIND rhs`, elementwise.
