@@ -12,10 +12,19 @@ pub fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
 }
 
-/// Whether a host plan holds an operator that issue 2 places on the device; without one a record is vacuous everywhere.
+/// Whether a host plan holds an operator that issue 2 places on the device, over rows of a table; without one a record
+/// is vacuous everywhere.
 pub fn holds_placeable_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    ["FilterExec", "ProjectionExec", "AggregateExec"].contains(&plan.name())
-        || plan.children().into_iter().any(holds_placeable_node)
+    let placeable = ["FilterExec", "ProjectionExec", "AggregateExec"].contains(&plan.name());
+    (placeable && reads_rows(plan)) || plan.children().into_iter().any(holds_placeable_node)
+}
+
+/// Whether any leaf is more than DataFusion's stand-ins for constants and for nothing.
+fn reads_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match plan.children().as_slice() {
+        [] => !["PlaceholderRowExec", "EmptyExec"].contains(&plan.name()),
+        children => children.iter().any(|child| reads_rows(child)),
+    }
 }
 
 /// The node names from the root down, for a message.

@@ -11,7 +11,7 @@ use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::wide::Wide;
-use crate::program::ElementType::S64;
+use crate::program::ElementType::{S8, S16, S32, S64, U8, U16, U32, U64};
 
 const DIVIDE_BY_ZERO: &str = "Arrow error: Divide by zero error";
 
@@ -110,6 +110,21 @@ impl Tracer {
         }
     }
 
+    /// A product that may wrap, computed without a sign: of a signed `x * x` XLA assumes that it is not negative
+    /// (`IsNonNegative` of its algebraic simplifier), and folds `x * x >= 0` to true.
+    fn wrapping_multiply(&mut self, lhs: Value, rhs: Value) -> Result<Value> {
+        let signed = self.builder.element_type(lhs);
+        let unsigned = match signed {
+            S8 => U8,
+            S16 => U16,
+            S32 => U32,
+            _ => U64,
+        };
+        let (lhs, rhs) = (self.builder.bitcast_convert(lhs, unsigned)?, self.builder.bitcast_convert(rhs, unsigned)?);
+        let product = self.builder.multiply(lhs, rhs)?;
+        Ok(self.builder.bitcast_convert(product, signed)?)
+    }
+
     /// `+ - *` modulo the width of `data_type`; exact where ranges prove that nothing wraps.
     fn wrapping(&mut self, op: ArithmeticOp, lhs: Int, rhs: Int, data_type: &DataType) -> Result<Int> {
         let limits = type_range(data_type)?;
@@ -121,7 +136,7 @@ impl Tracer {
             Ok(match op {
                 ArithmeticOp::Add => t.builder.add(l, r)?,
                 ArithmeticOp::Subtract => t.builder.subtract(l, r)?,
-                _ => t.builder.multiply(l, r)?,
+                _ => t.wrapping_multiply(l, r)?,
             })
         };
         let limbs = match data_type {
