@@ -28,7 +28,7 @@ fn accumulators_count_too() {
     db.run("CREATE TABLE t(k BIGINT) AS VALUES (1), (300000)");
     db.run("SET xla.memory_limit = '1MB'");
     let error = db.error("SELECT k, count(*) FROM t GROUP BY k");
-    assert!(error.starts_with("Resources exhausted: ") && error.contains("4194304 bytes"), "{error}");
+    assert!(error.starts_with("Resources exhausted: ") && error.contains("2097152 bytes"), "{error}");
     db.run("SET xla.memory_limit = 0");
     assert_eq!(db.sorted("SELECT k, count(*) FROM t GROUP BY k"), ["1 | 1", "300000 | 1"]);
 }
