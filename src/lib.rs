@@ -32,7 +32,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], [`error`], [`config`], [`cache_dir`] | nothing of the others |
+//! | [`program`], [`host_functions`], [`error`], [`config`], [`cache_dir`] | nothing of the others |
 //! | [`hlo`] · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
 //! | [`columnar`] | Arrow arrays and buffers |
 //! | [`kernels`] | HLO values; no DataFusion, no Arrow, no device |
@@ -84,6 +84,9 @@ pub mod hlo;
 
 // HLO text with its signature: what `hlo` writes and `runtime` runs.
 pub mod program;
+
+// Names of the native functions that programs call on the CPU.
+pub mod host_functions;
 
 // Devices, buffers, compiled programs and their memory: the only user of XLA.
 pub mod runtime;

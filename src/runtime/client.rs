@@ -11,7 +11,7 @@ use crate::runtime::device::{DeviceKind, PLUGIN_VARIABLE, Plugin};
 use crate::runtime::element::{Element, to_xla};
 use crate::runtime::executable::{Executable, xla_error};
 use crate::runtime::memory::DeviceMemory;
-use crate::runtime::{Buffer, host_memory, silence};
+use crate::runtime::{Buffer, host_kernels, host_memory, silence};
 
 /// Raises the number of virtual CPU devices that the first runtime of a process makes.
 const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
@@ -53,6 +53,7 @@ impl Runtime {
                 unsafe { std::env::set_var("XLA_FLAGS", flags.trim()) };
             }
             host_memory::keep_freed_memory();
+            host_kernels::register_all()?;
             xla::PjRtClient::cpu().map_err(|error| xla_error("starting XLA on the CPU", error))
         })
     }

@@ -46,6 +46,7 @@ pub mod custom_call;
 mod device;
 mod element;
 mod executable;
+mod host_kernels;
 mod host_memory;
 mod memory;
 mod mesh;

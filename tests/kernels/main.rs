@@ -1,10 +1,18 @@
 //! Properties of the public kernels on the CPU. Each program is compiled once and run on thousands of values at a time, which
 //! proptest draws by their seed, so that a failure names a seed and not thousands of values.
 
+mod bucket_rows;
+mod compact;
 mod dense_group;
+mod expand;
+mod group;
+mod key_index;
+mod lowerings;
 mod order_key;
+mod radix_sort;
 mod random;
 mod reduce;
+mod scan;
 mod small_sort;
 mod wide;
 

@@ -1,0 +1,63 @@
+//! The rows that a mask leaves, one after another.
+
+use crate::hlo::{Builder, HloError, ScatterKind, Value};
+use crate::host_functions::LIVE_ROWS;
+use crate::kernels::Lowering;
+use crate::kernels::native;
+use crate::kernels::scan::exclusive_sum;
+use crate::program::ElementType::{Pred, S32};
+use crate::program::Shape;
+
+/// What [`live_rows`] gives.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveRows {
+    /// `[n]` s32: live rows in row order, then zeros.
+    pub row_ids: Value,
+    /// s32: number of live rows.
+    pub count: Value,
+}
+
+/// The rows where `mask`, pred `[n]`, holds; n is a multiple of 8.
+pub fn live_rows(b: &mut Builder, lowering: Lowering, mask: Value) -> Result<LiveRows, HloError> {
+    let shape = b.shape(mask).clone();
+    if shape.element_type != Pred || shape.rank() != 1 {
+        return Err(HloError::operands("live_rows", "not a mask of rows", &[&shape]));
+    }
+    let n = shape.element_count();
+    match lowering {
+        Lowering::Native => {
+            let outputs = [Shape::new(S32, [n]), Shape::scalar(S32)];
+            let [row_ids, count] = native::call(b, LIVE_ROWS, &[n], &[mask], outputs)?;
+            Ok(LiveRows { row_ids, count })
+        }
+        Lowering::Portable => {
+            let ones = b.convert(mask, S32)?;
+            let (places, total) = exclusive_sum(b, lowering, ones)?;
+            let row_ids = scatter_rows(b, n, mask, places)?;
+            Ok(LiveRows { row_ids, count: b.convert(total, S32)? })
+        }
+    }
+}
+
+/// `[n]` s32: row i at `places[i]` where `mask` holds, zeros elsewhere.
+pub(super) fn scatter_rows(b: &mut Builder, n: usize, mask: Value, places: Value) -> Result<Value, HloError> {
+    let rows = b.shape(mask).element_count();
+    let rows = b.iota(Shape::new(S32, [rows]), 0)?;
+    scatter_where(b, n, mask, places, rows)
+}
+
+/// `[n]` of `values`' type: `values[i]` at `places[i]` where `mask` holds, zeros elsewhere.
+pub(super) fn scatter_where(
+    b: &mut Builder,
+    n: usize,
+    mask: Value,
+    places: Value,
+    values: Value,
+) -> Result<Value, HloError> {
+    let nowhere = b.constant_of(S32, n as i128)?;
+    let places = b.select(mask, places, nowhere)?;
+    let element_type = b.element_type(values);
+    let zero = b.constant_of(element_type, 0)?;
+    let zeros = b.broadcast(zero, &[n])?;
+    b.scatter_1d(zeros, places, values, ScatterKind::Assign)
+}

@@ -1,0 +1,47 @@
+//! Rows repeated by their counts: the pairs of a join, the elements of lists.
+
+use crate::hlo::{Builder, Comparison, HloError, ReduceKind, Value};
+use crate::host_functions::EXPAND;
+use crate::kernels::Lowering;
+use crate::kernels::compact::scatter_rows;
+use crate::kernels::native;
+use crate::kernels::scan::{exclusive_sum, inclusive};
+use crate::program::ElementType::{S32, S64};
+use crate::program::Shape;
+
+/// What [`expand`] gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Expanded {
+    /// `[capacity]` s32: the row that output row j comes from; 0 from the total on.
+    pub source: Value,
+    /// `[capacity]` s32: which of that row's it is, from 0; 0 from the total on.
+    pub position: Value,
+    /// s64: sum of the counts. The others hold only if it is at most `capacity`.
+    pub total: Value,
+}
+
+/// Each row `counts[row]` times; `counts` is s32 `[n]`, none negative, n a multiple of 8.
+pub fn expand(b: &mut Builder, lowering: Lowering, counts: Value, capacity: usize) -> Result<Expanded, HloError> {
+    let shape = b.shape(counts).clone();
+    if shape.element_type != S32 || shape.rank() != 1 || capacity == 0 {
+        return Err(HloError::operands("expand", format!("not counts for {capacity} rows"), &[&shape]));
+    }
+    if lowering == Lowering::Native {
+        let outputs = [Shape::new(S32, [capacity]), Shape::new(S32, [capacity]), Shape::scalar(S64)];
+        let sizes = [shape.element_count(), capacity];
+        let [source, position, total] = native::call(b, EXPAND, &sizes, &[counts], outputs)?;
+        return Ok(Expanded { source, position, total });
+    }
+    let (starts, total) = exclusive_sum(b, lowering, counts)?;
+    let zero = b.constant_of(S32, 0)?;
+    let is_there = b.compare(counts, zero, Comparison::Gt)?;
+    // A row's number at its first place, then the largest number so far.
+    let marks = scatter_rows(b, capacity, is_there, starts)?;
+    let source = inclusive(b, marks, ReduceKind::Maximum)?;
+    let places = b.iota(Shape::new(S32, [capacity]), 0)?;
+    let first = b.take(starts, source)?;
+    let position = b.subtract(places, first)?;
+    let wide_places = b.convert(places, S64)?;
+    let is_row = b.compare(wide_places, total, Comparison::Lt)?;
+    Ok(Expanded { source: b.select(is_row, source, zero)?, position: b.select(is_row, position, zero)?, total })
+}

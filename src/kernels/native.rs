@@ -1,0 +1,21 @@
+//! Calls of the functions below `runtime/host_kernels/`: they get their sizes first, as an `s64` array.
+
+use crate::hlo::{Builder, HloError, Scalar, Value};
+use crate::program::Shape;
+
+/// The results of the native function `target`, of the shapes `outputs`.
+pub(super) fn call<const N: usize>(
+    b: &mut Builder,
+    target: &str,
+    sizes: &[usize],
+    operands: &[Value],
+    outputs: [Shape; N],
+) -> Result<[Value; N], HloError> {
+    let sizes: Vec<Scalar> = sizes.iter().map(|size| Scalar::S64(*size as i64)).collect();
+    let sizes = b.constant_array(&sizes)?;
+    let results = b.custom_call(target, &[&[sizes], operands].concat(), &outputs)?;
+    let count = results.len();
+    results
+        .try_into()
+        .map_err(|_| HloError::operands("custom_call", format!("{count} results, not {N}"), &outputs.each_ref()))
+}

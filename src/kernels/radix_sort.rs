@@ -1,0 +1,70 @@
+//! Stable sorts of row ids by unsigned keys.
+//!
+//! Keys are packed side by side into words of at most 64 bits. Native: a radix sort that looks only at bits that differ
+//! between rows (`runtime/host_kernels/radix_sort.rs`). Portable: a stable sort of (word, row id) for each word from the last
+//! to the first.
+
+use crate::hlo::{Builder, HloError, Value};
+use crate::host_functions::{ARGSORT, ARGSORT_TOP};
+use crate::kernels::Lowering;
+use crate::kernels::{key_words, native};
+use crate::program::ElementType::S32;
+use crate::program::Shape;
+
+/// A key of each row, in an order-preserving unsigned encoding.
+#[derive(Clone, Copy, Debug)]
+pub struct SortKey {
+    /// `[n]` u8, u16, u32 or u64.
+    pub value: Value,
+    /// Only the low `bits` bits can be set.
+    pub bits: u32,
+}
+
+/// Row ids `[n]` s32 in ascending order of `keys`, the first of which is the most significant; ties in row order.
+pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) -> Result<Value, HloError> {
+    key_words::check(b, keys, n)?;
+    match lowering {
+        Lowering::Native => {
+            let words = key_words::pack_u64(b, keys)?;
+            if words.is_empty() {
+                return b.iota(Shape::new(S32, [n]), 0);
+            }
+            let [rows] = native::call(b, ARGSORT, &[n, words.len()], &words, [Shape::new(S32, [n])])?;
+            Ok(rows)
+        }
+        Lowering::Portable => {
+            let mut rows = b.iota(Shape::new(S32, [n]), 0)?;
+            let words = key_words::pack(b, keys)?;
+            for (i, word) in words.into_iter().rev().enumerate() {
+                // The first one is in row order as it is.
+                let word = if i == 0 { word.value } else { b.take(word.value, rows)? };
+                rows = b.sort_unsigned(word, Some(rows))?.1.unwrap_or(rows);
+            }
+            Ok(rows)
+        }
+    }
+}
+
+/// The first `limit` (at most n) rows of [`argsort`], `[limit]` s32.
+pub fn argsort_top(
+    b: &mut Builder,
+    lowering: Lowering,
+    keys: &[SortKey],
+    n: usize,
+    limit: usize,
+) -> Result<Value, HloError> {
+    if limit > n {
+        return Err(HloError::operands("argsort_top", format!("{limit} rows of {n}"), &[]));
+    }
+    if lowering == Lowering::Native {
+        key_words::check(b, keys, n)?;
+        let words = key_words::pack_u64(b, keys)?;
+        if !words.is_empty() {
+            let outputs = [Shape::new(S32, [limit])];
+            let [rows] = native::call(b, ARGSORT_TOP, &[n, words.len(), limit], &words, outputs)?;
+            return Ok(rows);
+        }
+    }
+    let rows = argsort(b, lowering, keys, n)?;
+    b.slice(rows, &[0], &[limit], &[1])
+}

@@ -1,0 +1,93 @@
+//! Row ids of live rows: `parallax_live_rows`.
+
+use std::ffi::c_void;
+
+use crate::runtime::host_kernels::call::Call;
+use crate::runtime::host_kernels::threads;
+
+/// (sizes s64[1] = n, mask pred[n]) -> row ids s32[n], count s32[].
+pub(super) unsafe extern "C" fn live_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+    // SAFETY: `kernels::compact` passes these shapes; a `pred` is a byte of 0 or 1.
+    let (mask, row_ids, count) = unsafe {
+        let call = Call::new(output, inputs);
+        let [n] = call.sizes();
+        (call.input(1, n), call.output(0, n), call.output(1, 1))
+    };
+    count[0] = live_rows(mask, row_ids) as i32;
+}
+
+/// The rows whose byte of `mask` is 1, then zeros; returns how many there are.
+pub(super) fn live_rows(mask: &[u8], row_ids: &mut [i32]) -> usize {
+    let n_threads = threads::for_rows(mask.len());
+    let parts: Vec<_> = threads::ranges(mask.len(), n_threads).collect();
+    let counts = threads::map(n_threads, parts.clone(), |rows| count(&mask[rows]));
+    let total = counts.iter().sum();
+    let (mut rest, dead) = row_ids.split_at_mut(total);
+    let mut items = Vec::with_capacity(n_threads);
+    for (rows, count) in parts.into_iter().zip(counts) {
+        let (to, after) = rest.split_at_mut(count);
+        items.push((rows, to));
+        rest = after;
+    }
+    threads::for_each(n_threads, items, || (), |(), (rows, to)| fill(&mask[rows.clone()], rows.start as i32, to));
+    dead.fill(0);
+    total
+}
+
+fn count(mask: &[u8]) -> usize {
+    // Sums of 255 bytes fit a byte: the compiler adds 16 of them at once.
+    mask.chunks(255).map(|bytes| usize::from(bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)))).sum()
+}
+
+/// For each 8 bits the positions of those that are set, then anything.
+const POSITIONS: [[u8; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut bits = 0;
+    while bits < 256 {
+        let (mut bit, mut at) = (0, 0);
+        while bit < 8 {
+            if bits >> bit & 1 == 1 {
+                table[bits][at] = bit;
+                at += 1;
+            }
+            bit += 1;
+        }
+        bits += 1;
+    }
+    table
+};
+
+/// The live rows of `mask`, whose first row is `first`, into `to`, which has their number.
+fn fill(mask: &[u8], first: i32, to: &mut [i32]) {
+    let (blocks, tail) = mask.as_chunks::<8>();
+    let mut at = 0;
+    for (block, bytes) in blocks.iter().enumerate() {
+        let bytes = u64::from_le_bytes(*bytes);
+        if bytes == 0 {
+            continue;
+        }
+        let row = first + 8 * block as i32;
+        // Bit k of the product's top byte is byte k.
+        let bits = (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) as usize;
+        let positions = POSITIONS[bits];
+        let n = bits.count_ones() as usize;
+        match to[at..].first_chunk_mut::<8>() {
+            // Eight at once, though only the first n count: the others are written over.
+            Some(eight) => {
+                for (to, position) in eight.iter_mut().zip(positions) {
+                    *to = row + i32::from(position);
+                }
+            }
+            None => {
+                for (to, position) in to[at..].iter_mut().zip(positions).take(n) {
+                    *to = row + i32::from(position);
+                }
+            }
+        }
+        at += n;
+    }
+    let row = first + 8 * blocks.len() as i32;
+    for (to, (_, row)) in to[at..].iter_mut().zip(tail.iter().zip(row..).filter(|(byte, _)| **byte != 0)) {
+        *to = row;
+    }
+}
