@@ -61,6 +61,8 @@ pub struct XlaOptions {
     pub resident: bool,
     /// Count the rows after every operator of a pipeline.
     pub count_rows: bool,
+    /// Use the kernels written in HLO on the CPU, too.
+    pub portable_kernels: bool,
 }
 
 impl Default for XlaOptions {
@@ -70,9 +72,10 @@ impl Default for XlaOptions {
             memory_limit: None,
             chunk_rows: 0,
             threads: 0,
-            max_dense_groups: 1 << 20,
+            max_dense_groups: 1 << 25,
             resident: true,
             count_rows: false,
+            portable_kernels: false,
         }
     }
 }
@@ -124,7 +127,8 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "max_dense_groups",
-        description: "Most slots of a dense group-by (the product of the key ranges), up to 1073741824. Default 1048576.",
+        description: "Most slots of a dense group-by or join (the product of the key ranges), up to 1073741824; beyond \
+                      it, or beyond 8 slots a row, keys are hashed. Default 33554432.",
         get: |o| o.max_dense_groups.to_string(),
         set: |o, v| {
             let groups = parse_usize("xla.max_dense_groups", v)?;
@@ -149,6 +153,13 @@ const OPTIONS: &[OptionRow] = &[
                       EXPLAIN ANALYZE always does. Default false.",
         get: |o| o.count_rows.to_string(),
         set: |o, v| parse_bool("xla.count_rows", v).map(|b| o.count_rows = b),
+    },
+    OptionRow {
+        name: "portable_kernels",
+        description: "Use the kernels that are written in HLO on the CPU, too, where native ones are faster. Default \
+                      false.",
+        get: |o| o.portable_kernels.to_string(),
+        set: |o, v| parse_bool("xla.portable_kernels", v).map(|b| o.portable_kernels = b),
     },
 ];
 

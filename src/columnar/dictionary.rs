@@ -91,6 +91,20 @@ impl Dictionary {
         (at < self.len() && self.values.value(at) == value).then_some(at)
     }
 
+    /// For each code the code of the same string in `other`, or -1.
+    pub fn codes_in(&self, other: &Self) -> Vec<i32> {
+        let mut codes = Vec::with_capacity(self.len());
+        let mut at = 0;
+        for value in self.values.iter().flatten() {
+            while at < other.len() && other.values.value(at) < value {
+                at += 1;
+            }
+            let same = at < other.len() && other.values.value(at) == value;
+            codes.push(if same { at as i32 } else { -1 });
+        }
+        codes
+    }
+
     /// One dictionary of the values of both, and for each of them the new code of every old one.
     pub fn merge(lhs: &Self, rhs: &Self) -> (Arc<Self>, Vec<i32>, Vec<i32>) {
         let mut merged: Vec<&str> = Vec::with_capacity(lhs.len() + rhs.len());
@@ -143,6 +157,13 @@ mod tests {
         assert_eq!(codes[0].iter().collect::<Vec<_>>(), [Some(2), None, Some(0), Some(3)]);
         assert_eq!(codes[1].iter().collect::<Vec<_>>(), [Some(1), Some(2)]);
         assert_eq!((dictionary.code("b"), dictionary.code("aa"), dictionary.lower_bound("aa")), (Some(2), None, 2));
+    }
+
+    #[test]
+    fn codes_are_translated_to_another_dictionary() {
+        let (l, r) = (Dictionary::of(&["a", "c", "d"]), Dictionary::of(&["b", "c", "d", "e"]));
+        assert_eq!(l.codes_in(&r), [-1, 1, 2]);
+        assert_eq!(Dictionary::of(&[]).codes_in(&r), [0; 0]);
     }
 
     #[test]

@@ -43,14 +43,26 @@ impl Layout {
         Self { rows, capacity, shards }
     }
 
+    /// One chunk on one device, of which the first `rows` are live.
+    pub fn single(rows: usize, capacity: usize) -> Self {
+        Self { rows, capacity, shards: vec![vec![0..rows]] }
+    }
+
     pub fn chunks_per_shard(&self) -> usize {
         self.shards[0].len()
     }
 }
 
+/// Capacity of a whole array of `rows`: 1, 1.25, 1.5 or 1.75 times a power of two, so that tables of similar size share programs.
+pub fn capacity_bucket(rows: usize) -> usize {
+    let rows = rows.max(MIN_CAPACITY);
+    let quarter = (rows.next_power_of_two() / 8).max(1);
+    rows.div_ceil(quarter) * quarter
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::columnar::layout::Layout;
+    use crate::columnar::layout::{Layout, capacity_bucket};
 
     #[test]
     fn every_row_lies_in_one_chunk_in_order() {
@@ -62,6 +74,12 @@ mod tests {
             assert!(ranges.iter().all(|r| r.len() <= layout.capacity));
             assert!(layout.shards.iter().all(|s| s.len() == layout.chunks_per_shard()));
         }
+    }
+
+    #[test]
+    fn whole_arrays_have_few_sizes() {
+        assert_eq!([0, 1024, 1025, 1500, 2048].map(capacity_bucket), [1024, 1024, 1280, 1536, 2048]);
+        assert_eq!(capacity_bucket(1_500_000), 1_572_864);
     }
 
     #[test]

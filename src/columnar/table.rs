@@ -7,6 +7,7 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 
+use crate::columnar::decode::ColumnSpec;
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::encode::ColumnEncoder;
 use crate::columnar::layout::Layout;
@@ -87,6 +88,16 @@ impl DeviceColumn {
         Ok((column, cost))
     }
 
+    /// What the arrays are.
+    pub fn spec(&self) -> ColumnSpec {
+        ColumnSpec {
+            data_type: self.data_type.clone(),
+            representation: self.representation,
+            nullable: self.has_nulls,
+            dictionary: self.dictionary.clone(),
+        }
+    }
+
     /// Bytes in device memory, over all devices.
     pub fn size_bytes(&self) -> usize {
         let of_chunk = |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
@@ -98,4 +109,11 @@ impl DeviceColumn {
 pub struct DeviceTable {
     pub layout: Arc<Layout>,
     pub columns: Vec<Arc<DeviceColumn>>,
+}
+
+impl DeviceTable {
+    /// Whether all rows lie in one chunk of one device.
+    pub fn is_single(&self) -> bool {
+        self.layout.shards.len() == 1 && self.layout.chunks_per_shard() == 1
+    }
 }

@@ -15,21 +15,23 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
 use crate::columnar::representation::Kind;
+use crate::config::XlaOptions;
 use crate::exec::aggregate_lowering::{Accumulator, AggregateFunction, Argument, Finish, Update, Updates};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::group_keys::GroupKeys;
+use crate::exec::row_groups::RowGroups;
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
-use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
+use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
-use crate::kernels::dense_group::{group_ids, scatter_all};
+use crate::kernels::dense_group::scatter_all;
 use crate::kernels::reduce::{Reduction, combine, identity, reduce_all};
 use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
 
 /// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
-const SINGLE_ROW_CAPACITY: usize = 8;
+pub const SINGLE_ROW_CAPACITY: usize = 8;
 
 #[derive(Clone, Debug)]
 struct AggregateCall {
@@ -37,6 +39,8 @@ struct AggregateCall {
     /// `None` for COUNT(*).
     argument: Option<DeviceExpr>,
     filter: Option<DeviceExpr>,
+    /// Only the first row of each value of the argument counts.
+    distinct: bool,
     data_type: DataType,
 }
 
@@ -91,14 +95,8 @@ impl XlaAggregateExec {
             });
         }
         let mut keys = Vec::with_capacity(group_by.expr().len());
-        for (expr, name) in group_by.expr() {
+        for (expr, _) in group_by.expr() {
             let key = try_convert(expr, &schema)?;
-            if matches!(Kind::of(&key.data_type), Some(Kind::Float(_))) {
-                return Err(FallbackReason::GroupKeys {
-                    keys: name.clone(),
-                    why: format!("a key of type {} has no dense ids; the sort-based path comes next", key.data_type),
-                });
-            }
             keys.push(key);
         }
         let mut calls = Vec::with_capacity(first.aggr_expr().len());
@@ -118,7 +116,9 @@ impl XlaAggregateExec {
             let data_type = call.field().data_type().clone();
             check_types(call, function, argument.as_ref(), &data_type)?;
             let filter = filter.as_ref().map(|f| try_convert(f, &schema)).transpose()?;
-            calls.push(AggregateCall { function, argument, filter, data_type });
+            let extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
+            let distinct = call.is_distinct() && !extreme;
+            calls.push(AggregateCall { function, argument, filter, distinct, data_type });
         }
         Ok(Self {
             input,
@@ -151,29 +151,55 @@ impl XlaAggregateExec {
         keys.chain(arguments).chain(self.host_filters.iter().flatten().cloned()).collect()
     }
 
-    /// Traces the update. `accumulators` makes the running accumulators once their number and shapes are known:
-    /// parameters of the update program, or identities where the whole aggregation is in one program. Returns the
-    /// updated accumulators.
+    /// Traces the update on dense group ids; `None` where the keys have none. `accumulators` makes the running accumulators
+    /// once their number and shapes are known. Returns the updated accumulators.
     pub fn trace_update(
         &self,
         t: &mut Tracer,
         input: &TracedRelation,
         max_rows: usize,
-        max_groups: usize,
+        options: &XlaOptions,
         accumulators: impl FnOnce(&mut Tracer, &AggregateState) -> Result<Vec<Value>>,
-    ) -> Result<(AggregateState, Vec<Value>)> {
+    ) -> Result<Option<(AggregateState, Vec<Value>)>> {
         let mask = input.mask;
-        let key_columns =
-            t.with_active(mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
+        let key_columns = self.key_columns(t, input)?;
         let keys = match key_columns.as_slice() {
             [] => None,
-            columns => Some(GroupKeys::plan(columns, &key_names(&self.group_by), max_groups)?),
+            columns => match GroupKeys::plan(columns, most_slots(options, max_rows)) {
+                Some(keys) => Some(keys),
+                None => return Ok(None),
+            },
         };
-        let mut updates = Updates::default();
-        let presence = match &keys {
-            Some(_) => Some(updates.count(t, None, input.capacity, max_rows)?),
+        let grouped = keys.is_some();
+        let (updates, finishes, presence) = self.updates(t, input, max_rows, grouped, None)?;
+        let accumulator_list = updates.list.iter().map(|u| u.accumulator).collect();
+        let state = AggregateState { keys, accumulators: accumulator_list, finishes, presence, max_rows };
+        let running = accumulators(t, &state)?;
+        let ids = match &state.keys {
+            Some(keys) => Some(keys.ids(t, &key_columns, mask, input.capacity)?),
             None => None,
         };
+        let updated = accumulate(t, ids, &updates.list, &running)?;
+        Ok(Some((state, updated)))
+    }
+
+    fn key_columns(&self, t: &mut Tracer, input: &TracedRelation) -> Result<Vec<TracedColumn>> {
+        t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect())
+    }
+
+    /// What every row adds, and how the results are made of it; last the accumulator that counts the rows of each group.
+    /// `groups`: where all rows are at hand, their groups, for DISTINCT.
+    fn updates(
+        &self,
+        t: &mut Tracer,
+        input: &TracedRelation,
+        max_rows: usize,
+        grouped: bool,
+        groups: Option<&RowGroups>,
+    ) -> Result<(Updates, Vec<Finish>, Option<usize>)> {
+        let mask = input.mask;
+        let mut updates = Updates::default();
+        let presence = if grouped { Some(updates.count(t, None, input.capacity, max_rows)?) } else { None };
         let mut finishes = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             let mut passing = None;
@@ -188,10 +214,15 @@ impl XlaAggregateExec {
                 None => None,
             };
             let not_null = column.as_ref().and_then(|c| c.valid);
-            let counts = and_valid(&mut t.builder, passing, not_null)?;
-            let may_be_empty = keys.is_none() || counts.is_some();
+            let mut counts = and_valid(&mut t.builder, passing, not_null)?;
+            if let (true, Some(groups), Some(column)) = (call.distinct, groups, &column) {
+                let live = and_valid(&mut t.builder, mask, counts)?;
+                let first = groups.first_of_each(t, column, live)?;
+                counts = and_valid(&mut t.builder, counts, Some(first))?;
+            }
+            let may_be_empty = !grouped || counts.is_some();
             // With GROUP BY, rows outside the mask go to the trash slot; without, they add nothing.
-            let live = if keys.is_some() { counts } else { and_valid(&mut t.builder, mask, counts)? };
+            let live = if grouped { counts } else { and_valid(&mut t.builder, mask, counts)? };
             let live = match live {
                 Some(live) => Some(t.broadcast(live, input.capacity)?),
                 None => None,
@@ -199,81 +230,106 @@ impl XlaAggregateExec {
             let argument = Argument { column, live, capacity: input.capacity, max_rows, may_be_empty };
             finishes.push(call.function.trace_update(t, &mut updates, &argument, &call.data_type)?);
         }
-        let state = AggregateState {
-            keys,
-            accumulators: updates.list.iter().map(|u| u.accumulator).collect(),
-            finishes,
-            presence,
-            max_rows,
-        };
-        let running = accumulators(t, &state)?;
-        let ids = match &state.keys {
-            Some(keys) => {
-                let dense = keys.dense_keys(t, &key_columns, input.capacity)?;
-                let trash = t.builder.constant(Scalar::S32(keys.slots as i32 - 1));
-                Some(group_ids(&mut t.builder, &dense, mask, trash)?)
-            }
-            None => None,
-        };
-        let updated = accumulate(t, ids, &updates.list, &running)?;
-        Ok((state, updated))
+        Ok((updates, finishes, presence))
     }
 
     /// The result relation from the totals.
     pub fn trace_finish(t: &mut Tracer, state: &AggregateState, totals: &[Value]) -> Result<TracedRelation> {
+        let totals = widen_totals(t, state, totals)?;
         let capacity = state.keys.as_ref().map_or(SINGLE_ROW_CAPACITY, |k| k.slots);
-        // Sums and counts leave their narrow accumulators here.
-        let mut wide = Vec::with_capacity(totals.len());
-        for (total, accumulator) in totals.iter().zip(&state.accumulators) {
-            let is_sum = accumulator.kind == ReduceKind::Add && accumulator.element_type == S32;
-            wide.push(if is_sum { t.builder.convert(*total, S64)? } else { *total });
+        let (columns, mask) = state.dense_columns(t, &totals)?;
+        state.trace_results(t, columns, mask, capacity, &totals)
+    }
+
+    /// Whether an argument or function asks for all rows at once.
+    pub fn needs_all_rows(&self) -> bool {
+        self.calls.iter().any(|call| call.distinct)
+    }
+
+    /// The whole aggregation of a relation that lies in one chunk, within one program.
+    pub fn trace_whole(
+        &self,
+        t: &mut Tracer,
+        input: &TracedRelation,
+        options: &XlaOptions,
+    ) -> Result<TracedRelation> {
+        let max_rows = input.capacity;
+        let key_columns = self.key_columns(t, input)?;
+        let groups = RowGroups::new(t, &key_columns, input, most_slots(options, max_rows))?;
+        let grouped = groups.grouped();
+        let (updates, finishes, presence) = self.updates(t, input, max_rows, grouped, Some(&groups))?;
+        let mut start = Vec::with_capacity(updates.list.len());
+        for update in &updates.list {
+            let Accumulator { kind, element_type, .. } = update.accumulator;
+            let identity = identity(&mut t.builder, kind, element_type)?;
+            start.push(if grouped { t.broadcast(identity, groups.slots)? } else { identity });
         }
-        let totals = wide.as_slice();
-        let slot = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
-        let (mut columns, mask) = match &state.keys {
-            Some(keys) => {
-                let groups = t.scalar_parameter(S32, keys.groups as i128);
-                let is_group = t.builder.compare(slot, groups, Comparison::Lt)?;
-                let mask = match state.presence {
-                    Some(presence) => {
-                        let zero = t.builder.constant(Scalar::S64(0));
-                        let present = t.builder.compare(totals[presence], zero, Comparison::Gt)?;
-                        t.builder.and(is_group, present)?
-                    }
-                    None => is_group,
-                };
-                (keys.columns(t)?, mask)
-            }
-            None => {
-                let one = t.builder.constant(Scalar::S32(1));
-                (Vec::new(), t.builder.compare(slot, one, Comparison::Lt)?)
-            }
+        let ids = if grouped { Some(groups.ids) } else { None };
+        let totals = accumulate(t, ids, &updates.list, &start)?;
+        let accumulators = updates.list.iter().map(|u| u.accumulator).collect();
+        let keys = groups.dense.clone();
+        let state = AggregateState { keys, accumulators, finishes, presence, max_rows };
+        let totals = widen_totals(t, &state, &totals)?;
+        let (columns, mask) = match &groups.hashed {
+            Some(hashed) => (groups.hashed_columns(t, &key_columns, hashed)?, groups.hashed_mask(t, hashed)?),
+            None => state.dense_columns(t, &totals)?,
         };
+        state.trace_results(t, columns, mask, groups.capacity(), &totals)
+    }
+}
+
+/// Most slots of dense groups of `rows` rows: a table of slots that is much larger than the rows costs more than hashing.
+fn most_slots(options: &XlaOptions, rows: usize) -> usize {
+    options.max_dense_groups.min((rows * 8).max(1 << 16))
+}
+
+/// Sums and counts leave their narrow accumulators here.
+fn widen_totals(t: &mut Tracer, state: &AggregateState, totals: &[Value]) -> Result<Vec<Value>> {
+    let mut wide = Vec::with_capacity(totals.len());
+    for (total, accumulator) in totals.iter().zip(&state.accumulators) {
+        let is_sum = accumulator.kind == ReduceKind::Add && accumulator.element_type == S32;
+        wide.push(if is_sum { t.builder.convert(*total, S64)? } else { *total });
+    }
+    Ok(wide)
+}
+
+impl AggregateState {
+    /// The key columns of dense groups, and which slots are groups.
+    fn dense_columns(&self, t: &mut Tracer, totals: &[Value]) -> Result<(Vec<TracedColumn>, Value)> {
+        let Some(keys) = &self.keys else {
+            let slot = t.builder.iota(Shape::new(S32, [SINGLE_ROW_CAPACITY]), 0)?;
+            let one = t.builder.constant(Scalar::S32(1));
+            return Ok((Vec::new(), t.builder.compare(slot, one, Comparison::Lt)?));
+        };
+        let slot = t.builder.iota(Shape::new(S32, [keys.slots]), 0)?;
+        let groups = t.scalar_parameter(S32, keys.groups as i128);
+        let is_group = t.builder.compare(slot, groups, Comparison::Lt)?;
+        let mask = match self.presence {
+            Some(presence) => {
+                let zero = t.builder.constant(Scalar::S64(0));
+                let present = t.builder.compare(totals[presence], zero, Comparison::Gt)?;
+                t.builder.and(is_group, present)?
+            }
+            None => is_group,
+        };
+        Ok((keys.columns(t)?, mask))
+    }
+
+    fn trace_results(
+        &self,
+        t: &mut Tracer,
+        mut columns: Vec<TracedColumn>,
+        mask: Value,
+        capacity: usize,
+        totals: &[Value],
+    ) -> Result<TracedRelation> {
         t.with_active(Some(mask), |t| {
-            for finish in &state.finishes {
-                columns.push(finish.trace(t, totals, state.max_rows)?);
+            for finish in &self.finishes {
+                columns.push(finish.trace(t, totals, self.max_rows)?);
             }
             Ok(())
         })?;
         Ok(TracedRelation { columns, mask: Some(mask), capacity })
-    }
-
-    /// The whole aggregation of a relation that lies in one chunk, within one program.
-    pub fn trace_whole(&self, t: &mut Tracer, input: &TracedRelation, max_groups: usize) -> Result<TracedRelation> {
-        let (state, totals) = self.trace_update(t, input, input.capacity, max_groups, |t, state| {
-            state
-                .accumulators
-                .iter()
-                .map(|a| {
-                    let identity = identity(&mut t.builder, a.kind, a.element_type)?;
-                    match state.shape(a).dims.as_slice() {
-                        [] => Ok(identity),
-                        dims => Ok(t.builder.broadcast(identity, dims)?),
-                    }
-                })
-                .collect()
-        })?;
-        Self::trace_finish(t, &state, &totals)
     }
 }
 
@@ -287,10 +343,6 @@ fn convert_function(call: &AggregateFunctionExpr) -> Result<AggregateFunction, F
         "avg" => AggregateFunction::Avg,
         _ => return refuse("this function has no device form yet"),
     };
-    let extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-    if call.is_distinct() && !extreme {
-        return refuse("DISTINCT has no device form yet");
-    }
     Ok(function)
 }
 

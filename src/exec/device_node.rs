@@ -11,8 +11,11 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
 
 use crate::exec::aggregate::XlaAggregateExec;
 use crate::exec::filter::XlaFilterExec;
+use crate::exec::join::XlaJoinExec;
+use crate::exec::limit::XlaLimitExec;
 use crate::exec::projection::XlaProjectionExec;
 use crate::exec::sort::XlaSortExec;
+use crate::exec::union::XlaUnionExec;
 use crate::expr::tracer::{TracedRelation, Tracer};
 
 /// An operator that narrows or maps a relation within a program.
@@ -21,43 +24,61 @@ pub trait TraceNode {
     fn trace(&self, t: &mut Tracer, input: TracedRelation) -> Result<TracedRelation>;
 }
 
-/// The device operators that a pipeline can hold between its source and its end.
+/// The device operators between the borders.
 pub enum DeviceNode<'a> {
     Filter(&'a XlaFilterExec),
     Projection(&'a XlaProjectionExec),
     Aggregate(&'a XlaAggregateExec),
     Sort(&'a XlaSortExec),
+    Limit(&'a XlaLimitExec),
+    Join(&'a XlaJoinExec),
+    Union(&'a XlaUnionExec),
 }
 
 impl<'a> DeviceNode<'a> {
     /// The device operator behind a plan node, if it is one.
     pub fn of(plan: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
-        if let Some(node) = plan.downcast_ref::<XlaFilterExec>() {
-            Some(Self::Filter(node))
-        } else if let Some(node) = plan.downcast_ref::<XlaProjectionExec>() {
-            Some(Self::Projection(node))
-        } else if let Some(node) = plan.downcast_ref::<XlaAggregateExec>() {
-            Some(Self::Aggregate(node))
-        } else {
-            plan.downcast_ref::<XlaSortExec>().map(Self::Sort)
+        macro_rules! first_of {
+            ($($variant:ident($node:ty)),*) => {
+                $(if let Some(node) = plan.downcast_ref::<$node>() {
+                    return Some(Self::$variant(node));
+                })*
+            };
         }
+        first_of!(
+            Filter(XlaFilterExec),
+            Projection(XlaProjectionExec),
+            Aggregate(XlaAggregateExec),
+            Sort(XlaSortExec),
+            Limit(XlaLimitExec),
+            Join(XlaJoinExec),
+            Union(XlaUnionExec)
+        );
+        None
     }
 
+    /// Part of the name of the programs that it is traced into.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Filter(_) => "filter",
             Self::Projection(_) => "project",
             Self::Aggregate(_) => "aggregate",
             Self::Sort(_) => "sort",
+            Self::Limit(_) => "limit",
+            Self::Join(_) => "join",
+            Self::Union(_) => "union",
         }
     }
 
-    pub fn metrics(&self) -> &ExecutionPlanMetricsSet {
+    pub fn metrics(&self) -> &'a ExecutionPlanMetricsSet {
         match self {
             Self::Filter(node) => &node.metrics,
             Self::Projection(node) => &node.metrics,
             Self::Aggregate(node) => &node.metrics,
             Self::Sort(node) => &node.metrics,
+            Self::Limit(node) => &node.metrics,
+            Self::Join(node) => &node.metrics,
+            Self::Union(node) => &node.metrics,
         }
     }
 }
@@ -77,10 +98,26 @@ pub fn not_executable(name: &str) -> DataFusionError {
     DataFusionError::Internal(format!("{name} hands no rows to the host; a DeviceToHostExec above it runs it"))
 }
 
-/// Implements `ExecutionPlan` for an operator inside a pipeline: fields `input`, `properties`, `metrics`, and methods
-/// `with_input` and `expressions`.
+/// Implements `ExecutionPlan` for an operator between the borders: fields `properties` and `metrics`, method `expressions`, and
+/// either a field `input` with a method `with_input`, or methods `inputs` and `with_inputs`.
 macro_rules! device_execution_plan {
     ($node:ty, $name:literal) => {
+        impl $node {
+            fn inputs(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+                vec![&self.input]
+            }
+
+            fn with_inputs(
+                &self,
+                inputs: Vec<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>>,
+            ) -> datafusion::error::Result<Self> {
+                Ok(self.with_input(crate::exec::device_node::only_child(inputs, $name)?))
+            }
+        }
+
+        crate::exec::device_node::device_execution_plan!($node, $name, several);
+    };
+    ($node:ty, $name:literal, several) => {
         impl datafusion::physical_plan::ExecutionPlan for $node {
             fn name(&self) -> &str {
                 $name
@@ -91,11 +128,11 @@ macro_rules! device_execution_plan {
             }
 
             fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
-                vec![&self.input]
+                self.inputs()
             }
 
             fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-                vec![false]
+                vec![false; self.inputs().len()]
             }
 
             fn apply_expressions(
@@ -112,8 +149,7 @@ macro_rules! device_execution_plan {
                 self: std::sync::Arc<Self>,
                 children: Vec<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>>,
             ) -> datafusion::error::Result<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
-                let input = crate::exec::device_node::only_child(children, $name)?;
-                Ok(std::sync::Arc::new(self.with_input(input)))
+                Ok(std::sync::Arc::new(self.with_inputs(children)?))
             }
 
             fn execute(

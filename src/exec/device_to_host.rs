@@ -1,5 +1,5 @@
-//! `DeviceToHostExec`: the upper border of a pipeline. Loads the source, traces and runs the programs, and streams the
-//! live rows as RecordBatches.
+//! `DeviceToHostExec`: the upper border of device operators. Loads what they read, has the engine run them, and streams the live
+//! rows as RecordBatches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,17 +19,14 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-use crate::columnar::table::DeviceTable;
 use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
-use crate::exec::pipeline::Pipeline;
-use crate::exec::run::{
-    Cancelled, Chunks, DeviceFailure, Ready, RunResult, device_error, run_finish, run_stream, run_update,
-};
+use crate::exec::engine::Engine;
+use crate::exec::program_names::program_names;
+use crate::exec::run::{Cancelled, DeviceFailure, device_error};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
-use crate::runtime::CacheOutcome;
 
 #[derive(Debug)]
 pub struct DeviceToHostExec {
@@ -75,123 +72,69 @@ impl DeviceToHostExec {
         }
     }
 
-    /// Loads the source and traces the programs that running this node would compile.
+    /// Runs the operators and returns the programs that they became, in order.
     pub async fn programs(&self, task: &Arc<TaskContext>) -> Result<Vec<Program>> {
         let run = self.prepare(task)?;
-        let pipeline = Pipeline::of(&self.input)?;
-        let table = pipeline.source.load(task, &run.device, &run.options).await?;
-        let max_groups = run.options.max_dense_groups;
-        Ok(match pipeline.aggregate_at() {
-            None => vec![pipeline.trace_stream(&table, max_groups, false)?.traced.program],
-            Some(at) => {
-                let update = pipeline.trace_update(at, &table, max_groups, false)?;
-                let workers = run.workers(&table);
-                let devices = run.device.mesh.len();
-                let finish = pipeline.trace_finish(at, &update, workers, devices, max_groups, false)?;
-                vec![update.traced.program, finish.traced.program]
-            }
-        })
+        let engine = run.load(task).await?;
+        let work = move || {
+            run.download(&engine, |_| Ok(true))?;
+            Ok(engine.into_programs())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
     }
 
     fn prepare(&self, task: &Arc<TaskContext>) -> Result<Run> {
         let device = DeviceContext::of(task)?;
-        let options = XlaOptions::of(task.session_config().options());
+        let mut options = XlaOptions::of(task.session_config().options());
+        options.count_rows |= self.count_rows;
         device.mesh.runtime().memory().set_limit(options.memory_limit);
         Ok(Run {
             input: self.input.clone(),
             schema: self.input.schema(),
             device,
             options,
-            count_rows: self.count_rows,
             metrics: self.metrics.clone(),
             cancelled: Cancelled::default(),
         })
     }
 }
 
-/// One execution of the pipeline.
+/// One execution of the operators below the border.
 #[derive(Clone)]
 struct Run {
     input: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,
     device: Arc<DeviceContext>,
     options: XlaOptions,
-    count_rows: bool,
     metrics: ExecutionPlanMetricsSet,
     cancelled: Cancelled,
 }
 
 impl Run {
-    /// Workers that take chunks: one a device where devices step together.
-    fn workers(&self, table: &DeviceTable) -> usize {
-        if self.device.mesh.len() > 1 {
-            return 1;
-        }
-        self.device.workers(&self.options).min(table.layout.chunks_per_shard()).max(1)
+    async fn load(&self, task: &Arc<TaskContext>) -> Result<Engine> {
+        let (device, options) = (self.device.clone(), self.options.clone());
+        Engine::load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone()).await
     }
 
-    /// Traces, compiles and runs; `emit` gets the rows.
-    fn run(&self, table: &DeviceTable, mut emit: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        let pipeline = Pipeline::of(&self.input)?;
-        let mesh = &self.device.mesh;
-        let max_groups = self.options.max_dense_groups;
-        let workers = self.workers(table);
-        let chunks = Chunks { table, mesh, workers, cancelled: &self.cancelled };
-        match pipeline.aggregate_at() {
-            None => {
-                let result = pipeline.trace_stream(table, max_groups, self.count_rows)?;
-                let ready = Ready::new(&result.traced, mesh)?;
-                record_compile(&self.metrics, &ready.outcome);
-                let mut record = |run: RunResult| {
-                    self.record(&pipeline, &run, 0);
-                    emit(run.batch)
-                };
-                run_stream(&ready, &result, chunks, &self.schema, &mut record)
-            }
-            Some(at) => {
-                let update = pipeline.trace_update(at, table, max_groups, self.count_rows)?;
-                let result = pipeline.trace_finish(at, &update, workers, mesh.len(), max_groups, self.count_rows)?;
-                let ready = Ready::new(&update.traced, mesh)?;
-                let aggregate_metrics = pipeline.nodes[at].metrics();
-                record_compile(aggregate_metrics, &ready.outcome);
-                let finish = Ready::new(&result.traced, mesh)?;
-                record_compile(&self.metrics, &finish.outcome);
-                let totals = run_update(&ready, &update, chunks)?;
-                let update_time = totals.kernel_time;
-                let run = run_finish(&finish, &result, &update.traced.errors, totals, mesh, &self.schema)?;
-                // Updates are enqueued and waited for by the finish, which takes microseconds itself.
-                MetricBuilder::new(aggregate_metrics)
-                    .subset_time("kernel_time", 0)
-                    .add_duration(update_time + run.kernel_time);
-                self.record(&pipeline, &run, 0);
-                emit(run.batch)
-            }
-        }
-    }
-
-    fn record(&self, pipeline: &Pipeline<'_>, run: &RunResult, partition: usize) {
-        let of = |name: &'static str| MetricBuilder::new(&self.metrics).counter(name, partition);
-        if pipeline.aggregate_at().is_none() {
-            MetricBuilder::new(&self.metrics).subset_time("kernel_time", partition).add_duration(run.kernel_time);
-        }
-        MetricBuilder::new(&self.metrics).subset_time("download_time", partition).add_duration(run.download_time);
-        of("download_bytes").add(run.download_bytes);
-        MetricBuilder::new(&self.metrics).output_rows(partition).add(run.batch.num_rows());
-        for (node, rows) in pipeline.nodes.iter().zip(&run.row_counts) {
-            MetricBuilder::new(node.metrics()).output_rows(partition).add(*rows as usize);
-        }
+    /// Runs the operators; `emit` gets the rows and says whether it wants more.
+    fn download(&self, engine: &Engine, mut emit: impl FnMut(RecordBatch) -> Result<bool>) -> Result<()> {
+        let relation = engine.open(&self.input)?;
+        engine.download(&relation, &self.schema, |rows| {
+            MetricBuilder::new(&self.metrics).subset_time("download_time", 0).add_duration(rows.time);
+            MetricBuilder::new(&self.metrics).counter("download_bytes", 0).add(rows.bytes);
+            MetricBuilder::new(&self.metrics).output_rows(0).add(rows.batch.num_rows());
+            emit(rows.batch)
+        })
     }
 }
 
-fn record_compile(metrics: &ExecutionPlanMetricsSet, outcome: &CacheOutcome) {
-    let name = if outcome.hit { "program_cache_hits" } else { "program_cache_misses" };
-    MetricBuilder::new(metrics).counter(name, 0).add(1);
-    MetricBuilder::new(metrics).subset_time("compile_time", 0).add_duration(outcome.compile_time);
+fn pipeline_panicked(error: tokio::task::JoinError) -> DataFusionError {
+    DataFusionError::Execution(format!("a device pipeline: {error}"))
 }
 
 impl DisplayAs for DeviceToHostExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let programs = Pipeline::of(&self.input).map(|p| p.program_names()).unwrap_or_default();
+        let programs = program_names(&self.input);
         if format == DisplayFormatType::TreeRender {
             return write!(f, "programs={}", programs.join(", "));
         }
@@ -283,25 +226,20 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Loads the source and runs the programs on a blocking thread.
+/// Loads the tables and runs the programs on a blocking thread.
 async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
-    let table = {
-        let pipeline = Pipeline::of(&run.input)?;
-        pipeline.source.load(task, &run.device, &run.options).await?
-    };
+    let engine = run.load(task).await?;
     let run = run.clone();
     let work = move || {
-        run.run(&table, |batch| {
-            if batch.num_rows() == 0 {
-                return Ok(());
+        run.download(&engine, |batch| {
+            if batch.num_rows() > 0 {
+                let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
+                rows.blocking_send(Ok(batch)).map_err(gone)?;
             }
-            let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
-            rows.blocking_send(Ok(batch)).map_err(gone)
+            Ok(true)
         })
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| DataFusionError::Execution(format!("a device pipeline: {e}")))?
+    tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
 }
 
 /// The reason in a run-time fallback error.

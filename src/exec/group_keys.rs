@@ -10,12 +10,10 @@ use datafusion::error::Result;
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::exec::device_to_host::run_time_fallback;
-use crate::expr::fallback::FallbackReason;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, Value};
-use crate::kernels::dense_group::{DenseKey, slot_offset};
+use crate::kernels::dense_group::{DenseKey, group_ids, slot_offset};
 use crate::kernels::wide::{self, Wide};
 use crate::program::ElementType::{S32, S64, U64};
 
@@ -44,19 +42,14 @@ pub struct GroupKeys {
 }
 
 impl GroupKeys {
-    /// Plans dense ids for `columns`; too many slots is a run-time fallback (the sort-based path comes next).
-    pub fn plan(columns: &[TracedColumn], names: &str, max_groups: usize) -> Result<Self> {
+    /// Plans dense ids for `columns`; `None` where their ranges span more than `max_groups` or are unknown (floats).
+    pub fn plan(columns: &[TracedColumn], max_groups: usize) -> Option<Self> {
         let mut keys = Vec::with_capacity(columns.len());
         for column in columns {
             let (boolean, range) = match &column.values {
                 Values::Pred(_) => (true, Range::new(0, 1)),
                 Values::Int(int) => (false, int.range),
-                Values::Float(_) => {
-                    return Err(run_time_fallback(FallbackReason::GroupKeys {
-                        keys: names.to_string(),
-                        why: "a float key has no dense ids; the sort-based path comes next".into(),
-                    }));
-                }
+                Values::Float(_) => return None,
             };
             let nullable = column.valid.is_some();
             keys.push(GroupKey {
@@ -75,20 +68,27 @@ impl GroupKeys {
             groups = groups.saturating_mul(key.extent);
         }
         if groups > max_groups as i128 {
-            return Err(run_time_fallback(FallbackReason::GroupKeys {
-                keys: names.to_string(),
-                why: format!(
-                    "the key ranges span {groups} groups, more than xla.max_dense_groups = {max_groups}; the \
-                     sort-based path comes next"
-                ),
-            }));
+            return None;
         }
         let groups = groups as usize;
-        Ok(Self { keys, groups, slots: (groups + 1).next_power_of_two().max(8) })
+        Some(Self { keys, groups, slots: (groups + 1).next_power_of_two().max(8) })
+    }
+
+    /// The group of each row, `[capacity]` s32; rows outside `mask` get the last slot.
+    pub fn ids(
+        &self,
+        t: &mut Tracer,
+        columns: &[TracedColumn],
+        mask: Option<Value>,
+        capacity: usize,
+    ) -> Result<Value> {
+        let dense = self.dense_keys(t, columns, capacity)?;
+        let trash = t.builder.constant_of(S32, self.slots as i128 - 1)?;
+        Ok(group_ids(&mut t.builder, &dense, mask, trash)?)
     }
 
     /// The offset of each row in each key.
-    pub fn dense_keys(&self, t: &mut Tracer, columns: &[TracedColumn], capacity: usize) -> Result<Vec<DenseKey>> {
+    fn dense_keys(&self, t: &mut Tracer, columns: &[TracedColumn], capacity: usize) -> Result<Vec<DenseKey>> {
         let mut out = Vec::with_capacity(self.keys.len());
         for (key, column) in self.keys.iter().zip(columns) {
             let mut offset = match &column.values {

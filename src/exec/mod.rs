@@ -1,28 +1,44 @@
-//! `ExecutionPlan` nodes of the device, and the pipeline that traces, compiles and runs them.
+//! `ExecutionPlan` nodes of the device, and the engine that traces, compiles and runs them.
 //!
 //! ```text
-//! DeviceToHostExec      runs the pipeline below it, downloads live rows, streams RecordBatches
-//!   XlaSortExec           \
-//!   XlaProjectionExec      |  traced into the finish program, once per query
-//!   XlaAggregateExec      /   the update program ends here, run over every chunk
-//!     XlaProjectionExec   \
-//!     XlaFilterExec        |  traced into the update program
-//!       HostToDeviceExec  /   encodes and uploads its input, or finds it resident
-//!         DataSourceExec
+//! DeviceToHostExec          asks the engine for the rows, downloads them, streams RecordBatches
+//!   XlaSortExec             \
+//!   XlaProjectionExec        |  steps over the groups: one program, run once
+//!   XlaAggregateExec        /   update program, run over every chunk
+//!     XlaFilterExec         \
+//!     XlaJoinExec            |  steps of the update program: a mask, and a gather from what the build side has left
+//!       XlaFilterExec       /   the build side: collected into one chunk, then a program that indexes its keys
+//!         HostToDeviceExec      encodes and uploads its input, or finds it resident
+//!       HostToDeviceExec
 //! ```
 
 pub mod aggregate;
 pub mod aggregate_lowering;
+pub mod collect;
 pub mod context;
 pub mod device_node;
 pub mod device_to_host;
+pub mod engine;
 pub mod filter;
 pub mod group_keys;
+pub mod groups;
 pub mod host_fallback;
 pub mod host_to_device;
-pub mod pipeline;
+pub mod join;
+pub mod join_build;
+pub mod join_expand;
+pub mod join_keys;
+pub mod join_probe;
+pub mod key_words;
+pub mod limit;
+pub mod program_names;
 pub mod projection;
+pub mod relation;
 pub mod resident;
+pub mod row_groups;
 pub mod run;
+pub mod side;
 pub mod sort;
 pub mod table_source;
+pub mod trace;
+pub mod union;

@@ -1,5 +1,6 @@
-//! `XlaSortExec`: orders the groups of an aggregate inside the finish program. A sort of a whole table waits for the
-//! radix sort and stays on the host with a reason.
+//! `XlaSortExec`: orders the rows of one chunk that holds them all. Keys of every type become unsigned words (`key_words`), the
+//! words are radix sorted with their row ids, and the columns are gathered last. With a row limit every chunk first keeps
+//! only its own first rows (top-k), so that no table is sorted for the sake of ten rows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,17 +17,20 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 
+use crate::columnar::layout::capacity_bucket;
 use crate::exec::device_node::{TraceNode, device_execution_plan};
+use crate::exec::key_words::{KeyUse, KeyWords};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
-use crate::expr::integer::{Int, Limbs};
-use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
+use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Value};
-use crate::kernels::wide::Wide;
-use crate::kernels::{order_key, small_sort};
-use crate::program::ElementType::{S8, S32, S64, U64};
+use crate::kernels::radix_sort;
+use crate::program::ElementType::S32;
 use crate::program::Shape;
+
+/// Most rows that a sort may keep for its chunks to choose their own first.
+const MOST_TOP_ROWS: usize = 1 << 14;
 
 #[derive(Debug)]
 pub struct XlaSortExec {
@@ -39,7 +43,7 @@ pub struct XlaSortExec {
 }
 
 impl XlaSortExec {
-    /// Converts a host sort, over `input` instead of its own. The caller has checked that the input is small.
+    /// Converts a host sort, over `input` instead of its own.
     pub fn try_convert(host: &SortExec, input: Arc<dyn ExecutionPlan>) -> Result<Self, FallbackReason> {
         let schema = host.input().schema();
         let keys = host
@@ -81,100 +85,54 @@ impl XlaSortExec {
     }
 }
 
-impl TraceNode for XlaSortExec {
-    fn trace(&self, t: &mut Tracer, input: TracedRelation) -> Result<TracedRelation> {
+impl XlaSortExec {
+    /// Whether so few rows are kept that each chunk can choose its own first.
+    pub fn keeps_few(&self) -> bool {
+        self.fetch.is_some_and(|fetch| fetch <= MOST_TOP_ROWS)
+    }
+
+    /// Row ids in order: all of them, or the first that can be among those kept.
+    fn order(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(Value, usize)> {
         let n = input.capacity;
-        // Live rows first; then, for each key, NULLs by their place and values ascending.
-        let mut keys: Vec<Value> = Vec::new();
+        let mut words = KeyWords::new(n);
         if let Some(mask) = input.mask {
-            let dead = t.builder.not(mask)?;
-            keys.push(t.builder.convert(dead, S8)?);
+            words.add_dead(t, mask)?;
         }
         for (expr, options) in &self.keys {
-            let column = t.with_active(input.mask, |t| expr.trace(t, &input))?;
-            t.sort_keys(&column, *options, n, &mut keys)?;
+            let column = t.with_active(input.mask, |t| expr.trace(t, input))?;
+            words.add(t, &column, *options, KeyUse::Sort)?;
         }
-        let row_ids = small_sort::sorted_row_ids(&mut t.builder, &keys, n)?;
-        let mut columns = Vec::with_capacity(input.columns.len());
-        for column in &input.columns {
-            columns.push(t.take_column(column, row_ids, n)?);
-        }
-        let mut mask = match input.mask {
-            Some(mask) => Some(t.builder.take(mask, row_ids)?),
-            None => None,
+        let keys = words.pack(t)?;
+        let kept = self.fetch.map_or(n, |fetch| capacity_bucket(fetch).min(n));
+        let ids = if kept < n {
+            radix_sort::argsort_top(&mut t.builder, t.lowering, &keys, n, kept)?
+        } else {
+            radix_sort::argsort(&mut t.builder, t.lowering, &keys, n)?
         };
+        Ok((ids, kept))
+    }
+
+    /// The rows of one chunk that can be among the first of all.
+    pub fn trace_top(&self, t: &mut Tracer, input: TracedRelation) -> Result<TracedRelation> {
+        self.trace(t, input)
+    }
+}
+
+impl TraceNode for XlaSortExec {
+    fn trace(&self, t: &mut Tracer, input: TracedRelation) -> Result<TracedRelation> {
+        let (row_ids, n) = self.order(t, &input)?;
+        let mut sorted = t.take_rows(&input, row_ids, n)?;
+        if let Some(mask) = input.mask {
+            let mask = t.broadcast(mask, input.capacity)?;
+            sorted.mask = Some(t.builder.take(mask, row_ids)?);
+        }
         if let Some(fetch) = self.fetch {
             let position = t.builder.iota(Shape::new(S32, [n]), 0)?;
             let limit = t.scalar_parameter(S32, fetch.min(n) as i128);
             let within = t.builder.compare(position, limit, Comparison::Lt)?;
-            mask = crate::expr::tracer::and_valid(&mut t.builder, mask, Some(within))?;
+            sorted.mask = and_valid(&mut t.builder, sorted.mask, Some(within))?;
         }
-        Ok(TracedRelation { columns, mask, capacity: n })
-    }
-}
-
-impl Tracer {
-    /// Appends integer keys `[n]` that order `column` as `options` say.
-    fn sort_keys(
-        &mut self,
-        column: &TracedColumn,
-        options: SortOptions,
-        n: usize,
-        keys: &mut Vec<Value>,
-    ) -> Result<()> {
-        if let Some(valid) = column.valid {
-            let first = if options.nulls_first { valid } else { self.builder.not(valid)? };
-            let first = self.broadcast(first, n)?;
-            keys.push(self.builder.convert(first, S8)?);
-        }
-        let values = match &column.values {
-            Values::Pred(v) => vec![self.builder.convert(*v, S8)?],
-            Values::Float(v) => vec![order_key::from_float(&mut self.builder, *v)?],
-            Values::Int(Int { limbs: Limbs::Narrow(v), .. }) => vec![*v],
-            Values::Int(Int { limbs: Limbs::Wide(w), .. }) => {
-                // The unsigned low limb orders as a signed one with its top bit turned.
-                let top = self.builder.constant_of(U64, 1i128 << 63)?;
-                let lo = self.builder.xor(w.lo, top)?;
-                vec![w.hi, self.builder.bitcast_convert(lo, S64)?]
-            }
-        };
-        for mut key in values {
-            if options.descending {
-                key = self.builder.not(key)?;
-            }
-            // Under a NULL the value is unspecified; equal keys leave ties to the row order.
-            if let Some(valid) = column.valid {
-                let element_type = self.builder.element_type(key);
-                let zero = self.builder.constant_of(element_type, 0)?;
-                key = self.builder.select(valid, key, zero)?;
-            }
-            keys.push(self.broadcast(key, n)?);
-        }
-        Ok(())
-    }
-
-    /// The rows of `column` in the order of `row_ids`.
-    fn take_column(&mut self, column: &TracedColumn, row_ids: Value, n: usize) -> Result<TracedColumn> {
-        let take = |t: &mut Self, v: Value| -> Result<Value> {
-            let v = t.broadcast(v, n)?;
-            Ok(t.builder.take(v, row_ids)?)
-        };
-        let values = match &column.values {
-            Values::Pred(v) => Values::Pred(take(self, *v)?),
-            Values::Float(v) => Values::Float(take(self, *v)?),
-            Values::Int(int) => {
-                let limbs = match int.limbs {
-                    Limbs::Narrow(v) => Limbs::Narrow(take(self, v)?),
-                    Limbs::Wide(w) => Limbs::Wide(Wide { hi: take(self, w.hi)?, lo: take(self, w.lo)? }),
-                };
-                Values::Int(Int { limbs, range: int.range })
-            }
-        };
-        let valid = match column.valid {
-            Some(valid) => Some(take(self, valid)?),
-            None => None,
-        };
-        Ok(TracedColumn { values, valid, ..column.clone() })
+        Ok(sorted)
     }
 }
 

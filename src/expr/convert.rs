@@ -9,6 +9,7 @@ use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NegativeExpr, NotExpr,
     TryCastExpr,
 };
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
@@ -41,6 +42,8 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
         Node::Column(column.index())
     } else if let Some(literal) = expr.downcast_ref::<Literal>() {
         Node::Literal(literal.value().clone())
+    } else if expr.downcast_ref::<ScalarSubqueryExpr>().is_some() {
+        Node::Subquery(Arc::clone(expr))
     } else if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
         convert_binary(expr, binary, schema)?
     } else if let Some(not) = expr.downcast_ref::<NotExpr>() {

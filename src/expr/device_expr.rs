@@ -44,6 +44,8 @@ pub enum Node {
     Column(usize),
     /// A run-time parameter of the program.
     Literal(ScalarValue),
+    /// The value of a scalar subquery, known when the program is traced.
+    Subquery(Arc<dyn PhysicalExpr>),
     Arithmetic(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
     Negate(Box<DeviceExpr>),
     Compare(Comparison, Box<DeviceExpr>, Box<DeviceExpr>),
@@ -94,7 +96,7 @@ impl DeviceExpr {
             Node::Column(index) => {
                 out.insert(*index);
             }
-            Node::Literal(_) => {}
+            Node::Literal(_) | Node::Subquery(_) => {}
             Node::Arithmetic(_, l, r)
             | Node::Compare(_, l, r)
             | Node::Distinct(_, l, r)

@@ -15,8 +15,6 @@ pub enum FallbackReason {
     Aggregate { function: String, why: String },
     /// Group keys that have no dense ids.
     GroupKeys { keys: String, why: String },
-    /// A sort of more than the groups of an aggregate.
-    UnboundedSort,
     /// An operator without a device form.
     Operator { name: String },
     /// Constants: there are no rows of a table to work on. No error under `always`.
@@ -47,9 +45,6 @@ impl fmt::Display for FallbackReason {
             Self::Expression { expression, why } => write!(f, "{expression}: {why}"),
             Self::Aggregate { function, why } => write!(f, "{function}: {why}"),
             Self::GroupKeys { keys, why } => write!(f, "GROUP BY {keys}: {why}"),
-            Self::UnboundedSort => {
-                f.write_str("only the groups of an aggregate are sorted on the device yet, not a table")
-            }
             Self::Operator { name } => write!(f, "{name} has no device form yet"),
             Self::NoRows => f.write_str("constants only, no rows of a table"),
             Self::LimitOfScan => f.write_str("the scan below takes the limit over"),

@@ -77,7 +77,7 @@ impl Tracer {
     }
 
     /// `table[index]`, for an array or a scalar index.
-    fn gather(&mut self, table: Value, index: Value) -> Result<Value> {
+    pub fn gather(&mut self, table: Value, index: Value) -> Result<Value> {
         let b = &mut self.builder;
         if b.shape(index).rank() == 1 {
             return Ok(b.take(table, index)?);

@@ -13,6 +13,7 @@ impl DeviceExpr {
                 DataFusionError::Internal(format!("column {index} of a relation of {}", input.columns.len()))
             }),
             Node::Literal(value) => t.literal(value, &self.data_type),
+            Node::Subquery(subquery) => t.subquery(subquery, &self.data_type),
             Node::Arithmetic(op, lhs, rhs) => {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
                 t.arithmetic(*op, &l, &r, &self.data_type)

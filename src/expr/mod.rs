@@ -5,6 +5,7 @@ pub mod arithmetic;
 pub mod case;
 pub mod cast;
 pub mod comparison;
+pub mod concatenate;
 pub mod convert;
 pub mod device_expr;
 pub mod fallback;
@@ -12,6 +13,7 @@ pub mod integer;
 pub mod logic;
 pub mod lookup;
 pub mod lower;
+pub mod subquery;
 pub mod tracer;
 
 impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {

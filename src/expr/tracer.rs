@@ -13,6 +13,7 @@ use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
 use crate::expr::integer::{Int, Limbs};
 use crate::hlo::{Builder, ReduceKind, Scalar, Value};
+use crate::kernels::Lowering;
 use crate::kernels::reduce::{Reduction, reduce_all};
 use crate::program::ElementType::{F32, Pred, S32};
 use crate::program::{ElementType, Shape};
@@ -24,6 +25,8 @@ pub enum Input {
     Column { column: usize, part: usize },
     /// Live rows of the chunk, a scalar s32.
     RowCount,
+    /// A whole array that is the same for every chunk, by number.
+    Side(usize),
     /// Accumulator `index` of worker `worker`.
     Accumulator { worker: usize, index: usize },
     /// Bytes that are the same for every chunk: a literal, a key offset, a lookup table.
@@ -63,8 +66,12 @@ pub struct Tracer {
     pub inputs: Vec<Input>,
     /// Message of each error site; a site's code is its index + 1.
     pub errors: Vec<String>,
+    /// How kernels are lowered: what the device is decides.
+    pub lowering: Lowering,
     /// Elementwise error codes, s32: 0 or a site.
     codes: Option<Value>,
+    /// The greatest code of relations that have been left behind, a scalar.
+    settled: Option<Value>,
     /// Rows for which the current expression is evaluated.
     active: Option<Value>,
     /// The float parameters that are the same whatever the query's literals are.
@@ -77,7 +84,9 @@ impl Tracer {
             builder: Builder::new(name),
             inputs: Vec::new(),
             errors: Vec::new(),
+            lowering: Lowering::Portable,
             codes: None,
+            settled: None,
             active: None,
             floats: Vec::new(),
         }
@@ -140,20 +149,39 @@ impl Tracer {
         let site = b.constant(Scalar::S32(self.errors.len() as i32));
         let none = b.constant(Scalar::S32(0));
         let code = b.select(flag, site, none)?;
+        // Rows of another relation, before an operator that changed their number.
+        if let Some(codes) = self.codes
+            && self.builder.shape(codes) != self.builder.shape(code)
+        {
+            self.settle_codes()?;
+        }
         self.codes = Some(match self.codes {
-            Some(codes) => b.maximum(codes, code)?,
+            Some(codes) => self.builder.maximum(codes, code)?,
             None => code,
         });
         Ok(())
     }
 
-    /// The error code of the whole chunk, a scalar s32, if any site can fail. `rows` masks codes that no active mask
-    /// covered (a literal division by zero over an empty chunk is no error).
-    pub fn error_code(&mut self, relation: &TracedRelation) -> Result<Option<Value>> {
-        let Some(codes) = self.codes.take() else { return Ok(None) };
-        let codes = self.broadcast(codes, relation.capacity)?;
-        let reduction = Reduction { operand: codes, kind: ReduceKind::Maximum, total_type: S32 };
-        Ok(Some(reduce_all(&mut self.builder, &[reduction])?[0]))
+    /// Reduces the codes so far to a scalar.
+    fn settle_codes(&mut self) -> Result<()> {
+        let Some(codes) = self.codes.take() else { return Ok(()) };
+        let code = if self.builder.shape(codes).rank() == 0 {
+            codes
+        } else {
+            let reduction = Reduction { operand: codes, kind: ReduceKind::Maximum, total_type: S32 };
+            reduce_all(&mut self.builder, &[reduction])?[0]
+        };
+        self.settled = Some(match self.settled {
+            Some(before) => self.builder.maximum(before, code)?,
+            None => code,
+        });
+        Ok(())
+    }
+
+    /// The error code of all rows, a scalar s32, if any site can fail.
+    pub fn error_code(&mut self) -> Result<Option<Value>> {
+        self.settle_codes()?;
+        Ok(self.settled.take())
     }
 
     /// Makes a scalar an array of `capacity`.

@@ -1,0 +1,216 @@
+//! Runs a tree of device operators from the bottom up. Operators that only narrow or map rows wait as steps of a
+//! [`Relation`]; a program is traced, compiled and run where rows are needed: for an aggregation, a build side, a sort, the border.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+
+use crate::columnar::table::DeviceTable;
+use crate::config::XlaOptions;
+use crate::exec::context::DeviceContext;
+use crate::exec::device_node::DeviceNode;
+use crate::exec::groups::{Groups, trace_update};
+use crate::exec::host_to_device::HostToDeviceExec;
+use crate::exec::relation::{Relation, Source, Step};
+use crate::exec::run::{Cancelled, Chunks, Ready, run_update};
+use crate::exec::trace::{LiveRows, ResultProgram, Trace, TracedProgram};
+use crate::kernels::Lowering;
+use crate::program::Program;
+use crate::runtime::{CacheOutcome, DeviceKind};
+
+/// One run of the device operators below a border.
+pub struct Engine {
+    pub device: Arc<DeviceContext>,
+    pub options: XlaOptions,
+    pub cancelled: Cancelled,
+    /// Of the border.
+    pub metrics: ExecutionPlanMetricsSet,
+    /// What the leaves read, by address of the leaf.
+    tables: HashMap<usize, Arc<DeviceTable>>,
+    /// Every program that was run, in order.
+    programs: Mutex<Vec<Program>>,
+}
+
+impl Engine {
+    /// Loads the tables that the operators below `top` read.
+    pub async fn load(
+        top: &Arc<dyn ExecutionPlan>,
+        task: &Arc<TaskContext>,
+        device: Arc<DeviceContext>,
+        options: XlaOptions,
+        cancelled: Cancelled,
+        metrics: ExecutionPlanMetricsSet,
+    ) -> Result<Self> {
+        let mut leaves = Vec::new();
+        find_leaves(top, &mut leaves);
+        let mut tables = HashMap::new();
+        for leaf in leaves {
+            if let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() {
+                cancelled.check()?;
+                let table = source.load(task, &device, &options).await?;
+                tables.insert(address(leaf), Arc::new(table));
+            }
+        }
+        Ok(Self { device, options, cancelled, metrics, tables, programs: Mutex::default() })
+    }
+
+    /// The relation of a device operator and all below it.
+    pub fn open(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Relation> {
+        self.cancelled.check()?;
+        if plan.downcast_ref::<HostToDeviceExec>().is_some() {
+            let table = self.tables.get(&address(plan));
+            let table = table.ok_or_else(|| DataFusionError::Internal("a table that was not loaded".to_string()))?;
+            return Ok(Relation { source: Source::Table(Arc::clone(table)), steps: Vec::new() });
+        }
+        let node = Step::node(plan)?;
+        match node {
+            DeviceNode::Join(join) => self.join(join),
+            DeviceNode::Union(union) => self.union(union),
+            DeviceNode::Filter(_) | DeviceNode::Projection(_) => {
+                Ok(self.open(only_input(plan)?)?.with(Step::Node(Arc::clone(plan))))
+            }
+            DeviceNode::Limit(limit) => {
+                let input = self.open(only_input(plan)?)?;
+                let input = self.single(input, limit.rows_needed())?;
+                Ok(input.with(Step::Node(Arc::clone(plan))))
+            }
+            DeviceNode::Sort(sort) => {
+                let mut input = self.open(only_input(plan)?)?;
+                if !input.is_single() && sort.keeps_few() {
+                    input = input.with(Step::TopOfChunk(Arc::clone(plan)));
+                }
+                let input = self.single(input, None)?;
+                Ok(input.with(Step::Node(Arc::clone(plan))))
+            }
+            DeviceNode::Aggregate(_) => {
+                let input = self.open(only_input(plan)?)?;
+                self.aggregate(plan, input)
+            }
+        }
+    }
+
+    /// All rows of a relation in one chunk.
+    pub fn single(&self, relation: Relation, limit: Option<usize>) -> Result<Relation> {
+        if relation.is_single() {
+            return Ok(relation);
+        }
+        let table = self.collect(&relation, limit)?;
+        Ok(Relation { source: Source::Table(table), steps: Vec::new() })
+    }
+
+    /// Dense aggregation chunk by chunk where the keys allow it, else over all rows at once.
+    fn aggregate(&self, plan: &Arc<dyn ExecutionPlan>, input: Relation) -> Result<Relation> {
+        let DeviceNode::Aggregate(aggregate) = Step::node(plan)? else {
+            return Err(DataFusionError::Internal("an aggregation was expected".to_string()));
+        };
+        let whole = |input: Relation| Ok(input.with(Step::Node(Arc::clone(plan))));
+        let Source::Table(table) = &input.source else { return whole(input) };
+        if aggregate.needs_all_rows() || input.steps.iter().any(Step::needs_all_rows) {
+            let input = self.single(input, None)?;
+            return whole(input);
+        }
+        let table = Arc::clone(table);
+        let names = format!("{}_aggregate_update", input.program_name());
+        let name = names.trim_start_matches("scan_");
+        let trace = Trace::new(name, &self.options, self.devices_of(&input), self.lowering());
+        let Some(update) = trace_update(trace, &input, aggregate, table.layout.rows)? else {
+            let input = self.single(input, None)?;
+            return whole(input);
+        };
+        let ready = self.ready(&update.traced, &input)?;
+        let start = std::time::Instant::now();
+        let accumulators = run_update(&ready, &update.initial, self.chunks(&table))?;
+        MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
+        let groups = Groups {
+            plan: update.plan,
+            accumulators,
+            metrics: aggregate.metrics.clone(),
+            errors: update.traced.errors,
+        };
+        Ok(Relation { source: Source::Groups(Arc::new(groups)), steps: Vec::new() })
+    }
+
+    /// Traces the program that computes a relation.
+    pub fn trace_rows(&self, relation: &Relation, live: LiveRows) -> Result<ResultProgram> {
+        let mut trace = Trace::new(&relation.program_name(), &self.options, self.devices_of(relation), self.lowering());
+        let rows = trace.relation(relation)?;
+        trace.finish_rows(rows, live)
+    }
+
+    /// Compiles a program that runs over `relation`'s source.
+    pub fn ready(&self, traced: &TracedProgram, relation: &Relation) -> Result<Ready> {
+        self.ready_on(traced, self.devices_of(relation))
+    }
+
+    pub fn ready_on(&self, traced: &TracedProgram, devices: usize) -> Result<Ready> {
+        self.cancelled.check()?;
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).push(traced.program.clone());
+        let ready = Ready::new(traced, &self.device.mesh, devices)?;
+        record_compile(&self.metrics, &ready.outcome);
+        Ok(ready)
+    }
+
+    /// Devices that run a program over this source.
+    pub fn devices_of(&self, relation: &Relation) -> usize {
+        match &relation.source {
+            Source::Table(table) => table.layout.shards.len(),
+            Source::Groups(groups) => groups.accumulators.len(),
+        }
+    }
+
+    pub fn chunks<'a>(&'a self, table: &'a DeviceTable) -> Chunks<'a> {
+        let workers = self.device.workers(&self.options);
+        Chunks { table, mesh: &self.device.mesh, workers, cancelled: &self.cancelled }
+    }
+
+    /// Kernels of the host where the device is the host.
+    pub fn lowering(&self) -> Lowering {
+        match (self.options.portable_kernels, self.device.mesh.runtime().kind()) {
+            (false, DeviceKind::Cpu) => Lowering::Native,
+            _ => Lowering::Portable,
+        }
+    }
+
+    pub fn kernel_time(&self, time: Duration) {
+        MetricBuilder::new(&self.metrics).subset_time("kernel_time", 0).add_duration(time);
+    }
+
+    /// Says in EXPLAIN ANALYZE which way an operator went.
+    pub fn chose(&self, metrics: &ExecutionPlanMetricsSet, way: impl Into<String>) {
+        MetricBuilder::new(metrics).counter(way.into(), 0).add(1);
+    }
+
+    /// The programs that were run so far.
+    pub fn into_programs(self) -> Vec<Program> {
+        self.programs.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn record_compile(metrics: &ExecutionPlanMetricsSet, outcome: &CacheOutcome) {
+    let name = if outcome.hit { "program_cache_hits" } else { "program_cache_misses" };
+    MetricBuilder::new(metrics).counter(name, 0).add(1);
+    MetricBuilder::new(metrics).subset_time("compile_time", 0).add_duration(outcome.compile_time);
+}
+
+/// Identity of a plan node during one run.
+fn address(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    Arc::as_ptr(plan) as *const () as usize
+}
+
+fn find_leaves<'a>(plan: &'a Arc<dyn ExecutionPlan>, leaves: &mut Vec<&'a Arc<dyn ExecutionPlan>>) {
+    if plan.downcast_ref::<HostToDeviceExec>().is_some() {
+        leaves.push(plan);
+    } else {
+        plan.children().into_iter().for_each(|child| find_leaves(child, leaves));
+    }
+}
+
+pub fn only_input(plan: &Arc<dyn ExecutionPlan>) -> Result<&Arc<dyn ExecutionPlan>> {
+    let missing = || DataFusionError::Internal(format!("{} without an input", plan.name()));
+    plan.children().into_iter().next().ok_or_else(missing)
+}

@@ -1,0 +1,261 @@
+//! `XlaJoinExec`: every join of the device, and the choice of its way.
+//!
+//! | way | when |
+//! |---|---|
+//! | gather | each key occurs once on the build side, or only the existence of a match matters: a step of the probe side |
+//! | expansion | a probe row has several matches: counted first, then written out (`join_expand`) |
+//!
+//! Which side is built: the one whose rows need not all appear. Inner and full joins build the left, as DataFusion orders them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{JoinSide, JoinType, NullEquality};
+use datafusion::error::Result;
+use datafusion::physical_plan::execution_plan::EmissionType;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+
+use crate::columnar::representation::Kind;
+use crate::exec::device_node::{device_execution_plan, device_properties};
+use crate::exec::engine::Engine;
+use crate::exec::join_probe::Probe;
+use crate::exec::relation::{Relation, Step};
+use crate::expr::convert::try_convert;
+use crate::expr::device_expr::DeviceExpr;
+use crate::expr::fallback::FallbackReason;
+
+type KeyPair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
+
+/// What a join keeps, seen from the side that is not built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    /// Every probe row, with NULLs where nothing matches.
+    Outer,
+    /// Every row of both sides.
+    Full,
+    Semi,
+    Anti,
+    /// Every probe row, and whether something matches.
+    Mark,
+}
+
+/// A condition over pairs of rows.
+#[derive(Clone, Debug)]
+pub struct Residual {
+    pub predicate: DeviceExpr,
+    /// Columns that the predicate reads, in its order: whether of the left side, and which.
+    pub columns: Vec<(bool, usize)>,
+    host: Arc<dyn PhysicalExpr>,
+}
+
+/// What a join is, whatever host operator it was.
+#[derive(Clone, Debug)]
+pub struct JoinSpec {
+    pub join_type: JoinType,
+    on: Vec<KeyPair>,
+    /// Keys of the left and of the right side.
+    pub keys: Vec<(DeviceExpr, DeviceExpr)>,
+    pub residual: Option<Residual>,
+    pub null_equals_null: bool,
+    /// NOT IN: a NULL on the right side lets nothing through.
+    pub null_aware: bool,
+    /// Columns of the join that are kept, in order.
+    projection: Option<Vec<usize>>,
+}
+
+#[derive(Debug)]
+pub struct XlaJoinExec {
+    pub left: Arc<dyn ExecutionPlan>,
+    pub right: Arc<dyn ExecutionPlan>,
+    pub spec: JoinSpec,
+    pub schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    pub metrics: ExecutionPlanMetricsSet,
+}
+
+impl XlaJoinExec {
+    /// Converts any host join over `left` and `right` instead of its own inputs.
+    pub fn try_convert(
+        host: &Arc<dyn ExecutionPlan>,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self, FallbackReason> {
+        let spec = if let Some(join) = host.downcast_ref::<HashJoinExec>() {
+            if join.fetch().is_some() {
+                return Err(FallbackReason::Operator { name: "a join with a row limit".into() });
+            }
+            let mut spec = JoinSpec::new(*join.join_type(), join.on(), join.filter(), &left, &right)?;
+            spec.null_equals_null = join.null_equality() == NullEquality::NullEqualsNull;
+            spec.null_aware = join.null_aware;
+            spec.projection = join.projection.as_ref().map(|p| p.to_vec());
+            spec
+        } else if let Some(join) = host.downcast_ref::<SortMergeJoinExec>() {
+            let mut spec = JoinSpec::new(join.join_type(), join.on(), join.filter().as_ref(), &left, &right)?;
+            spec.null_equals_null = join.null_equality() == NullEquality::NullEqualsNull;
+            spec
+        } else if let Some(join) = host.downcast_ref::<NestedLoopJoinExec>() {
+            let mut spec = JoinSpec::new(*join.join_type(), &[], join.filter(), &left, &right)?;
+            spec.projection = join.projection().as_ref().map(|p| p.to_vec());
+            spec
+        } else if host.downcast_ref::<CrossJoinExec>().is_some() {
+            JoinSpec::new(JoinType::Inner, &[], None, &left, &right)?
+        } else {
+            return Err(FallbackReason::Operator { name: host.name().to_string() });
+        };
+        Ok(Self::new(left, right, spec, host.schema()))
+    }
+
+    fn new(
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
+        spec: JoinSpec,
+        schema: SchemaRef,
+    ) -> Self {
+        let properties = device_properties(schema.clone(), EmissionType::Final);
+        Self { left, right, spec, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The side that is built, and the one that is probed with.
+    pub fn sides(&self) -> (&Arc<dyn ExecutionPlan>, &Arc<dyn ExecutionPlan>) {
+        let (_, probe_is_left) = self.spec.kind();
+        if probe_is_left { (&self.right, &self.left) } else { (&self.left, &self.right) }
+    }
+
+    fn inputs(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.left, &self.right]
+    }
+
+    fn with_inputs(&self, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Self> {
+        let [left, right] = <[_; 2]>::try_from(inputs)
+            .or_else(|_| datafusion::common::internal_err!("XlaJoinExec has exactly two inputs"))?;
+        Ok(Self::new(left, right, self.spec.clone(), self.schema.clone()))
+    }
+
+    fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
+        let keys = self.spec.on.iter().flat_map(|(l, r)| [l.clone(), r.clone()]);
+        keys.chain(self.spec.residual.as_ref().map(|r| r.host.clone())).collect()
+    }
+}
+
+impl JoinSpec {
+    fn new(
+        join_type: JoinType,
+        on: &[KeyPair],
+        filter: Option<&JoinFilter>,
+        left: &Arc<dyn ExecutionPlan>,
+        right: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Self, FallbackReason> {
+        let (left_schema, right_schema) = (left.schema(), right.schema());
+        let mut keys = Vec::with_capacity(on.len());
+        for (l, r) in on {
+            let (left_key, right_key) = (try_convert(l, &left_schema)?, try_convert(r, &right_schema)?);
+            if !same_kind(&left_key, &right_key) {
+                let why = format!("{} and {} do not compare on the device", left_key.data_type, right_key.data_type);
+                return Err(FallbackReason::expression(format!("{l} = {r}"), why));
+            }
+            keys.push((left_key, right_key));
+        }
+        let residual = filter
+            .map(|filter| -> Result<Residual, FallbackReason> {
+                let columns = filter.column_indices().iter().map(|c| (c.side == JoinSide::Left, c.index)).collect();
+                let predicate = try_convert(filter.expression(), filter.schema())?;
+                Ok(Residual { predicate, columns, host: filter.expression().clone() })
+            })
+            .transpose()?;
+        Ok(Self {
+            join_type,
+            on: on.to_vec(),
+            keys,
+            residual,
+            null_equals_null: false,
+            null_aware: false,
+            projection: None,
+        })
+    }
+
+    /// What is kept, and whether the left side is the one that is probed with.
+    pub fn kind(&self) -> (JoinKind, bool) {
+        match self.join_type {
+            JoinType::Inner => (JoinKind::Inner, false),
+            JoinType::Left => (JoinKind::Outer, true),
+            JoinType::Right => (JoinKind::Outer, false),
+            JoinType::Full => (JoinKind::Full, false),
+            JoinType::LeftSemi => (JoinKind::Semi, true),
+            JoinType::RightSemi => (JoinKind::Semi, false),
+            JoinType::LeftAnti => (JoinKind::Anti, true),
+            JoinType::RightAnti => (JoinKind::Anti, false),
+            JoinType::LeftMark => (JoinKind::Mark, true),
+            JoinType::RightMark => (JoinKind::Mark, false),
+        }
+    }
+
+    /// Keys of one side.
+    pub fn side_keys(&self, left: bool) -> Vec<&DeviceExpr> {
+        self.keys.iter().map(|(l, r)| if left { l } else { r }).collect()
+    }
+
+    /// The output columns out of those of the sides in the order of DataFusion's schema.
+    pub fn project<T: Clone>(&self, columns: Vec<T>) -> Vec<T> {
+        match &self.projection {
+            Some(projection) => projection.iter().map(|i| columns[*i].clone()).collect(),
+            None => columns,
+        }
+    }
+}
+
+fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {
+    use datafusion::arrow::datatypes::DataType;
+    match (&left.data_type, &right.data_type) {
+        (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) => s1 == s2,
+        (l, r) => l == r || (Kind::of(l) == Some(Kind::String) && Kind::of(r) == Some(Kind::String)),
+    }
+}
+
+impl Engine {
+    /// The relation of a join.
+    pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
+        let (kind, probe_is_left) = join.spec.kind();
+        let (build, probe) = join.sides();
+        let build = self.build_side(join, build, !probe_is_left)?;
+        let probe = self.open(probe)?;
+        let exists = matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && join.spec.residual.is_none();
+        let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
+        if gathers {
+            let why = if build.unique { "unique" } else { "existence only" };
+            self.chose(&join.metrics, format!("gather join ({why}, {})", build.keys.describe()));
+            return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, build)))));
+        }
+        self.expand(join, build, probe)
+    }
+}
+
+impl DisplayAs for XlaJoinExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on: Vec<String> = self.spec.on.iter().map(|(l, r)| format!("({l}, {r})")).collect();
+        if format == DisplayFormatType::TreeRender {
+            return write!(f, "join_type={:?}\non={}", self.spec.join_type, on.join(", "));
+        }
+        write!(f, "XlaJoinExec: join_type={:?}, on=[{}]", self.spec.join_type, on.join(", "))?;
+        if let Some(residual) = &self.spec.residual {
+            write!(f, ", filter={}", residual.host)?;
+        }
+        if self.spec.projection.is_some() {
+            let names: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            write!(f, ", projection=[{}]", names.join(", "))?;
+        }
+        if self.spec.null_aware {
+            f.write_str(", null_aware")?;
+        }
+        if self.spec.null_equals_null {
+            f.write_str(", NULL equals NULL")?;
+        }
+        Ok(())
+    }
+}
+
+device_execution_plan!(XlaJoinExec, "XlaJoinExec", several);

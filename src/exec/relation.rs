@@ -1,0 +1,141 @@
+//! A relation that has not been computed yet: rows that lie on the device, and the operators that are still to be traced over
+//! them. Operators add steps; whoever needs the rows (`collect`, an aggregation, the upper border) turns the whole into
+//! one program.
+
+use std::sync::Arc;
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+
+use crate::columnar::table::DeviceTable;
+use crate::exec::device_node::DeviceNode;
+use crate::exec::groups::Groups;
+use crate::exec::join_probe::Probe;
+
+/// Rows that are there.
+#[derive(Clone)]
+pub enum Source {
+    /// Chunks of columns.
+    Table(Arc<DeviceTable>),
+    /// Accumulators of a dense aggregation, whose finish is the first thing to trace.
+    Groups(Arc<Groups>),
+}
+
+/// One operator to trace.
+#[derive(Clone)]
+pub enum Step {
+    /// Filter, projection, sort, limit or whole aggregation.
+    Node(Arc<dyn ExecutionPlan>),
+    /// The first rows of each chunk in the order of a sort that keeps no more.
+    TopOfChunk(Arc<dyn ExecutionPlan>),
+    /// A join whose build side is ready.
+    Probe(Arc<Probe>),
+}
+
+/// A source and the steps above it, the lowest first.
+#[derive(Clone)]
+pub struct Relation {
+    pub source: Source,
+    pub steps: Vec<Step>,
+}
+
+impl Step {
+    /// The device operator of a plan node that is traced as such.
+    pub fn node(plan: &Arc<dyn ExecutionPlan>) -> Result<DeviceNode<'_>> {
+        DeviceNode::of(plan)
+            .ok_or_else(|| DataFusionError::Internal(format!("{} inside a device pipeline", plan.name())))
+    }
+
+    /// Part of the program's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Node(plan) => DeviceNode::of(plan).map_or("node", |node| node.name()),
+            Self::TopOfChunk(_) => "top",
+            Self::Probe(_) => "join",
+        }
+    }
+
+    /// Where its rows are counted.
+    pub fn metrics(&self) -> Option<&ExecutionPlanMetricsSet> {
+        match self {
+            Self::Node(plan) => DeviceNode::of(plan).map(|node| node.metrics()),
+            // Its rows are those of the sort above, which counts.
+            Self::TopOfChunk(_) => None,
+            Self::Probe(probe) => Some(&probe.metrics),
+        }
+    }
+
+    /// Whether it is traced over all rows at once.
+    pub fn needs_all_rows(&self) -> bool {
+        match self {
+            Self::Node(plan) => {
+                matches!(
+                    DeviceNode::of(plan),
+                    Some(DeviceNode::Sort(_) | DeviceNode::Limit(_) | DeviceNode::Aggregate(_))
+                )
+            }
+            Self::TopOfChunk(_) | Self::Probe(_) => false,
+        }
+    }
+
+    /// Whether rows can fall away, so that what is left should be packed.
+    fn narrows(&self) -> bool {
+        match self {
+            Self::Node(plan) => !matches!(DeviceNode::of(plan), Some(DeviceNode::Projection(_))),
+            Self::TopOfChunk(_) => true,
+            Self::Probe(probe) => probe.narrows(),
+        }
+    }
+}
+
+impl Relation {
+    pub fn of_table(table: DeviceTable) -> Self {
+        Self { source: Source::Table(Arc::new(table)), steps: Vec::new() }
+    }
+
+    pub fn with(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Whether all rows lie in one chunk of one device, so that operators over the whole can be traced.
+    pub fn is_single(&self) -> bool {
+        match &self.source {
+            Source::Table(table) => table.is_single(),
+            Source::Groups(_) => true,
+        }
+    }
+
+    /// The table of a relation without steps.
+    pub fn as_table(&self) -> Option<&Arc<DeviceTable>> {
+        match &self.source {
+            Source::Table(table) if self.steps.is_empty() => Some(table),
+            _ => None,
+        }
+    }
+
+    /// Whether every row of the source is still there.
+    pub fn keeps_all_rows(&self) -> bool {
+        matches!(self.source, Source::Table(_)) && !self.steps.iter().any(Step::narrows)
+    }
+
+    /// Messages of the error codes that come with the source.
+    pub fn source_errors(&self) -> &[String] {
+        match &self.source {
+            Source::Table(_) => &[],
+            Source::Groups(groups) => &groups.errors,
+        }
+    }
+
+    /// Name of the program that computes it.
+    pub fn program_name(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        if matches!(self.source, Source::Groups(_)) {
+            names.push("aggregate");
+        }
+        names.extend(self.steps.iter().map(Step::name));
+        let name = if names.is_empty() { "scan".to_string() } else { names.join("_") };
+        if matches!(self.source, Source::Groups(_)) { format!("{name}_finish") } else { name }
+    }
+}
