@@ -14,11 +14,13 @@ use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
-use crate::exec::aggregate_lowering::{Accumulator, AggregateFunction, Argument, Finish, Update, Updates};
+use crate::exec::aggregate_call::{AggregateCall, CallFunction};
+use crate::exec::aggregate_lowering::{Accumulator, Argument, Finish, Update, Updates};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::group_keys::GroupKeys;
+use crate::exec::grouping_sets;
+use crate::exec::row_functions::RowCall;
 use crate::exec::row_groups::RowGroups;
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
@@ -33,16 +35,6 @@ use crate::program::Shape;
 /// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
 pub const SINGLE_ROW_CAPACITY: usize = 8;
 
-#[derive(Clone, Debug)]
-struct AggregateCall {
-    function: AggregateFunction,
-    /// `None` for COUNT(*).
-    argument: Option<DeviceExpr>,
-    filter: Option<DeviceExpr>,
-    /// Only the first row of each value of the argument counts.
-    distinct: bool,
-    data_type: DataType,
-}
 
 #[derive(Debug)]
 pub struct XlaAggregateExec {
@@ -51,6 +43,8 @@ pub struct XlaAggregateExec {
     host_calls: Vec<Arc<AggregateFunctionExpr>>,
     host_filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
     keys: Vec<DeviceExpr>,
+    /// Type of the column behind the keys that tells grouping sets apart.
+    grouping_id_type: DataType,
     calls: Vec<AggregateCall>,
     properties: Arc<PlanProperties>,
     pub metrics: ExecutionPlanMetricsSet,
@@ -62,10 +56,18 @@ pub struct AggregateState {
     /// `None` without GROUP BY.
     pub keys: Option<GroupKeys>,
     pub accumulators: Vec<Accumulator>,
-    finishes: Vec<Finish>,
+    results: Vec<CallResult>,
     /// Accumulator that counts the rows of each group.
     presence: Option<usize>,
     max_rows: usize,
+}
+
+/// How one call's result is made.
+#[derive(Clone, Debug)]
+enum CallResult {
+    Totals(Finish),
+    /// It is there already.
+    Column(TracedColumn),
 }
 
 impl AggregateState {
@@ -88,43 +90,24 @@ impl XlaAggregateExec {
     ) -> Result<Self, FallbackReason> {
         let schema = first.input().schema();
         let group_by = first.group_expr().clone();
-        if group_by.has_grouping_set() {
-            return Err(FallbackReason::GroupKeys {
-                keys: key_names(&group_by),
-                why: "grouping sets have no device form yet".into(),
-            });
-        }
         let mut keys = Vec::with_capacity(group_by.expr().len());
         for (expr, _) in group_by.expr() {
             let key = try_convert(expr, &schema)?;
             keys.push(key);
         }
-        let mut calls = Vec::with_capacity(first.aggr_expr().len());
-        for (call, filter) in first.aggr_expr().iter().zip(first.filter_expr()) {
-            let function = convert_function(call)?;
-            let argument = match (function, call.expressions().as_slice()) {
-                (AggregateFunction::Count, [argument]) if is_literal(argument) => None,
-                (_, [argument]) => Some(try_convert(argument, &schema)?),
-                (AggregateFunction::Count, []) => None,
-                (_, arguments) => {
-                    return Err(FallbackReason::Aggregate {
-                        function: call.name().to_string(),
-                        why: format!("{} arguments have no device form yet", arguments.len()),
-                    });
-                }
-            };
-            let data_type = call.field().data_type().clone();
-            check_types(call, function, argument.as_ref(), &data_type)?;
-            let filter = filter.as_ref().map(|f| try_convert(f, &schema)).transpose()?;
-            let extreme = matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-            let distinct = call.is_distinct() && !extreme;
-            calls.push(AggregateCall { function, argument, filter, distinct, data_type });
-        }
+        let calls = first.aggr_expr().iter().zip(first.filter_expr());
+        let calls = calls.map(|(call, filter)| AggregateCall::try_convert(call, filter.as_ref(), &schema));
+        let calls = calls.collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             input,
-            group_by,
             host_calls: first.aggr_expr().to_vec(),
             host_filters: first.filter_expr().to_vec(),
+            grouping_id_type: if group_by.has_grouping_set() {
+                last.schema().field(keys.len()).data_type().clone()
+            } else {
+                DataType::Null
+            },
+            group_by,
             keys,
             calls,
             properties: device_properties(last.schema(), EmissionType::Final),
@@ -139,6 +122,7 @@ impl XlaAggregateExec {
             host_calls: self.host_calls.clone(),
             host_filters: self.host_filters.clone(),
             keys: self.keys.clone(),
+            grouping_id_type: self.grouping_id_type.clone(),
             calls: self.calls.clone(),
             properties: self.properties.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -161,8 +145,9 @@ impl XlaAggregateExec {
         options: &XlaOptions,
         accumulators: impl FnOnce(&mut Tracer, &AggregateState) -> Result<Vec<Value>>,
     ) -> Result<Option<(AggregateState, Vec<Value>)>> {
-        let mask = input.mask;
-        let key_columns = self.key_columns(t, input)?;
+        let (input, key_columns) = self.keyed(t, input)?;
+        let (input, mask) = (&input, input.mask);
+        let max_rows = max_rows.saturating_mul(self.group_by.groups().len().max(1));
         let keys = match key_columns.as_slice() {
             [] => None,
             columns => match GroupKeys::plan(columns, most_slots(options, max_rows)) {
@@ -171,9 +156,9 @@ impl XlaAggregateExec {
             },
         };
         let grouped = keys.is_some();
-        let (updates, finishes, presence) = self.updates(t, input, max_rows, grouped, None)?;
+        let (updates, results, presence) = self.updates(t, input, max_rows, grouped, None)?;
         let accumulator_list = updates.list.iter().map(|u| u.accumulator).collect();
-        let state = AggregateState { keys, accumulators: accumulator_list, finishes, presence, max_rows };
+        let state = AggregateState { keys, accumulators: accumulator_list, results, presence, max_rows };
         let running = accumulators(t, &state)?;
         let ids = match &state.keys {
             Some(keys) => Some(keys.ids(t, &key_columns, mask, input.capacity)?),
@@ -183,8 +168,13 @@ impl XlaAggregateExec {
         Ok(Some((state, updated)))
     }
 
-    fn key_columns(&self, t: &mut Tracer, input: &TracedRelation) -> Result<Vec<TracedColumn>> {
-        t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect())
+    /// The rows to aggregate and their keys: with GROUPING SETS each row once for each set.
+    fn keyed(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(TracedRelation, Vec<TracedColumn>)> {
+        let keys = t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
+        if !self.group_by.has_grouping_set() {
+            return Ok((input.clone(), keys));
+        }
+        grouping_sets::expand(t, input, &keys, self.group_by.groups(), &self.grouping_id_type)
     }
 
     /// What every row adds, and how the results are made of it; last the accumulator that counts the rows of each group.
@@ -196,11 +186,11 @@ impl XlaAggregateExec {
         max_rows: usize,
         grouped: bool,
         groups: Option<&RowGroups>,
-    ) -> Result<(Updates, Vec<Finish>, Option<usize>)> {
+    ) -> Result<(Updates, Vec<CallResult>, Option<usize>)> {
         let mask = input.mask;
         let mut updates = Updates::default();
         let presence = if grouped { Some(updates.count(t, None, input.capacity, max_rows)?) } else { None };
-        let mut finishes = Vec::with_capacity(self.calls.len());
+        let mut results = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             let mut passing = None;
             if let Some(filter) = &call.filter {
@@ -209,17 +199,30 @@ impl XlaAggregateExec {
                 passing = and_valid(&mut t.builder, filter.valid, Some(value))?;
             }
             let active = and_valid(&mut t.builder, mask, passing)?;
-            let column = match &call.argument {
-                Some(argument) => Some(t.with_active(active, |t| argument.trace(t, input))?),
-                None => None,
-            };
-            let not_null = column.as_ref().and_then(|c| c.valid);
-            let mut counts = and_valid(&mut t.builder, passing, not_null)?;
-            if let (true, Some(groups), Some(column)) = (call.distinct, groups, &column) {
-                let live = and_valid(&mut t.builder, mask, counts)?;
+            let columns =
+                t.with_active(active, |t| call.arguments.iter().map(|a| a.trace(t, input)).collect::<Result<Vec<_>>>())?;
+            let not_null = columns.first().and_then(|c| c.valid);
+            if let (true, Some(groups), Some(column)) = (call.distinct, groups, columns.first()) {
+                let live = and_valid(&mut t.builder, active, not_null)?;
                 let first = groups.first_of_each(t, column, live)?;
-                counts = and_valid(&mut t.builder, counts, Some(first))?;
+                passing = and_valid(&mut t.builder, passing, Some(first))?;
             }
+            let function = match (&call.function, groups) {
+                (CallFunction::Slots(function), _) => *function,
+                (CallFunction::Rows(function), Some(groups)) => {
+                    let live = and_valid(&mut t.builder, mask, passing)?;
+                    let order = call.order.iter().map(|(key, options)| Ok((key.trace(t, input)?, *options)));
+                    let order = order.collect::<Result<Vec<_>>>()?;
+                    let (function, columns, order) = (*function, columns.as_slice(), order.as_slice());
+                    let call = RowCall { function, columns, order, live, data_type: &call.data_type, groups };
+                    results.push(CallResult::Column(call.trace(t)?));
+                    continue;
+                }
+                (CallFunction::Rows(_), None) => {
+                    return datafusion::common::internal_err!("a function of all rows over chunks");
+                }
+            };
+            let counts = and_valid(&mut t.builder, passing, not_null)?;
             let may_be_empty = !grouped || counts.is_some();
             // With GROUP BY, rows outside the mask go to the trash slot; without, they add nothing.
             let live = if grouped { counts } else { and_valid(&mut t.builder, mask, counts)? };
@@ -227,10 +230,11 @@ impl XlaAggregateExec {
                 Some(live) => Some(t.broadcast(live, input.capacity)?),
                 None => None,
             };
+            let column = columns.into_iter().next();
             let argument = Argument { column, live, capacity: input.capacity, max_rows, may_be_empty };
-            finishes.push(call.function.trace_update(t, &mut updates, &argument, &call.data_type)?);
+            results.push(CallResult::Totals(function.trace_update(t, &mut updates, &argument, &call.data_type)?));
         }
-        Ok((updates, finishes, presence))
+        Ok((updates, results, presence))
     }
 
     /// The result relation from the totals.
@@ -243,7 +247,7 @@ impl XlaAggregateExec {
 
     /// Whether an argument or function asks for all rows at once.
     pub fn needs_all_rows(&self) -> bool {
-        self.calls.iter().any(|call| call.distinct)
+        self.calls.iter().any(AggregateCall::needs_all_rows)
     }
 
     /// The whole aggregation of a relation that lies in one chunk, within one program.
@@ -253,11 +257,11 @@ impl XlaAggregateExec {
         input: &TracedRelation,
         options: &XlaOptions,
     ) -> Result<TracedRelation> {
-        let max_rows = input.capacity;
-        let key_columns = self.key_columns(t, input)?;
+        let (input, key_columns) = self.keyed(t, input)?;
+        let (input, max_rows) = (&input, input.capacity);
         let groups = RowGroups::new(t, &key_columns, input, most_slots(options, max_rows))?;
         let grouped = groups.grouped();
-        let (updates, finishes, presence) = self.updates(t, input, max_rows, grouped, Some(&groups))?;
+        let (updates, results, presence) = self.updates(t, input, max_rows, grouped, Some(&groups))?;
         let mut start = Vec::with_capacity(updates.list.len());
         for update in &updates.list {
             let Accumulator { kind, element_type, .. } = update.accumulator;
@@ -268,7 +272,7 @@ impl XlaAggregateExec {
         let totals = accumulate(t, ids, &updates.list, &start)?;
         let accumulators = updates.list.iter().map(|u| u.accumulator).collect();
         let keys = groups.dense.clone();
-        let state = AggregateState { keys, accumulators, finishes, presence, max_rows };
+        let state = AggregateState { keys, accumulators, results, presence, max_rows };
         let totals = widen_totals(t, &state, &totals)?;
         let (columns, mask) = match &groups.hashed {
             Some(hashed) => (groups.hashed_columns(t, &key_columns, hashed)?, groups.hashed_mask(t, hashed)?),
@@ -324,62 +328,16 @@ impl AggregateState {
         totals: &[Value],
     ) -> Result<TracedRelation> {
         t.with_active(Some(mask), |t| {
-            for finish in &self.finishes {
-                columns.push(finish.trace(t, totals, self.max_rows)?);
+            for result in &self.results {
+                columns.push(match result {
+                    CallResult::Totals(finish) => finish.trace(t, totals, self.max_rows)?,
+                    CallResult::Column(column) => column.clone(),
+                });
             }
             Ok(())
         })?;
         Ok(TracedRelation { columns, mask: Some(mask), capacity })
     }
-}
-
-fn convert_function(call: &AggregateFunctionExpr) -> Result<AggregateFunction, FallbackReason> {
-    let refuse = |why: &str| Err(FallbackReason::Aggregate { function: call.name().to_string(), why: why.into() });
-    let function = match call.fun().name() {
-        "count" => AggregateFunction::Count,
-        "sum" => AggregateFunction::Sum,
-        "min" => AggregateFunction::Min,
-        "max" => AggregateFunction::Max,
-        "avg" => AggregateFunction::Avg,
-        _ => return refuse("this function has no device form yet"),
-    };
-    Ok(function)
-}
-
-/// Sums and averages exist for floats, integers and decimals.
-fn check_types(
-    call: &AggregateFunctionExpr,
-    function: AggregateFunction,
-    argument: Option<&DeviceExpr>,
-    result: &DataType,
-) -> Result<(), FallbackReason> {
-    let why = match (function, argument.map(|a| &a.data_type)) {
-        (AggregateFunction::Sum, Some(from)) => match (from, result) {
-            (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) if s1 == s2 => return Ok(()),
-            (from, DataType::Int64) if from.is_signed_integer() => return Ok(()),
-            (from, DataType::UInt64) if from.is_unsigned_integer() => return Ok(()),
-            (DataType::Float32 | DataType::Float64, DataType::Float64) => return Ok(()),
-            _ => format!("a sum of {from} as {result} has no device form yet"),
-        },
-        (AggregateFunction::Avg, Some(from)) => match (from, result) {
-            (DataType::Decimal128(_, _), DataType::Decimal128(_, _)) => return Ok(()),
-            (DataType::Float32 | DataType::Float64, DataType::Float64) => return Ok(()),
-            _ => format!("an average of {from} as {result} has no device form yet"),
-        },
-        _ => match Kind::of(result) {
-            Some(_) => return Ok(()),
-            None => format!("a result of type {result} has no device encoding yet"),
-        },
-    };
-    Err(FallbackReason::Aggregate { function: call.name().to_string(), why })
-}
-
-fn is_literal(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<datafusion::physical_expr::expressions::Literal>().is_some_and(|l| !l.value().is_null())
-}
-
-fn key_names(group_by: &PhysicalGroupBy) -> String {
-    group_by.expr().iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Adds what every row contributes to the running accumulators: those that refine another after those that do not.

@@ -25,6 +25,8 @@ pub enum AggregateFunction {
     Min,
     Max,
     Avg,
+    BoolAnd,
+    BoolOr,
 }
 
 /// One accumulator: an array of slots, or a scalar without GROUP BY.
@@ -180,7 +182,7 @@ impl AggregateFunction {
         };
         let form = match (self, &argument.column) {
             (Self::Count, _) => FinishForm::Count,
-            (Self::Min | Self::Max, Some(column)) => self.extreme_update(t, updates, argument, column)?,
+            (Self::Min | Self::Max | Self::BoolAnd | Self::BoolOr, Some(column)) => self.extreme_update(t, updates, argument, column)?,
             (Self::Sum | Self::Avg, Some(column)) => self.sum_update(t, updates, argument, column, data_type)?,
             (_, None) => return Err(DataFusionError::Internal(format!("{self:?} without an argument"))),
         };
@@ -194,7 +196,8 @@ impl AggregateFunction {
         argument: &Argument,
         column: &TracedColumn,
     ) -> Result<FinishForm> {
-        let kind = if self == Self::Min { ReduceKind::Minimum } else { ReduceKind::Maximum };
+        let least = matches!(self, Self::Min | Self::BoolAnd);
+        let kind = if least { ReduceKind::Minimum } else { ReduceKind::Maximum };
         let full = Range::new(0, 1);
         let (key, form, range) = match &column.values {
             Values::Pred(v) => (t.builder.convert(*v, S32)?, ExtremeForm::Boolean, full),

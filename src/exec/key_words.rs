@@ -50,6 +50,12 @@ impl KeyWords {
         self.add_field(t, value, 1)
     }
 
+    /// A field of numbers below `n`, `[capacity]` s32.
+    pub fn add_id(&mut self, t: &mut Tracer, ids: Value, n: usize) -> Result<()> {
+        let value = t.builder.convert(ids, U32)?;
+        self.add_field(t, value, usize::BITS - n.saturating_sub(1).leading_zeros())
+    }
+
     fn add_field(&mut self, t: &mut Tracer, value: Value, bits: u32) -> Result<()> {
         if bits > 0 {
             let value = t.broadcast(value, self.capacity)?;

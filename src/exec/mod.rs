@@ -13,7 +13,9 @@
 //! ```
 
 pub mod aggregate;
+pub mod aggregate_call;
 pub mod aggregate_lowering;
+pub mod grouping_sets;
 pub mod collect;
 pub mod context;
 pub mod device_node;
@@ -35,6 +37,7 @@ pub mod program_names;
 pub mod projection;
 pub mod relation;
 pub mod resident;
+pub mod row_functions;
 pub mod row_groups;
 pub mod run;
 pub mod side;

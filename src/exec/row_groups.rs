@@ -10,8 +10,7 @@ use crate::exec::key_words::{KeyUse, KeyWords};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::group::{Groups, group_rows};
-use crate::kernels::radix_sort::SortKey;
-use crate::program::ElementType::{S32, U32};
+use crate::program::ElementType::S32;
 use crate::program::Shape;
 
 /// Slots behind the groups of hashed keys; the last takes rows that do not count.
@@ -60,6 +59,11 @@ impl RowGroups {
         self.dense.is_some() || self.hashed.is_some()
     }
 
+    /// Rows of the relation, padded.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Rows of the result, padded.
     pub fn capacity(&self) -> usize {
         self.slots
@@ -79,18 +83,12 @@ impl RowGroups {
         Ok(t.builder.compare(slot, groups.count, Comparison::Lt)?)
     }
 
-    /// The group as the most significant key.
-    pub fn id_key(&self, t: &mut Tracer) -> Result<SortKey> {
-        let value = t.builder.convert(self.ids, U32)?;
-        Ok(SortKey { value, bits: usize::BITS - (self.slots - 1).leading_zeros() })
-    }
-
     /// `pred[rows]`: live rows that are the first of their group with their value of `column`.
     pub fn first_of_each(&self, t: &mut Tracer, column: &TracedColumn, live: Option<Value>) -> Result<Value> {
         let mut words = KeyWords::new(self.rows);
+        words.add_id(t, self.ids, self.slots)?;
         words.add(t, column, SortOptions::default(), KeyUse::Group)?;
-        let mut keys = vec![self.id_key(t)?];
-        keys.extend(words.pack(t)?);
+        let keys = words.pack(t)?;
         let live = match live {
             Some(live) => Some(t.broadcast(live, self.rows)?),
             None => None,

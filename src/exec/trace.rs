@@ -180,6 +180,10 @@ impl Trace {
         outputs.extend(self.source_error);
         let (counted, counts): (Vec<_>, Vec<_>) = self.counts.drain(..).unzip();
         outputs.extend(counts);
+        if outputs.is_empty() {
+            // A program must give something, even for rows without columns.
+            outputs.push(self.t.builder.constant(Scalar::S32(0)));
+        }
         let has_source_error = self.source_error.is_some();
         Ok(ResultProgram {
             columns,
