@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
+use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::{partition, threads};
 
 /// (sizes s64[3] = n, words, whether there is a mask; words x u64[n], perhaps live pred[n]) -> ids s32[n],
@@ -47,8 +48,8 @@ pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32],
     count
 }
 
-/// Most groups of a thread's own table: 1 MiB of slots of one word.
-const FEW_GROUPS: usize = 1 << 15;
+/// Most groups of a thread's own table: 4 MiB of slots of one word.
+const FEW_GROUPS: usize = 1 << 17;
 
 fn group<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, ids: &mut [i32], first_rows: &mut [i32]) -> usize {
     let n_threads = threads::for_rows(ids.len());
@@ -70,7 +71,7 @@ struct Slot<const W: usize> {
 
 /// An open-addressing hash table with linear probing; at most half full.
 struct Table<const W: usize> {
-    slots: Vec<Slot<W>>,
+    slots: Scratch<Slot<W>>,
     /// A hash's first slot is its topmost bits.
     shift: u32,
     len: usize,
@@ -78,7 +79,7 @@ struct Table<const W: usize> {
 
 impl<const W: usize> Table<W> {
     fn new(bits: u32) -> Self {
-        Self { slots: vec![Slot { key: [0; W], value: EMPTY }; 1 << bits], shift: 64 - bits, len: 0 }
+        Self { slots: Scratch::filled(1 << bits, Slot { key: [0; W], value: EMPTY }), shift: 64 - bits, len: 0 }
     }
 
     fn clear(&mut self) {

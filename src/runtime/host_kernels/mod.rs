@@ -18,6 +18,7 @@ mod key_index;
 mod partition;
 mod radix_sort;
 mod scan;
+mod scratch;
 mod threads;
 mod top;
 

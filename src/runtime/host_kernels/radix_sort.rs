@@ -13,6 +13,7 @@
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
+use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::{partition, threads};
 
 /// (sizes s64[2] = n, words; words x u64[n], first most significant) -> row ids s32[n].
@@ -35,8 +36,9 @@ pub(super) fn argsort(words: &[&[u64]], out: &mut [i32]) {
     }
     let n_threads = threads::for_rows(out.len());
     for word in words {
-        let rows = out.to_vec();
-        let mut keys = vec![0; rows.len()];
+        let mut rows = Scratch::filled(out.len(), 0);
+        rows.copy_from_slice(out);
+        let mut keys = Scratch::filled(rows.len(), 0);
         threads::for_each(
             n_threads,
             threads::split(&mut keys, n_threads),
