@@ -15,19 +15,20 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
 use crate::runtime::host_kernels::scratch::Scratch;
+use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 
-/// (sizes s64[3] = n, words, whether there is a mask; words x u64[n], perhaps live pred[n]) -> ids s32[n],
-/// first rows s32[n], count s32[].
+/// (sizes s64[3 + 2 keys] = n, keys, whether there is a mask, then bytes and bits of each key; keys x u8 to u64[n],
+/// perhaps live pred[n]) -> ids s32[n], first rows s32[n], count s32[].
 pub(super) unsafe extern "C" fn group_rows_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::group` passes these shapes.
     let (words, live, ids, first_rows, count) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_words, has_mask] = call.sizes();
-        let live = (has_mask != 0).then(|| call.input(1 + n_words, n));
-        (call.words(1, n_words, n), live, call.output(0, n), call.output(1, n), call.output(2, 1))
+        let [n, n_keys, has_mask] = call.sizes();
+        let live = (has_mask != 0).then(|| call.input(1 + n_keys, n));
+        (Words::of_call(&call, n, n_keys, 3), live, call.output(0, n), call.output(1, n), call.output(2, 1))
     };
-    count[0] = group_rows(&words, live, ids, first_rows) as i32;
+    count[0] = group_rows(&words.slices(), live, ids, first_rows) as i32;
 }
 
 /// `ids[row]`: the number of the row's group, in order of appearance, or -1; `first_rows[id]`, then zeros; how many there are.

@@ -14,17 +14,19 @@ use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::scratch::Scratch;
+use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 
-/// (sizes s64[2] = n, words; words x u64[n], first most significant) -> row ids s32[n].
+/// (sizes s64[2 + 2 keys] = n, keys, then bytes and bits of each; keys x u8 to u64[n], first most significant)
+/// -> row ids s32[n].
 pub(super) unsafe extern "C" fn argsort_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::radix_sort` passes these shapes.
     let (words, out) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_words] = call.sizes();
-        (call.words(1, n_words, n), call.only_output(n))
+        let [n, n_keys] = call.sizes();
+        (Words::of_call(&call, n, n_keys, 2), call.only_output(n))
     };
-    argsort(&words, out);
+    argsort(&words.slices(), out);
 }
 
 /// Row ids in ascending order of `words`, the first of which is the most significant; ties in row order.

@@ -51,6 +51,13 @@ impl<T: Copy> Scratch<T> {
         scratch
     }
 
+    /// The first `n` places, to be written; n is at most the capacity that was asked for.
+    pub(super) fn spare(&mut self, n: usize) -> &mut [MaybeUninit<T>] {
+        assert!(n * size_of::<T>() <= self.block.capacity() * size_of::<Unit>());
+        // SAFETY: the block is as large and aligned; its elements may be uninitialised.
+        unsafe { std::slice::from_raw_parts_mut(self.block.as_mut_ptr().cast(), n) }
+    }
+
     pub(super) fn as_mut_ptr(&mut self) -> *mut T {
         self.block.as_mut_ptr().cast()
     }
