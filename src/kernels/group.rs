@@ -42,8 +42,8 @@ pub fn group_rows(
     check_live(b, live, n)?;
     match lowering {
         Lowering::Native => {
-            let mut operands = key_words::pack_u64(b, keys)?;
-            let sizes = [n, operands.len(), usize::from(live.is_some())];
+            let n_keys = key_words::with_bits(keys).count();
+            let (sizes, mut operands) = key_words::operands(b, keys, [n, n_keys, usize::from(live.is_some())]);
             operands.extend(live);
             let outputs = [Shape::new(S32, [n]), Shape::new(S32, [n]), Shape::scalar(S32)];
             let [ids, first_rows, count] = native::call(b, GROUP_ROWS, &sizes, &operands, outputs)?;

@@ -7,7 +7,7 @@ use crate::program::ElementType::{self, U16, U32, U64};
 /// `keys` (first most significant) packed into keys of at most 64 bits each. Keys without bits are left out.
 pub(super) fn pack(b: &mut Builder, keys: &[SortKey]) -> Result<Vec<SortKey>, HloError> {
     let mut words: Vec<Vec<SortKey>> = Vec::new();
-    for key in keys.iter().filter(|key| key.bits > 0) {
+    for key in with_bits(keys) {
         match words.last_mut() {
             Some(word) if bits_of(word) + key.bits <= 64 => word.push(*key),
             _ => words.push(vec![*key]),
@@ -16,10 +16,19 @@ pub(super) fn pack(b: &mut Builder, keys: &[SortKey]) -> Result<Vec<SortKey>, Hl
     words.into_iter().map(|word| concatenate(b, &word)).collect()
 }
 
-/// The same as u64 `[n]`.
-pub(super) fn pack_u64(b: &mut Builder, keys: &[SortKey]) -> Result<Vec<Value>, HloError> {
-    let words = pack(b, keys)?;
-    words.into_iter().map(|word| b.convert(word.value, U64)).collect()
+/// What a native function gets, which packs `keys` itself: `first` and the bytes and bits of each key, and the keys.
+pub(super) fn operands<const N: usize>(b: &Builder, keys: &[SortKey], first: [usize; N]) -> (Vec<usize>, Vec<Value>) {
+    let (mut sizes, mut values) = (first.to_vec(), Vec::with_capacity(keys.len() + 1));
+    for key in with_bits(keys) {
+        sizes.extend([b.element_type(key.value).size_bytes(), key.bits as usize]);
+        values.push(key.value);
+    }
+    (sizes, values)
+}
+
+/// The keys that can differ between rows.
+pub(super) fn with_bits(keys: &[SortKey]) -> impl Iterator<Item = &SortKey> {
+    keys.iter().filter(|key| key.bits > 0)
 }
 
 /// An error unless each key is `[n]` of u8 to u64 and has no more bits than its type.

@@ -25,11 +25,12 @@ pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) 
     key_words::check(b, keys, n)?;
     match lowering {
         Lowering::Native => {
-            let words = key_words::pack_u64(b, keys)?;
-            if words.is_empty() {
+            let n_keys = key_words::with_bits(keys).count();
+            if n_keys == 0 {
                 return b.iota(Shape::new(S32, [n]), 0);
             }
-            let [rows] = native::call(b, ARGSORT, &[n, words.len()], &words, [Shape::new(S32, [n])])?;
+            let (sizes, operands) = key_words::operands(b, keys, [n, n_keys]);
+            let [rows] = native::call(b, ARGSORT, &sizes, &operands, [Shape::new(S32, [n])])?;
             Ok(rows)
         }
         Lowering::Portable => {
@@ -58,10 +59,10 @@ pub fn argsort_top(
     }
     if lowering == Lowering::Native {
         key_words::check(b, keys, n)?;
-        let words = key_words::pack_u64(b, keys)?;
-        if !words.is_empty() {
-            let outputs = [Shape::new(S32, [limit])];
-            let [rows] = native::call(b, ARGSORT_TOP, &[n, words.len(), limit], &words, outputs)?;
+        let n_keys = key_words::with_bits(keys).count();
+        if n_keys > 0 {
+            let (sizes, operands) = key_words::operands(b, keys, [n, n_keys, limit]);
+            let [rows] = native::call(b, ARGSORT_TOP, &sizes, &operands, [Shape::new(S32, [limit])])?;
             return Ok(rows);
         }
     }

@@ -14,6 +14,7 @@ mod random;
 mod reduce;
 mod scan;
 mod small_sort;
+mod speed;
 mod wide;
 
 use std::sync::{Arc, LazyLock};

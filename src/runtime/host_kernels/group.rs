@@ -14,19 +14,21 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
+use crate::runtime::host_kernels::scratch::Scratch;
+use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 
-/// (sizes s64[3] = n, words, whether there is a mask; words x u64[n], perhaps live pred[n]) -> ids s32[n],
-/// first rows s32[n], count s32[].
+/// (sizes s64[3 + 2 keys] = n, keys, whether there is a mask, then bytes and bits of each key; keys x u8 to u64[n],
+/// perhaps live pred[n]) -> ids s32[n], first rows s32[n], count s32[].
 pub(super) unsafe extern "C" fn group_rows_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::group` passes these shapes.
     let (words, live, ids, first_rows, count) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_words, has_mask] = call.sizes();
-        let live = (has_mask != 0).then(|| call.input(1 + n_words, n));
-        (call.words(1, n_words, n), live, call.output(0, n), call.output(1, n), call.output(2, 1))
+        let [n, n_keys, has_mask] = call.sizes();
+        let live = (has_mask != 0).then(|| call.input(1 + n_keys, n));
+        (Words::of_call(&call, n, n_keys, 3), live, call.output(0, n), call.output(1, n), call.output(2, 1))
     };
-    count[0] = group_rows(&words, live, ids, first_rows) as i32;
+    count[0] = group_rows(&words.slices(), live, ids, first_rows) as i32;
 }
 
 /// `ids[row]`: the number of the row's group, in order of appearance, or -1; `first_rows[id]`, then zeros; how many there are.
@@ -47,8 +49,8 @@ pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32],
     count
 }
 
-/// Most groups of a thread's own table: 1 MiB of slots of one word.
-const FEW_GROUPS: usize = 1 << 15;
+/// Most groups of a thread's own table: 4 MiB of slots of one word.
+const FEW_GROUPS: usize = 1 << 17;
 
 fn group<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, ids: &mut [i32], first_rows: &mut [i32]) -> usize {
     let n_threads = threads::for_rows(ids.len());
@@ -70,7 +72,7 @@ struct Slot<const W: usize> {
 
 /// An open-addressing hash table with linear probing; at most half full.
 struct Table<const W: usize> {
-    slots: Vec<Slot<W>>,
+    slots: Scratch<Slot<W>>,
     /// A hash's first slot is its topmost bits.
     shift: u32,
     len: usize,
@@ -78,7 +80,7 @@ struct Table<const W: usize> {
 
 impl<const W: usize> Table<W> {
     fn new(bits: u32) -> Self {
-        Self { slots: vec![Slot { key: [0; W], value: EMPTY }; 1 << bits], shift: 64 - bits, len: 0 }
+        Self { slots: Scratch::filled(1 << bits, Slot { key: [0; W], value: EMPTY }), shift: 64 - bits, len: 0 }
     }
 
     fn clear(&mut self) {

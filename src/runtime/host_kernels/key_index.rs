@@ -12,6 +12,7 @@ use std::ffi::c_void;
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::group::group_rows;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
+use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::threads;
 
 /// Words before the first slot: a cache line.
@@ -45,9 +46,9 @@ pub(super) unsafe extern "C" fn probe_call(output: *mut c_void, inputs: *const *
 
 /// Numbers the keys as `group_rows` does, and puts them into `table`; how many there are.
 pub(super) fn build(words: &[&[u64]], live: Option<&[u8]>, table: &mut [u64], ids: &mut [i32]) -> usize {
-    let mut first_rows = vec![0; ids.len()];
+    let mut first_rows = Scratch::filled(ids.len(), 0);
     let count = group_rows(words, live, ids, &mut first_rows);
-    first_rows.truncate(count);
+    let first_rows = &first_rows[..count];
     let stride = words.len() + 1;
     let bits = (count + count / 2).next_power_of_two().trailing_zeros().max(3);
     table[..HEADER].fill(0);
@@ -55,10 +56,10 @@ pub(super) fn build(words: &[&[u64]], live: Option<&[u8]>, table: &mut [u64], id
     let slots = &mut table[HEADER..HEADER + (stride << bits)];
     slots.fill(0);
     match *words {
-        [a] => insert(&[a], &first_rows, slots, bits),
-        [a, b] => insert(&[a, b], &first_rows, slots, bits),
-        [a, b, c] => insert(&[a, b, c], &first_rows, slots, bits),
-        _ => insert_any(words, &first_rows, slots, bits),
+        [a] => insert(&[a], first_rows, slots, bits),
+        [a, b] => insert(&[a, b], first_rows, slots, bits),
+        [a, b, c] => insert(&[a, b, c], first_rows, slots, bits),
+        _ => insert_any(words, first_rows, slots, bits),
     }
     count
 }

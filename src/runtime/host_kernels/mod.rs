@@ -1,7 +1,7 @@
 //! Native functions behind the kernels' `Lowering::Native`: one file each, registered when the CPU runtime starts.
 //!
 //! ```text
-//!  kernels::radix_sort ── custom-call(sizes, words ..) ──▶ radix_sort::argsort_call    pointers to slices
+//!  kernels::radix_sort ── custom-call(sizes, keys ..) ──▶ radix_sort::argsort_call    pointers to slices
 //!                                                           radix_sort::argsort         slices; what tests call
 //! ```
 //!
@@ -18,8 +18,10 @@ mod key_index;
 mod partition;
 mod radix_sort;
 mod scan;
+mod scratch;
 mod threads;
 mod top;
+mod words;
 
 use crate::error::Result;
 use crate::host_functions;

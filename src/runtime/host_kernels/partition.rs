@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::threads;
 
 /// Records by bucket, in row order within each; bucket k is `records[starts[k]..starts[k + 1]]`.
-pub(super) struct Partitioned<R> {
-    pub(super) records: Vec<R>,
+pub(super) struct Partitioned<R: Copy> {
+    pub(super) records: Scratch<R>,
     pub(super) starts: Vec<usize>,
 }
 
-impl<R> Partitioned<R> {
+impl<R: Copy> Partitioned<R> {
     /// The buckets, each with its number and the same part of `others`, which has as many elements as there are records.
     pub(super) fn with<'a, T>(&'a mut self, others: &'a mut [T]) -> Vec<(&'a mut [R], &'a mut [T])> {
         let (mut records, mut others) = (&mut self.records[..], others);
@@ -50,7 +51,7 @@ pub(super) fn partition<R: Copy + Send>(
         }
     }
     starts.push(place);
-    let mut records: Vec<R> = Vec::with_capacity(n);
+    let mut records: Scratch<R> = Scratch::with_capacity(n);
     let to = AtomicPtr::new(records.as_mut_ptr());
     threads::for_each(
         n_threads,

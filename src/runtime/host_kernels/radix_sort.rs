@@ -13,17 +13,20 @@
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
+use crate::runtime::host_kernels::scratch::Scratch;
+use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 
-/// (sizes s64[2] = n, words; words x u64[n], first most significant) -> row ids s32[n].
+/// (sizes s64[2 + 2 keys] = n, keys, then bytes and bits of each; keys x u8 to u64[n], first most significant)
+/// -> row ids s32[n].
 pub(super) unsafe extern "C" fn argsort_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::radix_sort` passes these shapes.
     let (words, out) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_words] = call.sizes();
-        (call.words(1, n_words, n), call.only_output(n))
+        let [n, n_keys] = call.sizes();
+        (Words::of_call(&call, n, n_keys, 2), call.only_output(n))
     };
-    argsort(&words, out);
+    argsort(&words.slices(), out);
 }
 
 /// Row ids in ascending order of `words`, the first of which is the most significant; ties in row order.
@@ -35,8 +38,9 @@ pub(super) fn argsort(words: &[&[u64]], out: &mut [i32]) {
     }
     let n_threads = threads::for_rows(out.len());
     for word in words {
-        let rows = out.to_vec();
-        let mut keys = vec![0; rows.len()];
+        let mut rows = Scratch::filled(out.len(), 0);
+        rows.copy_from_slice(out);
+        let mut keys = Scratch::filled(rows.len(), 0);
         threads::for_each(
             n_threads,
             threads::split(&mut keys, n_threads),

@@ -7,17 +7,19 @@ use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::hash::{Key, key_at};
+use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{radix_sort, threads};
 
-/// (sizes s64[3] = n, words, limit; words x u64[n], first most significant) -> row ids s32[limit].
+/// (sizes s64[3 + 2 keys] = n, keys, limit, then bytes and bits of each; keys x u8 to u64[n], first most significant)
+/// -> row ids s32[limit].
 pub(super) unsafe extern "C" fn argsort_top_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::radix_sort` passes these shapes.
     let (words, n, out) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_words, limit] = call.sizes();
-        (call.words(1, n_words, n), n, call.only_output(limit))
+        let [n, n_keys, limit] = call.sizes();
+        (Words::of_call(&call, n, n_keys, 3), n, call.only_output(limit))
     };
-    argsort_top(&words, n, out);
+    argsort_top(&words.slices(), n, out);
 }
 
 /// The first rows of `0..n` in ascending order of `words`, ties in row order; `out` has at most n places.
