@@ -7,6 +7,7 @@
 //! | `decimals` | id, d4 (4,2), d9 (9,2), d18 (18,4), d38 (38,10), d380 (38,0) | the limits of each precision, 0, NULL |
 //! | `strings` | id, s Utf8, l LargeUtf8, v Utf8View | empty, shared prefixes, longer than a view's inline part, unicode |
 //! | `dates` | id, d | before 1970, leap days, year ends, far past and future, NULL |
+//! | `times` | id, n, e, d, d64, tm, tms, tus, tns, s, ms, us, ns, utc, east, berlin, dur | dates (e beside d), times, timestamps of each unit, of three zones, durations (ms): the epoch, leap days, month ends, year 1 and 9999, fractions, NULL |
 //! | `bools` | id, a, b | every pair of true, false, NULL |
 //! | `empty`, `one_row`, `all_null` | id, i, f, p (15,2), s, b, d | none; one; three with only id |
 //! | `big` | id, k, g, h, m, d, v, f, p | 5,000 in two partitions of uneven batches; k is skewed and has NULLs |
@@ -16,9 +17,11 @@
 use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray, UInt8Array, UInt16Array,
-    UInt32Array, UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Date64Array, Decimal128Array, DurationMillisecondArray, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
+    StringViewArray, Time32MillisecondArray, Time32SecondArray, Time64MicrosecondArray, Time64NanosecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
 use datafusion::arrow::compute::concat_batches;
 use datafusion::datasource::MemTable;
@@ -38,6 +41,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     one("decimals", decimals()?, &[2])?;
     one("strings", strings()?, &[4, 1])?;
     one("dates", dates()?, &[5])?;
+    one("times", times()?, &[3])?;
     one("bools", bools()?, &[])?;
     one("empty", mixed(&[], false)?, &[])?;
     one("one_row", mixed(&[7], true)?, &[])?;
@@ -209,6 +213,60 @@ fn dates() -> Result<RecordBatch> {
         None,
     ];
     batch(vec![("id", ids(days.len())), ("d", Arc::new(Date32Array::from(days)))])
+}
+
+fn times() -> Result<RecordBatch> {
+    // Seconds since 1970-01-01, and nanoseconds beside them.
+    let seconds: Vec<Option<i64>> = vec![
+        Some(0),
+        Some(-1),
+        Some(951_782_400),    // 2000-02-29
+        Some(951_868_799),    // 2000-02-29 23:59:59
+        Some(1_706_659_200),  // 2024-01-31
+        Some(-86_401),        // 1969-12-30 23:59:59
+        Some(4_102_444_799),  // 2099-12-31 23:59:59
+        Some(1_609_459_200),  // 2021-01-01, in week 53 of 2020
+        Some(-2_208_988_800), // 1900-01-01, no leap year
+        Some(1_711_846_800),  // 2024-03-31 01:00, when Berlin's clocks go forward
+        None,
+        Some(1_604_188_799), // 2020-10-31 23:59:59
+    ];
+    let far = [(1, -62_135_596_800), (6, 253_402_300_799)];
+    let fraction = |row: usize| [0, 999_999_999, 1, 123_456_789, 500_000_000][row % 5];
+    let scaled = |factor: i64| -> Vec<Option<i64>> {
+        let value = |(row, s): (usize, &Option<i64>)| s.map(|s| s * factor + fraction(row) / (1_000_000_000 / factor));
+        seconds.iter().enumerate().map(value).collect()
+    };
+    // Years 1 and 9999 where the unit holds them.
+    let mut coarse: Vec<Vec<Option<i64>>> = [1, 1_000, 1_000_000].map(scaled).to_vec();
+    for (values, factor) in coarse.iter_mut().zip([1, 1_000, 1_000_000]) {
+        for (row, second) in far {
+            values[row] = Some(second * factor);
+        }
+    }
+    let days = |shift: i64| seconds.iter().map(move |s| s.map(|s| (s.div_euclid(86_400) + shift) as i32));
+    let of_day = |factor: i64| scaled(factor).into_iter().map(move |v| v.map(|v| v.rem_euclid(86_400 * factor)));
+    let nanos = TimestampNanosecondArray::from(scaled(1_000_000_000));
+    let numbers = [0, 1, -1, 31, 12, 400, -13, 59, 7, 2_000, 5, 3].map(Some).to_vec();
+    batch(vec![
+        ("id", ids(seconds.len())),
+        ("n", Arc::new(Int64Array::from(numbers))),
+        ("e", Arc::new(days(37).collect::<Date32Array>())),
+        ("d", Arc::new(days(0).collect::<Date32Array>())),
+        ("d64", Arc::new(coarse[1].iter().copied().collect::<Date64Array>())),
+        ("tm", Arc::new(of_day(1).map(|v| v.map(|v| v as i32)).collect::<Time32SecondArray>())),
+        ("tms", Arc::new(of_day(1_000).map(|v| v.map(|v| v as i32)).collect::<Time32MillisecondArray>())),
+        ("tus", Arc::new(of_day(1_000_000).collect::<Time64MicrosecondArray>())),
+        ("tns", Arc::new(of_day(1_000_000_000).collect::<Time64NanosecondArray>())),
+        ("s", Arc::new(TimestampSecondArray::from(coarse[0].clone()))),
+        ("ms", Arc::new(TimestampMillisecondArray::from(coarse[1].clone()))),
+        ("us", Arc::new(TimestampMicrosecondArray::from(coarse[2].clone()))),
+        ("ns", Arc::new(nanos.clone())),
+        ("utc", Arc::new(nanos.clone().with_timezone("UTC"))),
+        ("east", Arc::new(TimestampMillisecondArray::from(coarse[1].clone()).with_timezone("+05:30"))),
+        ("berlin", Arc::new(TimestampMicrosecondArray::from(scaled(1_000_000)).with_timezone("Europe/Berlin"))),
+        ("dur", Arc::new(DurationMillisecondArray::from(scaled(1_000)))),
+    ])
 }
 
 fn bools() -> Result<RecordBatch> {

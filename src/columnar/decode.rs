@@ -8,13 +8,12 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
-use crate::columnar::representation::Representation;
+use crate::columnar::representation::{Representation, plain_integer, reinterpret};
 use crate::program::ElementType;
 use crate::runtime::Buffer;
 
@@ -114,6 +113,9 @@ impl Integers {
                 Arc::new(build::<$type>(self, nulls, |v| v as $native, |v| v as $native))
             };
         }
+        if let Some(plain) = plain_integer(data_type) {
+            return reinterpret(&self.into_array(&plain, nulls)?, data_type);
+        }
         Ok(match data_type {
             DataType::Int8 => integers!(Int8Type, i8),
             DataType::Int16 => integers!(Int16Type, i16),
@@ -123,7 +125,6 @@ impl Integers {
             DataType::UInt16 => integers!(UInt16Type, u16),
             DataType::UInt32 => integers!(UInt32Type, u32),
             DataType::UInt64 => integers!(UInt64Type, u64),
-            DataType::Date32 => integers!(Date32Type, i32),
             DataType::Decimal128(precision, scale) => {
                 let array = build::<Decimal128Type>(self, nulls, i128::from, |v| v);
                 Arc::new(array.with_precision_and_scale(*precision, *scale)?)

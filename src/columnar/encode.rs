@@ -10,14 +10,14 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{
-    ArrowNativeType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::columnar::representation::{Kind, Representation};
+use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
 use crate::program::ElementType;
 
 /// A column ready to be written chunk by chunk.
@@ -50,7 +50,6 @@ macro_rules! for_integer_type {
             DataType::UInt16 => $call!(UInt16Type, $($args)*),
             DataType::UInt32 => $call!(UInt32Type, $($args)*),
             DataType::UInt64 => $call!(UInt64Type, $($args)*),
-            DataType::Date32 => $call!(Date32Type, $($args)*),
             DataType::Decimal128(_, _) => $call!(Decimal128Type, $($args)*),
             other => Err(DataFusionError::Internal(format!("{other} is not an integer on the device"))),
         }
@@ -77,7 +76,10 @@ impl ColumnEncoder {
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
             DataType::Null => arrays.iter().map(|a| new_null_array(&DataType::Boolean, a.len())).collect(),
-            _ => arrays,
+            _ => match plain_integer(data_type) {
+                Some(plain) => arrays.iter().map(|a| reinterpret(a, &plain)).collect::<Result<_>>()?,
+                None => arrays,
+            },
         };
         let null_count = arrays.iter().map(|a| a.null_count()).sum();
         let (arrays, dictionary) = match kind {

@@ -1,7 +1,7 @@
 //! Value ranges of integer-like columns and expressions. A range decides storage and arithmetic widths and proves that
 //! an operation cannot overflow; 128 bits hold every type we place.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, IntervalUnit};
 
 use crate::program::ElementType;
 
@@ -37,8 +37,17 @@ impl Range {
         let element_type = match data_type {
             DataType::Int8 => ElementType::S8,
             DataType::Int16 => ElementType::S16,
-            DataType::Int32 | DataType::Date32 => ElementType::S32,
-            DataType::Int64 => ElementType::S64,
+            DataType::Int32
+            | DataType::Date32
+            | DataType::Time32(_)
+            | DataType::Interval(IntervalUnit::YearMonth)
+            | DataType::Decimal32(_, _) => ElementType::S32,
+            DataType::Int64
+            | DataType::Date64
+            | DataType::Time64(_)
+            | DataType::Timestamp(_, _)
+            | DataType::Duration(_)
+            | DataType::Decimal64(_, _) => ElementType::S64,
             DataType::UInt8 => ElementType::U8,
             DataType::UInt16 => ElementType::U16,
             DataType::UInt32 => ElementType::U32,
@@ -47,6 +56,12 @@ impl Range {
             _ => return None,
         };
         Self::of_element(element_type)
+    }
+
+    /// The values of both; `None` where there are none.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let both = Self::new(self.min.max(other.min), self.max.min(other.max));
+        (both.min <= both.max).then_some(both)
     }
 
     pub fn contains(&self, other: &Self) -> bool {

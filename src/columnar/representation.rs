@@ -1,6 +1,8 @@
 //! How a column of an Arrow type is held on the device.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array, ArrayRef, make_array};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit};
+use datafusion::error::Result;
 
 use crate::columnar::range::Range;
 use crate::program::ElementType;
@@ -10,7 +12,8 @@ use crate::program::ElementType;
 pub enum Kind {
     /// Booleans, and the type Null: booleans of which none is valid.
     Boolean,
-    /// Integers, dates and decimals (unscaled): narrowed to the width that the range allows, or two limbs.
+    /// Integers, dates, times, timestamps, durations and decimals (unscaled): narrowed to the width that the range
+    /// allows, or two limbs.
     Integer,
     /// `F32` or `F64`.
     Float(ElementType),
@@ -29,6 +32,27 @@ impl Kind {
             _ => Range::of_type(data_type).map(|_| Self::Integer),
         }
     }
+}
+
+/// The plain integer type with the same bits, for dates, times and the like; `None` for what is read as it stands.
+pub fn plain_integer(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Date32
+        | DataType::Time32(_)
+        | DataType::Interval(IntervalUnit::YearMonth)
+        | DataType::Decimal32(_, _) => DataType::Int32,
+        DataType::Date64
+        | DataType::Time64(_)
+        | DataType::Timestamp(_, _)
+        | DataType::Duration(_)
+        | DataType::Decimal64(_, _) => DataType::Int64,
+        _ => return None,
+    })
+}
+
+/// The same bits under another type of the same width.
+pub fn reinterpret(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    Ok(make_array(array.to_data().into_builder().data_type(data_type.clone()).build()?))
 }
 
 /// Element types of a stored column.

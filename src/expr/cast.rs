@@ -30,6 +30,9 @@ impl Tracer {
         if *from == DataType::Null {
             return self.literal(&ScalarValue::try_from(to)?, to);
         }
+        if from.is_temporal() || to.is_temporal() {
+            return self.cast_time(operand, to, safe);
+        }
         let (Some(from_kind), Some(to_kind)) = (Kind::of(from), Kind::of(to)) else {
             return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
         };
@@ -58,7 +61,7 @@ impl Tracer {
             (Kind::Integer, Kind::Integer) => self.integer_to_integer(*operand.int()?, from, to)?,
             (Kind::Integer, Kind::Float(element_type)) => {
                 let value = match from {
-                    DataType::Decimal128(_, scale) => {
+                    DataType::Decimal128(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal32(_, scale) => {
                         let value = self.int_to_float(operand.int()?, F64)?;
                         let power = self.float_parameter(F64, 10f64.powi(i32::from(*scale)));
                         let value = self.float_arithmetic(ArithmeticOp::Divide, value, power)?;
@@ -87,7 +90,9 @@ impl Tracer {
         let value = self.builder.convert(pred, S8)?;
         let int = Int { limbs: Limbs::Narrow(value), range: Range::new(0, 1) };
         match to {
-            DataType::Decimal128(precision, scale) => {
+            DataType::Decimal128(precision, scale)
+            | DataType::Decimal64(precision, scale)
+            | DataType::Decimal32(precision, scale) => {
                 let (int, failed) = self.rescale(int, 0, *scale)?;
                 self.limit(int, failed, &decimal_range(*precision)?)
             }
@@ -96,33 +101,34 @@ impl Tracer {
     }
 
     fn integer_to_integer(&mut self, int: Int, from: &DataType, to: &DataType) -> Result<Fallible> {
-        let (int, failed, limits) = match (from, to) {
-            (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) => {
-                let limits = decimal_range(*p2)?;
+        let (int, failed, limits) = match (decimal_parts(from), decimal_parts(to)) {
+            (Some((p1, s1)), Some((p2, s2))) => {
+                let limits = decimal_range(p2)?;
                 if s1 == s2 && p1 <= p2 {
                     return Ok(Fallible { values: Values::Int(int), failed: None });
                 }
                 // Arrow skips the check where precision grows enough for any value.
                 let infallible = if s2 >= s1 {
-                    *p1 as i16 + (*s2 - *s1) as i16 <= *p2 as i16
+                    i16::from(p1) + i16::from(s2 - s1) <= i16::from(p2)
                 } else {
-                    (*p1 as i16) - ((*s1 - *s2) as i16) < *p2 as i16
+                    i16::from(p1) - i16::from(s1 - s2) < i16::from(p2)
                 };
-                let (int, failed) = self.rescale(int, *s1, *s2)?;
-                (int, failed, if infallible { Range::FULL } else { limits })
+                let unchecked = infallible && matches!(to, DataType::Decimal128(_, _));
+                let (int, failed) = self.rescale(int, s1, s2)?;
+                (int, failed, if unchecked { Range::FULL } else { limits })
             }
-            (DataType::Decimal128(_, scale), _) => {
-                let (int, failed) = if *scale >= 0 {
-                    let divisor = self.constant_int(power_of_ten(*scale as u32)?);
+            (Some((_, scale)), None) => {
+                let (int, failed) = if scale >= 0 {
+                    let divisor = self.constant_int(power_of_ten(scale as u32)?);
                     (self.exact(ArithmeticOp::Divide, &int, &divisor)?.int, None)
                 } else {
-                    self.rescale(int, *scale, 0)?
+                    self.rescale(int, scale, 0)?
                 };
                 (int, failed, type_range(to)?)
             }
-            (_, DataType::Decimal128(precision, scale)) => {
-                let (int, failed) = self.rescale(int, 0, *scale)?;
-                (int, failed, decimal_range(*precision)?)
+            (None, Some((precision, scale))) => {
+                let (int, failed) = self.rescale(int, 0, scale)?;
+                (int, failed, decimal_range(precision)?)
             }
             _ => (int, None, type_range(to)?),
         };
@@ -170,7 +176,9 @@ impl Tracer {
     fn float_to_integer(&mut self, value: Value, to: &DataType) -> Result<Fallible> {
         let value = self.builder.convert(value, F64)?;
         let (value, limits) = match to {
-            DataType::Decimal128(precision, scale) => {
+            DataType::Decimal128(precision, scale)
+            | DataType::Decimal64(precision, scale)
+            | DataType::Decimal32(precision, scale) => {
                 let power = self.builder.constant(Scalar::F64(10f64.powi(i32::from(*scale))));
                 let scaled = self.builder.multiply(value, power)?;
                 (self.builder.round_nearest_afz(scaled)?, decimal_range(*precision)?)
@@ -186,6 +194,14 @@ impl Tracer {
         let value = self.builder.select(representable, value, zero)?;
         let int = Int { limbs: Limbs::Wide(wide::from_f64(&mut self.builder, value)?), range: Range::FULL };
         self.limit(int, Some(unrepresentable), &limits)
+    }
+}
+
+/// Precision and scale of a decimal that is an integer on the device.
+fn decimal_parts(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Decimal128(p, s) | DataType::Decimal64(p, s) | DataType::Decimal32(p, s) => Some((*p, *s)),
+        _ => None,
     }
 }
 

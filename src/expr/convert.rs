@@ -1,10 +1,12 @@
 //! `PhysicalExpr` -> [`DeviceExpr`], or the reason why not. The answer is final: what converts lowers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NegativeExpr, NotExpr,
     TryCastExpr,
@@ -15,8 +17,11 @@ use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::columnar::representation::Kind;
+use crate::expr::cast_time;
 use crate::expr::device_expr::{ArithmeticOp, DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
+use crate::expr::function::convert_function;
+use crate::expr::interval;
 use crate::hlo::Comparison;
 
 /// Longest IN list that becomes a chain of comparisons.
@@ -63,6 +68,8 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
         convert_cast(expr, cast.expr(), &data_type, cast.cast_options().safe, schema)?
     } else if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
         convert_cast(expr, cast.expr(), &data_type, true, schema)?
+    } else if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>() {
+        convert_function(function, schema, &data_type)?
     } else {
         return Err(FallbackReason::expression(expr, "this expression has no device form yet"));
     };
@@ -71,6 +78,9 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
 
 fn convert_binary(expr: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, schema: &Schema) -> Result<Node, FallbackReason> {
     let refuse = |why: &str| Err(FallbackReason::expression(expr, why));
+    if let Some(node) = interval::convert(expr, binary, schema) {
+        return node;
+    }
     let lhs = Box::new(try_convert(binary.left(), schema)?);
     let rhs = Box::new(try_convert(binary.right(), schema)?);
     let arithmetic = match binary.op() {
@@ -84,16 +94,14 @@ fn convert_binary(expr: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, schema: &Sc
     if let Some(op) = arithmetic {
         let both_decimal =
             |l: &DataType, r: &DataType| matches!((l, r), (DataType::Decimal128(_, _), DataType::Decimal128(_, _)));
-        let numeric = lhs.data_type.is_numeric() && rhs.data_type.is_numeric();
+        let number =
+            |t: &DataType| t.is_numeric() && !matches!(t, DataType::Decimal32(_, _) | DataType::Decimal64(_, _));
+        let numeric = number(&lhs.data_type) && number(&rhs.data_type);
         if !numeric || (lhs.data_type != rhs.data_type && !both_decimal(&lhs.data_type, &rhs.data_type)) {
             return refuse(&format!("arithmetic of {} and {} has no device form yet", lhs.data_type, rhs.data_type));
         }
         return Ok(Node::Arithmetic(op, lhs, rhs));
     }
-    let same_kind = match (&lhs.data_type, &rhs.data_type) {
-        (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) => s1 == s2,
-        (l, r) => l == r || (Kind::of(l) == Some(Kind::String) && Kind::of(r) == Some(Kind::String)),
-    };
     let comparison = match binary.op() {
         Operator::Eq => Some(Comparison::Eq),
         Operator::NotEq => Some(Comparison::Ne),
@@ -105,7 +113,7 @@ fn convert_binary(expr: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, schema: &Sc
     };
     let comparing =
         comparison.is_some() || matches!(binary.op(), Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
-    if comparing && !same_kind {
+    if comparing && !comparable(&lhs.data_type, &rhs.data_type) {
         return refuse(&format!("{} and {} do not compare on the device", lhs.data_type, rhs.data_type));
     }
     if let Some(direction) = comparison {
@@ -141,7 +149,14 @@ fn convert_in_list(
 }
 
 fn comparable(lhs: &DataType, rhs: &DataType) -> bool {
-    lhs == rhs || (Kind::of(lhs) == Some(Kind::String) && Kind::of(rhs) == Some(Kind::String))
+    match (lhs, rhs) {
+        (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) => s1 == s2,
+        (DataType::Decimal64(_, s1), DataType::Decimal64(_, s2)) => s1 == s2,
+        (DataType::Decimal32(_, s1), DataType::Decimal32(_, s2)) => s1 == s2,
+        // Whatever their zones: all count from one moment.
+        (DataType::Timestamp(l, _), DataType::Timestamp(r, _)) => l == r,
+        (l, r) => l == r || (Kind::of(l) == Some(Kind::String) && Kind::of(r) == Some(Kind::String)),
+    }
 }
 
 fn convert_case(expr: &Arc<dyn PhysicalExpr>, case: &CaseExpr, schema: &Schema) -> Result<Node, FallbackReason> {
@@ -182,23 +197,36 @@ fn convert_cast(
     safe: bool,
     schema: &Schema,
 ) -> Result<Node, FallbackReason> {
-    let operand = Box::new(try_convert(operand, schema)?);
-    let refuse = |why: &str| Err(FallbackReason::expression(expr, why));
+    Ok(cast_to(expr, try_convert(operand, schema)?, to, safe)?.node)
+}
+
+/// `operand` cast to a type; the operand itself where it has the type.
+pub fn cast_to(
+    expr: &dyn fmt::Display,
+    operand: DeviceExpr,
+    to: &DataType,
+    safe: bool,
+) -> Result<DeviceExpr, FallbackReason> {
     let from = &operand.data_type;
-    match (Kind::of(from), Kind::of(to)) {
-        (Some(Kind::String), Some(Kind::String)) => {}
-        (Some(Kind::String), _) => return refuse("a cast of strings is placed by dictionary only"),
-        _ if *from == DataType::Null => {}
-        (_, Some(Kind::String)) => return refuse("a cast to strings makes strings that are in no dictionary"),
-        _ => {
-            let day_counts = |t: &DataType| matches!(t, DataType::Date32);
-            let plain = |t: &DataType| matches!(t, DataType::Int32 | DataType::Int64 | DataType::Date32);
-            if (day_counts(from) && !plain(to)) || (day_counts(to) && !plain(from)) {
-                return refuse("this cast of dates has no device form yet");
-            }
-        }
+    let refuse = |why: String| Err(FallbackReason::expression(expr, why));
+    let is_time = |t: &DataType| t.is_temporal();
+    if from == to {
+        return Ok(operand);
     }
-    Ok(Node::Cast { operand, safe })
+    match (Kind::of(from), Kind::of(to)) {
+        (None, _) | (_, None) => return refuse(format!("a cast of {from} to {to} has no device form yet")),
+        (Some(Kind::String), Some(Kind::String)) => {}
+        (Some(Kind::String), _) => return refuse("a cast of strings is placed by dictionary only".to_string()),
+        _ if *from == DataType::Null => {}
+        (_, Some(Kind::String)) => {
+            return refuse("a cast to strings makes strings that are in no dictionary".to_string());
+        }
+        _ if (is_time(from) || is_time(to)) && !cast_time::is_known(from, to) => {
+            return refuse(format!("a cast of {from} to {to} has no device form yet"));
+        }
+        _ => {}
+    }
+    Ok(DeviceExpr::new(Node::Cast { operand: Box::new(operand), safe }, to.clone()))
 }
 
 /// A deterministic expression over exactly one string column becomes a lookup by code.

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::expr::function::Function;
 use crate::hlo::Comparison;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,19 @@ pub enum Node {
     Subquery(Arc<dyn PhysicalExpr>),
     Arithmetic(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
     Negate(Box<DeviceExpr>),
+    /// Differences of dates and timestamps, sums and differences with durations.
+    Difference(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
+    /// A date, time or timestamp plus an interval. Only `nanos`, a duration, is to be subtracted where the flag is set:
+    /// months and days have their sign.
+    Shift {
+        operand: Box<DeviceExpr>,
+        months: i32,
+        days: i32,
+        nanos: Box<DeviceExpr>,
+        subtract: bool,
+    },
+    /// A scalar function that is lowered to HLO.
+    Function(Function, Vec<DeviceExpr>),
     Compare(Comparison, Box<DeviceExpr>, Box<DeviceExpr>),
     /// `IS [NOT] DISTINCT FROM`; true in the flag is IS NOT DISTINCT FROM.
     Distinct(bool, Box<DeviceExpr>, Box<DeviceExpr>),
@@ -98,6 +112,7 @@ impl DeviceExpr {
             }
             Node::Literal(_) | Node::Subquery(_) => {}
             Node::Arithmetic(_, l, r)
+            | Node::Difference(_, l, r)
             | Node::Compare(_, l, r)
             | Node::Distinct(_, l, r)
             | Node::And(l, r)
@@ -107,6 +122,11 @@ impl DeviceExpr {
             }
             Node::Negate(e) | Node::Not(e) | Node::IsNull(e) => visit(e),
             Node::Cast { operand, .. } | Node::Lookup { operand, .. } => visit(operand),
+            Node::Shift { operand, nanos, .. } => {
+                visit(operand);
+                visit(nanos);
+            }
+            Node::Function(_, args) => args.iter().for_each(visit),
             Node::InList { operand, list, .. } => {
                 visit(operand);
                 list.iter().for_each(visit);

@@ -22,6 +22,18 @@ impl DeviceExpr {
                 let operand = operand.trace(t, input)?;
                 t.negate(&operand)
             }
+            Node::Difference(op, lhs, rhs) => {
+                let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
+                t.difference(*op, &l, &r, &self.data_type)
+            }
+            Node::Shift { operand, months, days, nanos, subtract } => {
+                let (operand, nanos) = (operand.trace(t, input)?, nanos.trace(t, input)?);
+                t.shift(&operand, *months, *days, &nanos, *subtract)
+            }
+            Node::Function(function, args) => {
+                let args = args.iter().map(|arg| arg.trace(t, input)).collect::<Result<Vec<_>>>()?;
+                t.function(function, &args, &self.data_type)
+            }
             Node::Compare(direction, lhs, rhs) => {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
                 t.compare_columns(*direction, &l, &r)

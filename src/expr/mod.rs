@@ -2,18 +2,26 @@
 //! reason why there is none; [`device_expr`] is the typed tree that always lowers; the other modules lower its nodes.
 
 pub mod arithmetic;
+pub mod calendar;
 pub mod case;
 pub mod cast;
+pub mod cast_time;
 pub mod comparison;
 pub mod concatenate;
 pub mod convert;
+pub mod date_bin;
+pub mod date_part;
+pub mod date_trunc;
 pub mod device_expr;
 pub mod fallback;
+pub mod function;
 pub mod integer;
+pub mod interval;
 pub mod logic;
 pub mod lookup;
 pub mod lower;
 pub mod subquery;
+pub mod time;
 pub mod tracer;
 
 impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {

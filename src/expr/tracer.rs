@@ -15,6 +15,7 @@ use crate::expr::integer::{Int, Limbs};
 use crate::hlo::{Builder, ReduceKind, Scalar, Value};
 use crate::kernels::Lowering;
 use crate::kernels::reduce::{Reduction, reduce_all};
+use crate::kernels::wide::Wide;
 use crate::program::ElementType::{F32, Pred, S32};
 use crate::program::{ElementType, Shape};
 
@@ -189,26 +190,27 @@ impl Tracer {
         if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
+    /// A scalar integer that the program's text does not show. Its range is exact: it decides widths, and so the text of
+    /// the program, only where a width changes.
+    pub fn int_parameter(&mut self, value: i128) -> Int {
+        let range = Range::new(value, value);
+        let limbs = match range.storage() {
+            Some(element_type) => Limbs::Narrow(self.scalar_parameter(element_type, value)),
+            None => {
+                let hi = self.scalar_parameter(ElementType::S64, value >> 64);
+                let lo = self.scalar_parameter(ElementType::U64, i128::from(value as u64));
+                Limbs::Wide(Wide { hi, lo })
+            }
+        };
+        Int { limbs, range }
+    }
+
     /// A literal as parameters of the program.
     pub fn literal(&mut self, value: &ScalarValue, data_type: &DataType) -> Result<TracedColumn> {
         let null = value.is_null();
         let valid = if null { Some(self.builder.constant(Scalar::Pred(false))) } else { None };
         let mut dictionary = None;
-        let int = |t: &mut Self, v: Option<i128>| {
-            let v = v.unwrap_or(0);
-            // Exact: it decides widths, and so the text of the program, only where a width changes.
-            let range = Range::new(v, v);
-            match range.storage() {
-                Some(element_type) => {
-                    Values::Int(Int { limbs: Limbs::Narrow(t.scalar_parameter(element_type, v)), range })
-                }
-                None => {
-                    let hi = t.scalar_parameter(ElementType::S64, v >> 64);
-                    let lo = t.scalar_parameter(ElementType::U64, i128::from(v as u64));
-                    Values::Int(Int { limbs: Limbs::Wide(crate::kernels::wide::Wide { hi, lo }), range })
-                }
-            }
-        };
+        let int = |t: &mut Self, v: Option<i128>| Values::Int(t.int_parameter(v.unwrap_or(0)));
         let values = match value {
             ScalarValue::Null => Values::Pred(self.builder.constant(Scalar::Pred(false))),
             ScalarValue::Boolean(v) => {
@@ -218,8 +220,25 @@ impl Tracer {
             }
             ScalarValue::Int8(v) => int(self, v.map(i128::from)),
             ScalarValue::Int16(v) => int(self, v.map(i128::from)),
-            ScalarValue::Int32(v) | ScalarValue::Date32(v) => int(self, v.map(i128::from)),
-            ScalarValue::Int64(v) => int(self, v.map(i128::from)),
+            ScalarValue::Int32(v)
+            | ScalarValue::Date32(v)
+            | ScalarValue::Time32Second(v)
+            | ScalarValue::Time32Millisecond(v)
+            | ScalarValue::IntervalYearMonth(v)
+            | ScalarValue::Decimal32(v, _, _) => int(self, v.map(i128::from)),
+            ScalarValue::Int64(v)
+            | ScalarValue::Date64(v)
+            | ScalarValue::Time64Microsecond(v)
+            | ScalarValue::Time64Nanosecond(v)
+            | ScalarValue::TimestampSecond(v, _)
+            | ScalarValue::TimestampMillisecond(v, _)
+            | ScalarValue::TimestampMicrosecond(v, _)
+            | ScalarValue::TimestampNanosecond(v, _)
+            | ScalarValue::DurationSecond(v)
+            | ScalarValue::DurationMillisecond(v)
+            | ScalarValue::DurationMicrosecond(v)
+            | ScalarValue::DurationNanosecond(v)
+            | ScalarValue::Decimal64(v, _, _) => int(self, v.map(i128::from)),
             ScalarValue::UInt8(v) => int(self, v.map(i128::from)),
             ScalarValue::UInt16(v) => int(self, v.map(i128::from)),
             ScalarValue::UInt32(v) => int(self, v.map(i128::from)),

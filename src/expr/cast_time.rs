@@ -1,0 +1,163 @@
+//! CAST and TRY_CAST from, to and among dates, times, timestamps and durations, as arrow-cast does them: a few steps of
+//! integer arithmetic for each pair of types.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::error::{DataFusionError, Result};
+
+use crate::columnar::range::Range;
+use crate::expr::arithmetic::type_range;
+use crate::expr::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::hlo::Value;
+
+/// One step of a cast. What leaves its limits fails, or is NULL under TRY_CAST.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Times(i128),
+    /// Divided, towards zero.
+    Cut(i128),
+    Plus(i128),
+    /// Whole days of so many units, rounded down.
+    Days(i128),
+    /// What is left of the day of so many units.
+    OfDay(i128),
+    Within(Range),
+    /// As `Within`, an error even under TRY_CAST.
+    MustBeWithin(Range),
+}
+
+/// The steps between two types that are no plain numbers; `None` where arrow knows no cast, or the device none.
+fn steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
+    use DataType::{Date32, Date64, Duration, Int32, Int64, Time32, Time64, Timestamp};
+    let day_millis = SECONDS_IN_DAY * 1_000;
+    let within = |t: &DataType| Range::of_type(t).map(Step::Within);
+    let scale = |from: i128, to: i128| if to >= from { Step::Times(to / from) } else { Step::Cut(from / to) };
+    let known_dates = |per_second: i128| {
+        let per_day = SECONDS_IN_DAY * per_second;
+        Range::new(CHRONO_DAYS.min * per_day, (CHRONO_DAYS.max + 1) * per_day - 1)
+    };
+    // Into a zone: what was a local time is one still.
+    let into_zone = |unit: TimeUnit, to: &DataType| -> Option<Vec<Step>> {
+        match to {
+            Timestamp(_, None) => Some(Vec::new()),
+            _ => {
+                let offset = offset_of(to)? * per_second(unit);
+                Some(vec![Step::Within(known_dates(per_second(unit))), Step::Plus(-offset)])
+            }
+        }
+    };
+    let mut steps = match (from, to) {
+        (Int32, Date32 | Time32(_)) | (Date32 | Time32(_), Int32 | Int64) => vec![],
+        (Int64, Date32 | Date64 | Time64(_)) | (Date64 | Time64(_), Int64) | (Date64, Int32) => vec![],
+        (Int32, Date64) | (Date32, Date64) => vec![Step::Times(day_millis)],
+        (Date64, Date32) => vec![Step::Cut(day_millis)],
+        (Time32(a) | Time64(a), Time32(b) | Time64(b)) => vec![scale(per_second(*a), per_second(*b))],
+        (Timestamp(a, from_zone), Timestamp(b, _)) => {
+            let mut steps = vec![scale(per_second(*a), per_second(*b)), within(to)?];
+            if from_zone.is_none() {
+                steps.extend(into_zone(*b, to)?);
+            }
+            steps
+        }
+        (Timestamp(unit, _), Date32) => {
+            let (offset, per_second) = (offset_of(from)?, per_second(*unit));
+            let limits = Step::MustBeWithin(known_dates(per_second));
+            vec![limits, Step::Plus(offset * per_second), Step::Days(SECONDS_IN_DAY * per_second)]
+        }
+        (Timestamp(unit, _), Date64) => vec![scale(per_second(*unit), 1_000)],
+        (Timestamp(a, _), Time32(b) | Time64(b)) => {
+            let (offset, per_second_a) = (offset_of(from)?, per_second(*a));
+            vec![
+                Step::MustBeWithin(known_dates(per_second_a)),
+                Step::Plus(offset * per_second_a),
+                Step::OfDay(SECONDS_IN_DAY * per_second_a),
+                scale(per_second_a, per_second(*b)),
+            ]
+        }
+        (Date32 | Date64, Timestamp(unit, _)) => {
+            let step = match from {
+                Date32 => Step::Times(SECONDS_IN_DAY * per_second(*unit)),
+                _ => scale(1_000, per_second(*unit)),
+            };
+            let mut steps = vec![step, within(to)?];
+            steps.extend(into_zone(*unit, to)?);
+            steps
+        }
+        (Duration(a), Duration(b)) => vec![scale(per_second(*a), per_second(*b))],
+        (Timestamp(_, _) | Duration(_), to) if to.is_numeric() => vec![],
+        (from, Timestamp(_, _) | Duration(_)) if from.is_numeric() => vec![],
+        _ => return None,
+    };
+    steps.extend(within(to));
+    Some(steps)
+}
+
+/// Whether the cast is one of times that the device does.
+pub fn is_known(from: &DataType, to: &DataType) -> bool {
+    steps(from, to).is_some() && !matches!((from, to), (DataType::Float16, _) | (_, DataType::Float16))
+}
+
+impl Tracer {
+    pub fn cast_time(&mut self, operand: &TracedColumn, to: &DataType, safe: bool) -> Result<TracedColumn> {
+        let from = &operand.data_type;
+        // Plain numbers meet these types as 64-bit integers.
+        let plain = DataType::Int64;
+        if from.is_numeric() && *from != plain && matches!(to, DataType::Timestamp(_, _) | DataType::Duration(_)) {
+            let integer = self.cast(operand, &plain, safe)?;
+            return self.cast_time(&integer, to, safe);
+        }
+        if to.is_numeric() && *to != plain && matches!(from, DataType::Timestamp(_, _) | DataType::Duration(_)) {
+            let integer = TracedColumn { data_type: plain, ..operand.clone() };
+            return self.cast(&integer, to, safe);
+        }
+        let Some(steps) = steps(from, to) else {
+            return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
+        };
+        let (mut int, mut valid) = (*operand.int()?, operand.valid);
+        for step in steps {
+            int = match step {
+                Step::Times(factor) => self.times(&int, factor)?,
+                Step::Cut(divisor) => self.cut(&int, divisor)?,
+                Step::Plus(offset) => self.plus_constant(&int, offset)?,
+                Step::Days(units) => self.floor_divide(&int, units)?.0,
+                Step::OfDay(units) => self.floor_divide(&int, units)?.1,
+                Step::Within(limits) => {
+                    let (int, outside) = self.confine(&int, &limits)?;
+                    valid = self.lose(outside, valid, safe, to)?;
+                    int
+                }
+                Step::MustBeWithin(limits) => {
+                    let (int, outside) = self.confine(&int, &limits)?;
+                    valid = self.lose(outside, valid, false, to)?;
+                    int
+                }
+            };
+        }
+        Ok(TracedColumn { values: Values::Int(int), valid, data_type: to.clone(), dictionary: None })
+    }
+
+    /// The rows that are left when the flagged ones are NULL or fail.
+    fn lose(&mut self, flag: Option<Value>, valid: Option<Value>, safe: bool, to: &DataType) -> Result<Option<Value>> {
+        let Some(flag) = flag else { return Ok(valid) };
+        if safe {
+            let kept = self.builder.not(flag)?;
+            return and_valid(&mut self.builder, valid, Some(kept));
+        }
+        self.fail(flag, valid, format!("Arrow error: Cast error: Can't cast value to type {to}"))?;
+        Ok(valid)
+    }
+
+    /// Seconds as they are counted in a type that counts nanoseconds, from floats (`to_timestamp`).
+    pub fn timestamp_from_float(&mut self, operand: &TracedColumn, to: &DataType) -> Result<TracedColumn> {
+        use crate::expr::device_expr::ArithmeticOp;
+        use crate::expr::integer::{Int, Limbs};
+        use crate::program::ElementType::{F64, S64};
+        let value = self.builder.convert(operand.float()?, F64)?;
+        let billion = self.float_parameter(F64, NANOS_IN_SECOND as f64);
+        let nanos = self.float_arithmetic(ArithmeticOp::Multiply, value, billion)?;
+        // As Rust's `as`: saturating, and 0 for NaN.
+        let int = Int { limbs: Limbs::Narrow(self.builder.convert(nanos, S64)?), range: type_range(to)? };
+        let int = self.bounded(&int, I64)?;
+        Ok(TracedColumn { values: Values::Int(int), data_type: to.clone(), ..operand.clone() })
+    }
+}

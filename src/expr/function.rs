@@ -1,0 +1,164 @@
+//! DataFusion's scalar functions that have a form in HLO: one table from a name to what converts its calls. The families'
+//! own modules say what each call becomes and lower it; functions of strings go through `lookup` and are not here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_plan::PhysicalExpr;
+
+use crate::expr::date_bin::{self, DateBin};
+use crate::expr::date_part::{self, DatePart};
+use crate::expr::date_trunc::{self, DateTrunc};
+use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::fallback::FallbackReason;
+use crate::expr::time;
+use crate::expr::tracer::{TracedColumn, Tracer};
+
+/// A function whose arguments the node holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Function {
+    DatePart(DatePart),
+    DateTrunc(DateTrunc),
+    DateBin(DateBin),
+    MakeDate,
+    MakeTime,
+    /// Of fractions of seconds.
+    ToTimestamp,
+}
+
+/// A call that is to be converted.
+pub struct Call<'a> {
+    pub expr: &'a ScalarFunctionExpr,
+    pub schema: &'a Schema,
+    pub data_type: &'a DataType,
+}
+
+pub type Converted = Result<Node, FallbackReason>;
+
+/// A function of DataFusion's and how its calls are converted.
+struct Entry {
+    family: &'static str,
+    name: &'static str,
+    convert: fn(&Call) -> Converted,
+}
+
+const fn entry(family: &'static str, name: &'static str, convert: fn(&Call) -> Converted) -> Entry {
+    Entry { family, name, convert }
+}
+
+const TABLE: &[Entry] = &[
+    entry("dates and times", "date_bin", date_bin::convert),
+    entry("dates and times", "date_part", date_part::convert),
+    entry("dates and times", "date_trunc", date_trunc::convert),
+    entry("dates and times", "from_unixtime", time::convert_from_unixtime),
+    entry("dates and times", "make_date", time::convert_make_date),
+    entry("dates and times", "make_time", time::convert_make_time),
+    entry("dates and times", "to_date", time::convert_to_date),
+    entry("dates and times", "to_timestamp", time::convert_to_timestamp),
+    entry("dates and times", "to_timestamp_micros", time::convert_to_timestamp),
+    entry("dates and times", "to_timestamp_millis", time::convert_to_timestamp),
+    entry("dates and times", "to_timestamp_nanos", time::convert_to_timestamp),
+    entry("dates and times", "to_timestamp_seconds", time::convert_to_timestamp),
+    entry("dates and times", "to_unixtime", time::convert_to_unixtime),
+];
+
+/// Family and name of every function in the table.
+pub fn supported_functions() -> Vec<(&'static str, &'static str)> {
+    TABLE.iter().map(|entry| (entry.family, entry.name)).collect()
+}
+
+/// What a call of a scalar function becomes.
+pub fn convert_function(expr: &ScalarFunctionExpr, schema: &Schema, data_type: &DataType) -> Converted {
+    let name = expr.fun().name();
+    let Some(entry) = TABLE.iter().find(|entry| entry.name == name).filter(|_| is_own(expr.fun())) else {
+        return Err(FallbackReason::expression(expr, format!("the function {name} has no device form yet")));
+    };
+    (entry.convert)(&Call { expr, schema, data_type })
+}
+
+/// Whether the function is DataFusion's own, and not one that a program registered under its name.
+fn is_own(function: &ScalarUDF) -> bool {
+    static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        datafusion::functions::all_default_functions().into_iter().map(|f| (f.name().to_string(), f)).collect()
+    });
+    // The time zone of the session is part of these.
+    let configured = function.name().starts_with("to_timestamp");
+    own.get(function.name()).is_some_and(|known| configured || **known == *function)
+}
+
+impl Call<'_> {
+    pub fn n_args(&self) -> usize {
+        self.expr.args().len()
+    }
+
+    /// An argument as a device expression.
+    pub fn arg(&self, index: usize) -> Result<DeviceExpr, FallbackReason> {
+        match self.expr.args().get(index) {
+            Some(arg) => crate::expr::convert::try_convert(arg, self.schema),
+            None => Err(self.refuse("an argument is missing")),
+        }
+    }
+
+    pub fn args(&self) -> Result<Vec<DeviceExpr>, FallbackReason> {
+        (0..self.n_args()).map(|index| self.arg(index)).collect()
+    }
+
+    /// An argument that is a constant.
+    pub fn literal(&self, index: usize) -> Option<&ScalarValue> {
+        self.expr.args().get(index)?.downcast_ref::<Literal>().map(|literal| literal.value())
+    }
+
+    pub fn refuse(&self, why: impl Into<String>) -> FallbackReason {
+        FallbackReason::expression(self.expr, why)
+    }
+
+    pub fn function(&self, function: Function) -> Converted {
+        Ok(Node::Function(function, self.args()?))
+    }
+
+    /// The argument cast to a type, under the rules of CAST.
+    pub fn cast(&self, operand: DeviceExpr, to: &DataType) -> Result<DeviceExpr, FallbackReason> {
+        let expr: &dyn PhysicalExpr = self.expr;
+        crate::expr::convert::cast_to(&expr, operand, to, false)
+    }
+}
+
+impl Tracer {
+    pub fn function(
+        &mut self,
+        function: &Function,
+        args: &[TracedColumn],
+        data_type: &DataType,
+    ) -> Result<TracedColumn> {
+        match (function, args) {
+            (Function::DatePart(part), [operand]) => self.date_part(*part, operand, data_type),
+            (Function::DateTrunc(to), [operand]) => self.date_trunc(*to, operand),
+            (Function::DateBin(bin), [operand]) => self.date_bin(bin, operand),
+            (Function::MakeDate, [year, month, day]) => self.make_date(year, month, day),
+            (Function::MakeTime, [hour, minute, second]) => self.make_time(hour, minute, second),
+            (Function::ToTimestamp, [operand]) => self.timestamp_from_float(operand, data_type),
+            _ => datafusion::common::internal_err!("{function:?} of {} arguments", args.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::expr::function::{TABLE, supported_functions};
+
+    #[test]
+    fn every_function_of_the_table_is_datafusions() {
+        let known = datafusion::functions::all_default_functions();
+        for (_, name) in supported_functions() {
+            assert!(known.iter().any(|f| f.name() == name), "{name}");
+        }
+        assert!(TABLE.is_sorted_by_key(|entry| (entry.family, entry.name)));
+    }
+}
