@@ -43,7 +43,8 @@ impl Engine {
             if table.is_single() {
                 return Ok(Arc::clone(table));
             }
-            let columns: Vec<ResultColumn> = table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect();
+            let columns: Vec<ResultColumn> =
+                table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect();
             let pieces = download_table(table, limit)?;
             return self.upload(&columns, pieces);
         }
@@ -60,10 +61,15 @@ impl Engine {
             Source::Table(table) if table.is_single() => {
                 let mut only = None;
                 let rows = table.layout.rows;
-                run_chunks(&ready, self.chunks(table), |buffers, _| Ok(buffers), |buffers| {
-                    only = Some(buffers);
-                    Ok(false)
-                })?;
+                run_chunks(
+                    &ready,
+                    self.chunks(table),
+                    |buffers, _| Ok(buffers),
+                    |buffers| {
+                        only = Some(buffers);
+                        Ok(false)
+                    },
+                )?;
                 self.single_table(&result, source_errors, only.unwrap_or_default(), rows)?
             }
             Source::Table(table) => {

@@ -110,12 +110,7 @@ impl XlaJoinExec {
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
-    fn new(
-        left: Arc<dyn ExecutionPlan>,
-        right: Arc<dyn ExecutionPlan>,
-        spec: JoinSpec,
-        schema: SchemaRef,
-    ) -> Self {
+    fn new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, spec: JoinSpec, schema: SchemaRef) -> Self {
         let properties = device_properties(schema.clone(), EmissionType::Final);
         Self { left, right, spec, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
     }

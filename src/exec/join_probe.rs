@@ -33,9 +33,8 @@ impl Probe {
         let (kind, probe_is_left) = self.spec.kind();
         let (capacity, mask) = (rows.capacity, rows.mask);
         let exprs = self.spec.side_keys(probe_is_left);
-        let keys = trace
-            .t
-            .with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
+        let keys =
+            trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let numbers = self.built.keys.numbers(&mut trace.t, &keys, mask, capacity)?;
         let slots = self.built.slots_of(trace, &numbers)?;
         let row = self.built.rows_of(trace, slots)?;
@@ -114,7 +113,8 @@ pub fn residual_passes(
         return t.broadcast(always, capacity);
     };
     let (_, probe_is_left) = spec.kind();
-    let column = |(of_left, index): &(bool, usize)| if *of_left == probe_is_left { &probe[*index] } else { &build[*index] };
+    let column =
+        |(of_left, index): &(bool, usize)| if *of_left == probe_is_left { &probe[*index] } else { &build[*index] };
     let columns = residual.columns.iter().map(|c| column(c).clone()).collect();
     let rows = TracedRelation { columns, mask: pairs, capacity };
     let predicate = t.with_active(pairs, |t| residual.predicate.trace(t, &rows))?;

@@ -15,7 +15,6 @@
 pub mod aggregate;
 pub mod aggregate_call;
 pub mod aggregate_lowering;
-pub mod grouping_sets;
 pub mod collect;
 pub mod context;
 pub mod device_node;
@@ -23,6 +22,7 @@ pub mod device_to_host;
 pub mod engine;
 pub mod filter;
 pub mod group_keys;
+pub mod grouping_sets;
 pub mod groups;
 pub mod host_fallback;
 pub mod host_to_device;

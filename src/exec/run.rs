@@ -153,7 +153,11 @@ pub struct Chunks<'a> {
 impl Chunks<'_> {
     /// Workers that have accumulators of their own: one a device where devices step together.
     fn workers(&self) -> usize {
-        if self.table.layout.shards.len() > 1 { 1 } else { self.workers.min(self.table.layout.chunks_per_shard()).max(1) }
+        if self.table.layout.shards.len() > 1 {
+            1
+        } else {
+            self.workers.min(self.table.layout.chunks_per_shard()).max(1)
+        }
     }
 }
 
