@@ -55,7 +55,7 @@ impl Engine {
         let source_errors = relation.source_errors();
         let table = match &relation.source {
             Source::Groups(groups) => {
-                let buffers = ready.run_groups(groups)?;
+                let buffers = ready.run_totals(&groups.accumulators)?;
                 self.single_table(&result, source_errors, buffers, 0)?
             }
             Source::Table(table) if table.is_single() => {
@@ -185,7 +185,7 @@ impl Engine {
         match &relation.source {
             Source::Groups(groups) => {
                 let start = Instant::now();
-                let buffers = ready.run_groups(groups)?;
+                let buffers = ready.run_totals(&groups.accumulators)?;
                 // The first download waits for the kernels.
                 check_errors(&result, source_errors, &buffers)?;
                 self.kernel_time(start.elapsed());

@@ -2,7 +2,8 @@
 //!
 //! | way | when |
 //! |---|---|
-//! | gather | each key occurs once on the build side, or only the existence of a match matters: a step of the probe side |
+//! | gather | each key occurs once on the build side: a step of the probe side (`join_probe`) |
+//! | existence | SEMI, ANTI and MARK without a filter: keys are marked chunk by chunk, no row is collected (`join_exists`) |
 //! | expansion | a probe row has several matches: counted first, then written out (`join_expand`) |
 //!
 //! Which side is built: the one whose rows need not all appear. Inner and full joins build the left, as DataFusion orders them.
@@ -23,7 +24,7 @@ use crate::columnar::representation::Kind;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::engine::Engine;
 use crate::exec::join_probe::Probe;
-use crate::exec::relation::{Relation, Step};
+use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
@@ -216,9 +217,21 @@ impl Engine {
     pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
         let (kind, probe_is_left) = join.spec.kind();
         let (build, probe) = join.sides();
-        let build = self.build_side(join, build, !probe_is_left)?;
-        let probe = self.open(probe)?;
         let exists = matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && join.spec.residual.is_none();
+        let mut build = self.open(build)?;
+        if exists && !join.spec.keys.is_empty() {
+            if build.steps.iter().any(Step::needs_all_rows) || matches!(build.source, Source::Groups(_)) {
+                let table = self.collect(&build, None)?;
+                build = Relation { source: Source::Table(table), steps: Vec::new() };
+            }
+            if let Some(hits) = self.mark_keys(join, &build, !probe_is_left)? {
+                self.chose(&join.metrics, format!("gather join (existence only, {})", hits.keys.describe()));
+                let probe = self.open(probe)?;
+                return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
+            }
+        }
+        let build = self.build_side(join, &build, !probe_is_left)?;
+        let probe = self.open(probe)?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };

@@ -37,17 +37,22 @@ impl Probe {
             trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let numbers = self.built.keys.numbers(&mut trace.t, &keys, mask, capacity)?;
         let slots = self.built.slots_of(trace, &numbers)?;
-        let row = self.built.rows_of(trace, slots)?;
-        let zero = trace.t.builder.constant_of(S32, 0)?;
-        let mut found = trace.t.builder.compare(row, zero, Comparison::Ge)?;
-        let row = trace.t.builder.maximum(row, zero)?;
-        let needs_build = matches!(kind, JoinKind::Inner | JoinKind::Outer) || self.spec.residual.is_some();
         let mut build = Vec::new();
-        if needs_build {
-            for index in 0..self.built.columns.len() {
-                build.push(self.built.gather(trace, index, row)?);
+        let mut found = match self.built.exists(trace, slots)? {
+            Some(found) => found,
+            None => {
+                let row = self.built.rows_of(trace, slots)?;
+                let zero = trace.t.builder.constant_of(S32, 0)?;
+                let found = trace.t.builder.compare(row, zero, Comparison::Ge)?;
+                let row = trace.t.builder.maximum(row, zero)?;
+                if matches!(kind, JoinKind::Inner | JoinKind::Outer) || self.spec.residual.is_some() {
+                    for index in 0..self.built.columns.len() {
+                        build.push(self.built.gather(trace, index, row)?);
+                    }
+                }
+                found
             }
-        }
+        };
         let t = &mut trace.t;
         if self.spec.residual.is_some() {
             let pass = residual_passes(t, &self.spec, &rows.columns, &build, Some(found), capacity)?;
@@ -84,7 +89,7 @@ impl Probe {
         let zero = t.builder.constant_of(S32, 0)?;
         let no_null = t.builder.compare(no_null, zero, Comparison::Ne)?;
         let mut kept = t.builder.and(kept, no_null)?;
-        let is_empty = t.scalar_parameter(S32, i128::from(self.built.rows() == 0));
+        let is_empty = t.scalar_parameter(S32, i128::from(self.built.is_empty));
         let is_empty = t.builder.compare(is_empty, zero, Comparison::Ne)?;
         for valid in keys.iter().filter_map(|key| key.valid) {
             let known = t.builder.or(valid, is_empty)?;

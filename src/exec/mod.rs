@@ -28,6 +28,7 @@ pub mod host_fallback;
 pub mod host_to_device;
 pub mod join;
 pub mod join_build;
+pub mod join_exists;
 pub mod join_expand;
 pub mod join_keys;
 pub mod join_probe;

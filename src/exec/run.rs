@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::table::DeviceTable;
-use crate::exec::groups::Groups;
 use crate::exec::side::Side;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
@@ -46,13 +45,17 @@ pub struct Ready {
     pub outcome: CacheOutcome,
 }
 
+/// Accumulators that have seen every row, `[device][worker][index]`.
+pub type Totals = Vec<Vec<Vec<Buffer>>>;
+
 /// What changes from call to call.
 #[derive(Clone, Copy, Default)]
 pub struct Rows<'a> {
     table: Option<&'a DeviceTable>,
     chunk: usize,
     row_count: Option<&'a Buffer>,
-    groups: Option<&'a Groups>,
+    /// Accumulators to read, `[device][worker][index]`.
+    totals: Option<&'a Totals>,
 }
 
 impl Ready {
@@ -96,8 +99,8 @@ impl Ready {
                     let buffer = chunk.values.get(*part).or(chunk.valid.as_ref()).ok_or_else(missing)?;
                     Argument::Borrow(buffer)
                 }
-                Input::Accumulator { worker, index } => match rows.groups {
-                    Some(groups) => Argument::Borrow(&groups.accumulators[device][*worker][*index]),
+                Input::Accumulator { worker, index } => match rows.totals {
+                    Some(totals) => Argument::Borrow(&totals[device][*worker][*index]),
                     None => {
                         let taken = accumulators.get_mut(*index).and_then(Option::take);
                         Argument::Donate(taken.ok_or_else(missing)?)
@@ -109,8 +112,8 @@ impl Ready {
     }
 
     /// Runs the program once, over totals; every device has the same rows, those of the first are returned.
-    pub fn run_groups(&self, groups: &Groups) -> Result<Vec<Buffer>> {
-        let rows = Rows { groups: Some(groups), ..Rows::default() };
+    pub fn run_totals(&self, totals: &Totals) -> Result<Vec<Buffer>> {
+        let rows = Rows { totals: Some(totals), ..Rows::default() };
         let arguments =
             (0..self.devices()).map(|device| self.arguments(device, rows, &mut [])).collect::<Result<Vec<_>>>()?;
         Ok(self.executable.execute_replicated(arguments)?.into_iter().next().unwrap_or_default())
@@ -161,9 +164,8 @@ impl Chunks<'_> {
     }
 }
 
-/// Runs an update program over every chunk; the accumulators afterwards, `[device][worker][index]`. A worker takes a
-/// contiguous part of the chunks in row order.
-pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_>) -> Result<Vec<Vec<Vec<Buffer>>>> {
+/// Runs an update program over every chunk; the accumulators afterwards.
+pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_>) -> Result<Totals> {
     let Chunks { table, mesh, cancelled, .. } = chunks;
     let n_chunks = table.layout.chunks_per_shard();
     let row_counts = RowCounts::upload(table, mesh)?;
@@ -178,7 +180,7 @@ pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_
             let mut arguments = Vec::with_capacity(running.len());
             for (device, accumulators) in running.iter_mut().enumerate() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, row_count, groups: None };
+                let rows = Rows { table: Some(table), chunk, row_count, totals: None };
                 arguments.push(ready.arguments(device, rows, accumulators)?);
             }
             let outputs = ready.executable.execute_replicated(arguments)?;
@@ -195,7 +197,7 @@ pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_
                 break;
             }
             cancelled.check()?;
-            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), groups: None };
+            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), totals: None };
             let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut running)?)?;
             running = outputs.into_iter().map(Some).collect();
         }
@@ -225,7 +227,7 @@ pub fn run_chunks<T: Send>(
             let mut arguments = Vec::with_capacity(ready.devices());
             for device in 0..ready.devices() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, row_count, groups: None };
+                let rows = Rows { table: Some(table), chunk, row_count, totals: None };
                 arguments.push(ready.arguments(device, rows, &mut [])?);
             }
             for (device, outputs) in ready.executable.execute_replicated(arguments)?.into_iter().enumerate() {
@@ -255,7 +257,7 @@ pub fn run_chunks<T: Send>(
         let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());
         on_threads(end - round, || {
             let chunk = next.fetch_add(1, Ordering::Relaxed);
-            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), groups: None };
+            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), totals: None };
             let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut [])?)?;
             let made = read(outputs, rows_of(0, chunk))?;
             done.lock().unwrap_or_else(PoisonError::into_inner).push((chunk, made));
