@@ -6,6 +6,7 @@
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
 //! make conformance                           DataFusion's own files instead: see [`conformance`]
+//! make docs                                  writes docs/sql-support.md: see [`support`]
 //! ```
 //!
 //! | engine | session | what it proves |
@@ -19,7 +20,7 @@
 //! read are in [`fixtures`].
 //!
 //! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
-//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`.
+//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`.
 
 mod complete;
 mod conformance;
@@ -28,6 +29,7 @@ mod file;
 mod fixtures;
 mod marker;
 mod plan;
+mod support;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -65,6 +67,15 @@ fn main() -> ExitCode {
         return code;
     }
     let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
+    if options.docs {
+        return match runtime.block_on(support::write()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("error: {message}");
+                ExitCode::from(101)
+            }
+        };
+    }
     if options.complete {
         return complete_files(&runtime, &root, &files, &options.engines, &arguments);
     }
@@ -80,9 +91,11 @@ fn main() -> ExitCode {
         }
     }
     if options.engines == EngineName::ALL {
+        let smoke = runtime.clone();
         trials.push(Trial::test("conformance::smoke", move || {
-            runtime.block_on(conformance::smoke()).map_err(Failed::from)
+            smoke.block_on(conformance::smoke()).map_err(Failed::from)
         }));
+        trials.push(Trial::test("docs::sql_support", move || runtime.block_on(support::check()).map_err(Failed::from)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -101,16 +114,18 @@ struct Options {
     engines: Vec<EngineName>,
     complete: bool,
     conformance: bool,
+    docs: bool,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
-        let mut options = Self { engines: Vec::new(), complete: false, conformance: false };
+        let mut options = Self { engines: Vec::new(), complete: false, conformance: false, docs: false };
         let mut rest = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--complete" => options.complete = true,
+                "--docs" => options.docs = true,
                 "--conformance" => options.conformance = true,
                 "--engine" => {
                     let name = arguments.next().ok_or("--engine wants a name")?;

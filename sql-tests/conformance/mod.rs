@@ -28,6 +28,7 @@ mod suite;
 mod tables;
 mod verdict;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 
+pub use crate::conformance::engine::class as reason_class;
 use crate::conformance::file::FileOutcome;
 use crate::conformance::suite::Suite;
 
@@ -57,7 +59,8 @@ pub fn run(filters: &[String]) -> ExitCode {
         .into_iter()
         .filter(|f| filters.is_empty() || filters.iter().any(|w| f.contains(w.as_str())))
         .collect();
-    let outcomes = match run_files(&suite, &files) {
+    let details = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-failures.txt");
+    let outcomes = match run_files(&suite, &files, &details) {
         Ok(outcomes) => outcomes,
         Err(message) => {
             eprintln!("error: {message}");
@@ -66,11 +69,6 @@ pub fn run(filters: &[String]) -> ExitCode {
     };
 
     let seconds = started.elapsed().as_secs();
-    let details = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance-failures.txt");
-    let text = report::failures(&outcomes);
-    if let Err(error) = std::fs::write(&details, &text) {
-        eprintln!("error: {}: {error}", details.display());
-    }
     let open = report::regressions(&outcomes);
     if filters.is_empty() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md");
@@ -86,7 +84,9 @@ pub fn run(filters: &[String]) -> ExitCode {
     if open == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-fn run_files(suite: &Arc<Suite>, files: &[String]) -> Result<Vec<FileOutcome>, String> {
+/// Runs the files; `details` grows with every file that has failures.
+fn run_files(suite: &Arc<Suite>, files: &[String], details: &Path) -> Result<Vec<FileOutcome>, String> {
+    let mut log = std::fs::File::create(details).map_err(|e| format!("{}: {e}", details.display()))?;
     // DataFusion recurses over deep expressions, and debug frames are large.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -109,7 +109,10 @@ fn run_files(suite: &Arc<Suite>, files: &[String]) -> Result<Vec<FileOutcome>, S
         let mut outcomes = Vec::new();
         let mut runs = futures::stream::iter(runs).buffer_unordered(PARALLEL);
         while let Some(outcome) = runs.next().await {
-            outcomes.push(outcome.map_err(|e| e.to_string())??);
+            let outcome = outcome.map_err(|e| e.to_string())??;
+            let failures = report::failures(std::slice::from_ref(&outcome));
+            log.write_all(failures.as_bytes()).map_err(|e| format!("{}: {e}", details.display()))?;
+            outcomes.push(outcome);
         }
         outcomes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(outcomes)

@@ -60,9 +60,8 @@ impl Engine {
         let kinds: Vec<ReduceKind> =
             std::iter::once(ReduceKind::Maximum).chain(values.iter().map(|(_, kind, _)| *kind)).collect();
         let first = t.inputs.len();
-        let parameter = |(index, shape): (usize, &Shape)| {
-            t.parameter(shape.clone(), Input::Accumulator { worker: 0, index })
-        };
+        let parameter =
+            |(index, shape): (usize, &Shape)| t.parameter(shape.clone(), Input::Accumulator { worker: 0, index });
         let running: Vec<Value> = shapes.iter().enumerate().map(parameter).collect();
         let one = t.builder.constant_of(S8, 1)?;
         let held = t.builder.optimization_barrier(&[slot])?;
