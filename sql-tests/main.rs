@@ -51,8 +51,15 @@ fn main() -> ExitCode {
         }
     };
     if options.conformance {
-        return match make_client() {
-            Ok(()) => conformance::run(&rest),
+        return conformance::run(&rest);
+    }
+    if let Some((name, root)) = &options.conformance_file {
+        return match make_client().map(|()| conformance::run_file(name, Path::new(root))) {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(message)) => {
+                eprintln!("error: {name}: {message}");
+                ExitCode::from(101)
+            }
             Err(code) => code,
         };
     }
@@ -114,17 +121,23 @@ struct Options {
     engines: Vec<EngineName>,
     complete: bool,
     conformance: bool,
+    /// One file and the folder of its suite: what `--conformance` starts.
+    conformance_file: Option<(String, String)>,
     docs: bool,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
-        let mut options = Self { engines: Vec::new(), complete: false, conformance: false, docs: false };
+        let mut options =
+            Self { engines: Vec::new(), complete: false, conformance: false, conformance_file: None, docs: false };
         let mut rest = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--complete" => options.complete = true,
+                "--conformance-file" => {
+                    options.conformance_file = arguments.next().zip(arguments.next());
+                }
                 "--docs" => options.docs = true,
                 "--conformance" => options.conformance = true,
                 "--engine" => {

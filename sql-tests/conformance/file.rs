@@ -58,6 +58,25 @@ pub struct FileOutcome {
     pub records: Vec<RecordOutcome>,
 }
 
+impl FileOutcome {
+    /// A file whose process ended before it could tell: one record that failed.
+    pub fn crashed(name: &str, how: String) -> Self {
+        let run = |passed, output| {
+            let observed = Observed { output: Some(output), ..Observed::default() };
+            Some(RecordRun { passed, observed })
+        };
+        let failed = run(false, Err(format!("the process ended: {how}")));
+        let record = RecordOutcome {
+            at: format!("{name}:1"),
+            sorted: false,
+            never: run(true, Ok(Vec::new())),
+            auto: failed.clone(),
+            device: failed,
+        };
+        Self { name: name.to_string(), records: vec![record] }
+    }
+}
+
 pub async fn run(suite: &Suite, name: &str) -> Result<FileOutcome, String> {
     let mut records: BTreeMap<usize, RecordOutcome> = BTreeMap::new();
     for mode in [Run::Never, Run::Auto, Run::Device] {

@@ -17,7 +17,7 @@
 //!
 //! Modules in reading order: `suite` (the files, unpacked), `standin` (made-up data for what is not published), `tables`
 //! (what DataFusion's own runner registers), `engine`, `cells` (values as text), `file` (one file, three runs), `verdict`
-//! (what two runs say of a record), `report`.
+//! (what two runs say of a record), `wire` (between processes), `report`.
 
 mod cells;
 mod engine;
@@ -27,15 +27,14 @@ mod standin;
 mod suite;
 mod tables;
 mod verdict;
+mod wire;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-
-use futures::StreamExt;
 
 pub use crate::conformance::engine::class as reason_class;
 use crate::conformance::file::FileOutcome;
@@ -48,7 +47,7 @@ const PARALLEL: usize = 2;
 pub fn run(filters: &[String]) -> ExitCode {
     let started = Instant::now();
     let suite = match Suite::unpack() {
-        Ok(suite) => Arc::new(suite),
+        Ok(suite) => suite,
         Err(message) => {
             eprintln!("error: {message}");
             return ExitCode::from(2);
@@ -84,39 +83,59 @@ pub fn run(filters: &[String]) -> ExitCode {
     if open == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Runs the files; `details` grows with every file that has failures.
-fn run_files(suite: &Arc<Suite>, files: &[String], details: &Path) -> Result<Vec<FileOutcome>, String> {
-    let mut log = std::fs::File::create(details).map_err(|e| format!("{}: {e}", details.display()))?;
+/// Runs the files, each in a process of its own: a crash ends one file. `details` grows with every file that has failures.
+fn run_files(suite: &Suite, files: &[String], details: &Path) -> Result<Vec<FileOutcome>, String> {
+    let log = std::fs::File::create(details).map_err(|e| format!("{}: {e}", details.display()))?;
+    let (log, outcomes, next) = (Mutex::new(log), Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let work = || -> Result<(), String> {
+        while let Some(name) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let started = Instant::now();
+            // Once more, to tell a crash that the file brings about from one that it meets.
+            let outcome = run_process(suite, name).or_else(|_| run_process(suite, name));
+            let outcome = outcome.unwrap_or_else(|crash| FileOutcome::crashed(name, crash));
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let failures = report::failures(std::slice::from_ref(&outcome));
+            log.write_all(failures.as_bytes()).map_err(|e| format!("{}: {e}", details.display()))?;
+            let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            outcomes.push(outcome);
+            eprintln!("{:3}/{} {:6.1} s  {name}", outcomes.len(), files.len(), started.elapsed().as_secs_f64());
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Err("a worker panicked".to_string())))
+    })?;
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(outcomes)
+}
+
+fn run_process(suite: &Suite, name: &str) -> Result<FileOutcome, String> {
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut process = Command::new(program);
+    process.arg("--conformance-file").arg(name).arg(suite.root()).stderr(Stdio::null());
+    let output = process.output().map_err(|e| e.to_string())?;
+    if !output.status.success() {
+        return Err(output.status.to_string());
+    }
+    wire::decode(name, &String::from_utf8_lossy(&output.stdout)).ok_or("an outcome that cannot be read".to_string())
+}
+
+/// Runs one file of a suite that is unpacked at `root`, and prints its outcome.
+pub fn run_file(name: &str, root: &Path) -> Result<(), String> {
+    let suite = Suite::lent(root)?;
     // DataFusion recurses over deep expressions, and debug frames are large.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(32 << 20)
         .build()
         .map_err(|e| e.to_string())?;
-    let done = Arc::new(AtomicUsize::new(0));
-    let total = files.len();
-    runtime.block_on(async {
-        let runs = files.iter().cloned().map(|name| {
-            let (suite, done) = (suite.clone(), done.clone());
-            tokio::spawn(async move {
-                let started = Instant::now();
-                let outcome = file::run(&suite, &name).await;
-                let n = done.fetch_add(1, Ordering::Relaxed) + 1;
-                eprintln!("{n:3}/{total} {:6.1} s  {name}", started.elapsed().as_secs_f64());
-                outcome
-            })
-        });
-        let mut outcomes = Vec::new();
-        let mut runs = futures::stream::iter(runs).buffer_unordered(PARALLEL);
-        while let Some(outcome) = runs.next().await {
-            let outcome = outcome.map_err(|e| e.to_string())??;
-            let failures = report::failures(std::slice::from_ref(&outcome));
-            log.write_all(failures.as_bytes()).map_err(|e| format!("{}: {e}", details.display()))?;
-            outcomes.push(outcome);
-        }
-        outcomes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(outcomes)
-    })
+    let name = name.to_string();
+    let outcome = runtime.block_on(async { tokio::spawn(async move { file::run(&suite, &name).await }).await });
+    let outcome = outcome.map_err(|e| e.to_string())??;
+    print!("{}", wire::encode(&outcome));
+    std::io::stdout().flush().map_err(|e| e.to_string())
 }
 
 /// Two small files of our own, for `cargo test`: the runner works, and finds what it should.

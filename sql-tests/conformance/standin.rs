@@ -140,7 +140,7 @@ const FILES: &[Lines] = &[
         path: "datafusion/core/tests/data/recursive_cte/salespersons.csv",
         header: "salesperson_id,manager_id",
         rows: 6,
-        row: |i, _| format!("{},{}", i + 1, (i + 1) / 2),
+        row: |i, _| format!("{},{}", i + 1, i.div_ceil(2)),
     },
     Lines {
         path: "datafusion/core/tests/tpch-csv/customer.csv",
@@ -229,7 +229,7 @@ fn aggregate(n: &mut Numbers) -> String {
 }
 
 fn partition<const N: u64>(i: u64, _: &mut Numbers) -> String {
-    format!("{N},{i},{}", i % 2 == 0)
+    format!("{N},{i},{}", i.is_multiple_of(2))
 }
 
 /// Days after 2019-01-01, with months of 28.

@@ -14,35 +14,51 @@ const CRATE: &str = "datafusion-sqllogictest-55.2.0";
 
 /// The folder of a run; gone when it is dropped.
 pub struct Suite {
-    root: TempDir,
+    root: PathBuf,
+    /// Removes the folder; not there in a process that another one has lent its folder to.
+    _folder: Option<TempDir>,
 }
 
 impl Suite {
-    /// A copy of the published crate's files, with stand-ins for the data that it does not bring. Changes the process's
-    /// working folder, as the files ask for it.
+    /// A copy of the published crate's files, with stand-ins for the data that it does not bring.
     pub fn unpack() -> Result<Self, String> {
         let published = cache_dir().map_err(|e| e.to_string())?.join(CRATE);
         if !published.join("test_files").is_dir() {
             return Err(format!("{} is not there; run scripts/fetch-conformance", published.display()));
         }
-        let suite = Self { root: tempfile::tempdir().map_err(|e| e.to_string())? };
+        let suite = Self::new()?;
         for folder in ["test_files", "data"] {
             copy(&published.join(folder), &suite.folder().join(folder)).map_err(|e| format!("{folder}: {e}"))?;
         }
-        standin::write(suite.root.path()).map_err(|e| e.to_string())?;
+        standin::write(&suite.root).map_err(|e| e.to_string())?;
+        Ok(suite)
+    }
+
+    fn new() -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        Ok(Self { root: folder.path().to_path_buf(), _folder: Some(folder) })
+    }
+
+    /// A suite that another process has unpacked. Changes the working folder, as the files ask for it.
+    pub fn lent(root: &Path) -> Result<Self, String> {
+        let suite = Self { root: root.to_path_buf(), _folder: None };
         std::env::set_current_dir(suite.folder()).map_err(|e| e.to_string())?;
         Ok(suite)
     }
 
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A suite of the files in one folder.
     pub fn of_folder(files: &Path) -> Result<Self, String> {
-        let suite = Self { root: tempfile::tempdir().map_err(|e| e.to_string())? };
+        let suite = Self::new()?;
         copy(files, &suite.folder().join("test_files")).map_err(|e| format!("{}: {e}", files.display()))?;
         Ok(suite)
     }
 
     fn folder(&self) -> PathBuf {
-        self.root.path().join("datafusion/sqllogictest")
+        self.root.join("datafusion/sqllogictest")
     }
 
     /// The file's path.
@@ -52,7 +68,7 @@ impl Suite {
 
     /// What the expectations call `WORKSPACE_ROOT`.
     pub fn workspace_root(&self) -> String {
-        self.root.path().to_string_lossy().trim_start_matches('/').to_string()
+        self.root.to_string_lossy().trim_start_matches('/').to_string()
     }
 
     /// Empties the folder that the file may write to.

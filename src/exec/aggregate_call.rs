@@ -119,7 +119,7 @@ fn function_of(call: &AggregateFunctionExpr) -> Result<CallFunction, FallbackRea
             rows(RowFunction::Edge { last, ignore_nulls: call.ignore_nulls() })
         }
         "median" => rows(RowFunction::Median),
-        "percentile_cont" => match call.expressions().get(1).and_then(|e| literal_f64(e)) {
+        "percentile_cont" => match call.expressions().get(1).and_then(literal_f64) {
             // DataFusion's error comes when the aggregate begins to run.
             Some(fraction) if !(0.0..=1.0).contains(&fraction) => refuse("the percentile is not between 0 and 1"),
             Some(fraction) => {

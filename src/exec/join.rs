@@ -6,7 +6,8 @@
 //! | existence | SEMI, ANTI and MARK without a filter: keys are marked chunk by chunk, no row is collected (`join_exists`) |
 //! | expansion | a probe row has several matches: counted first, then written out (`join_expand`) |
 //!
-//! Which side is built: the one whose rows need not all appear. Inner and full joins build the left, as DataFusion orders them.
+//! Which side is built: the one whose rows need not all appear. Inner and full joins build the left, as DataFusion orders
+//! them; without keys inner joins build a right side of one batch.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
 use crate::columnar::representation::Kind;
@@ -28,6 +30,9 @@ use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
+
+/// DataFusion's batch size, as it comes.
+const BATCH_ROWS: usize = 8192;
 
 type KeyPair = (Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>);
 
@@ -65,6 +70,8 @@ pub struct JoinSpec {
     pub null_equals_null: bool,
     /// NOT IN: a NULL on the right side lets nothing through.
     pub null_aware: bool,
+    /// Pairs come in the order of the left side's rows, not the right's.
+    left_first: bool,
     /// Columns of the join that are kept, in order.
     projection: Option<Vec<usize>>,
 }
@@ -86,7 +93,7 @@ impl XlaJoinExec {
         left: Arc<dyn ExecutionPlan>,
         right: Arc<dyn ExecutionPlan>,
     ) -> Result<Self, FallbackReason> {
-        let spec = if let Some(join) = host.downcast_ref::<HashJoinExec>() {
+        let mut spec = if let Some(join) = host.downcast_ref::<HashJoinExec>() {
             if join.fetch().is_some() {
                 return Err(FallbackReason::Operator { name: "a join with a row limit".into() });
             }
@@ -108,6 +115,7 @@ impl XlaJoinExec {
         } else {
             return Err(FallbackReason::Operator { name: host.name().to_string() });
         };
+        spec.left_first = spec.keys.is_empty() && is_one_batch(host.children()[1]);
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
@@ -170,6 +178,7 @@ impl JoinSpec {
             residual,
             null_equals_null: false,
             null_aware: false,
+            left_first: false,
             projection: None,
         })
     }
@@ -177,7 +186,7 @@ impl JoinSpec {
     /// What is kept, and whether the left side is the one that is probed with.
     pub fn kind(&self) -> (JoinKind, bool) {
         match self.join_type {
-            JoinType::Inner => (JoinKind::Inner, false),
+            JoinType::Inner => (JoinKind::Inner, self.left_first),
             JoinType::Left => (JoinKind::Outer, true),
             JoinType::Right => (JoinKind::Outer, false),
             JoinType::Full => (JoinKind::Full, false),
@@ -202,6 +211,14 @@ impl JoinSpec {
             None => columns,
         }
     }
+}
+
+/// Whether the rows surely fit one batch. DataFusion pairs each left row with a whole batch of the right side, so that the
+/// pairs of a join without keys then come in the order of the left rows.
+fn is_one_batch(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+    let rows = statistics.ok().and_then(|statistics| statistics.num_rows.get_value().copied());
+    rows.is_some_and(|rows| rows <= BATCH_ROWS)
 }
 
 fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {
