@@ -78,7 +78,8 @@ fn cases() -> Vec<Case> {
             2.0,
         ),
     ];
-    let other = other.into_iter().map(|(name, sql, goal)| Case { name: name.into(), sql: sql.into(), goal, tpch: false });
+    let other =
+        other.into_iter().map(|(name, sql, goal)| Case { name: name.into(), sql: sql.into(), goal, tpch: false });
     tpch.chain(other).collect()
 }
 
@@ -108,7 +109,9 @@ impl Options {
                 "--runs" => options.runs = value.parse().map_err(wrong)?,
                 "--devices" => options.devices = value.parse().map_err(wrong)?,
                 "--only" => options.only = value.split(',').map(str::to_string).collect(),
-                _ => return Err(format!("'{name}' is not an argument; there are --scale, --runs, --devices and --only")),
+                _ => {
+                    return Err(format!("'{name}' is not an argument; there are --scale, --runs, --devices and --only"));
+                }
             }
         }
         if options.scale <= 0.0 || options.runs == 0 || options.devices == 0 {

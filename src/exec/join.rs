@@ -58,7 +58,7 @@ pub struct Residual {
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
     pub join_type: JoinType,
-    on: Vec<KeyPair>,
+    pub on: Vec<KeyPair>,
     /// Keys of the left and of the right side.
     pub keys: Vec<(DeviceExpr, DeviceExpr)>,
     pub residual: Option<Residual>,
@@ -66,7 +66,7 @@ pub struct JoinSpec {
     /// NOT IN: a NULL on the right side lets nothing through.
     pub null_aware: bool,
     /// Columns of the join that are kept, in order.
-    projection: Option<Vec<usize>>,
+    pub projection: Option<Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -111,12 +111,7 @@ impl XlaJoinExec {
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
-    fn new(
-        left: Arc<dyn ExecutionPlan>,
-        right: Arc<dyn ExecutionPlan>,
-        spec: JoinSpec,
-        schema: SchemaRef,
-    ) -> Self {
+    fn new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, spec: JoinSpec, schema: SchemaRef) -> Self {
         let properties = device_properties(schema.clone(), EmissionType::Final);
         Self { left, right, spec, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
@@ -235,8 +230,12 @@ impl Engine {
                 return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
             }
         }
+        let mut probe = self.open(probe)?;
+        if join.spec.residual.is_some() && matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
+            probe = Relation { source: Source::Table(self.collect(&probe, None)?), steps: Vec::new() };
+            build = self.reduce(join, build, &probe)?;
+        }
         let build = self.build_side(join, &build, !probe_is_left)?;
-        let probe = self.open(probe)?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };
@@ -244,6 +243,25 @@ impl Engine {
             return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, build)))));
         }
         self.expand(join, build, probe)
+    }
+}
+
+/// A build side with this many rows for each probe row is reduced before it is built.
+const REDUCED_RATIO: usize = 4;
+
+impl Engine {
+    /// Keeps of a large build side only the rows whose keys the few probe rows have.
+    fn reduce(&self, join: &XlaJoinExec, build: Relation, probe: &Relation) -> Result<Relation> {
+        let rows = |relation: &Relation| relation.table().map_or(0, |table| table.layout.rows);
+        let all_rows = build.steps.iter().any(Step::needs_all_rows);
+        if join.spec.keys.is_empty() || all_rows || rows(&build) < REDUCED_RATIO * rows(probe).max(1 << 10) {
+            return Ok(build);
+        }
+        let (_, probe_is_left) = join.spec.kind();
+        match self.mark_keys(join, probe, probe_is_left)? {
+            Some(keys) => Ok(build.with(Step::Probe(Arc::new(Probe::reduction(join, keys))))),
+            None => Ok(build),
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Input {
     Column { column: usize, part: usize },
     /// Live rows of the chunk, a scalar s32.
     RowCount,
+    /// Rows of the chunk that were selected, s32[capacity], as many as the row count says.
+    Selection,
     /// A whole array that is the same for every chunk, by number.
     Side(usize),
     /// Accumulator `index` of worker `worker`.
