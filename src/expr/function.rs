@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
@@ -119,6 +119,18 @@ pub fn supported_functions() -> Vec<(&'static str, &'static str)> {
     TABLE.iter().map(|entry| (entry.family, entry.name)).collect()
 }
 
+/// The names of DataFusion's other functions that always give the same answer to the same arguments: over columns of few values,
+/// such as strings, they are evaluated on the host once for each and looked up.
+pub fn looked_up_functions() -> Vec<String> {
+    let mut names: Vec<String> = datafusion::functions::all_default_functions()
+        .iter()
+        .filter(|f| f.signature().volatility == Volatility::Immutable && TABLE.iter().all(|e| e.name != f.name()))
+        .map(|f| f.name().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
 /// What a call of a scalar function becomes.
 pub fn convert_function(expr: &ScalarFunctionExpr, schema: &Schema, data_type: &DataType) -> Converted {
     let name = expr.fun().name();
@@ -201,7 +213,7 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::function::{TABLE, supported_functions};
+    use crate::expr::function::{TABLE, looked_up_functions, supported_functions};
 
     #[test]
     fn every_function_of_the_table_is_datafusions() {
@@ -209,6 +221,8 @@ mod tests {
         for (_, name) in supported_functions() {
             assert!(known.iter().any(|f| f.name() == name), "{name}");
         }
+        let looked_up = looked_up_functions();
+        assert!(looked_up.iter().any(|name| name == "upper") && !looked_up.iter().any(|name| name == "random"));
         assert!(TABLE.is_sorted_by_key(|entry| (entry.family, entry.name)));
     }
 }
