@@ -110,7 +110,9 @@ impl Options {
                 "--devices" => options.devices = value.parse().map_err(wrong)?,
                 "--only" => options.only = value.split(',').map(str::to_string).collect(),
                 _ => {
-                    return Err(format!("'{name}' is not an argument; there are --scale, --runs, --devices and --only"));
+                    return Err(format!(
+                        "'{name}' is not an argument; there are --scale, --runs, --devices and --only"
+                    ));
                 }
             }
         }

@@ -245,7 +245,10 @@ async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Send
 /// The reason in a run-time fallback error.
 fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<RunTimeFallback>().map(|f| f.0.clone()),
+        DataFusionError::External(inner) => match inner.downcast_ref::<RunTimeFallback>() {
+            Some(fallback) => Some(fallback.0.clone()),
+            None => inner.downcast_ref::<FallbackReason>().cloned(),
+        },
         _ => None,
     }
 }
