@@ -119,7 +119,7 @@ fn function_of(call: &AggregateFunctionExpr) -> Result<CallFunction, FallbackRea
             rows(RowFunction::Edge { last, ignore_nulls: call.ignore_nulls() })
         }
         "median" => rows(RowFunction::Median),
-        "percentile_cont" => match call.expressions().get(1).and_then(|e| literal_f64(e)) {
+        "percentile_cont" => match call.expressions().get(1).and_then(literal_f64) {
             Some(fraction) => {
                 let descending = call.order_bys().first().is_some_and(|key| key.options.descending);
                 rows(RowFunction::Percentile(if descending { 1.0 - fraction } else { fraction }))

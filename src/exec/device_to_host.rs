@@ -2,7 +2,7 @@
 //! rows as RecordBatches.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -38,6 +38,8 @@ pub struct DeviceToHostExec {
     count_rows: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// Names of the programs of the last run, for EXPLAIN ANALYZE.
+    ran: Arc<Mutex<Vec<String>>>,
 }
 
 /// A reason of an aggregate that shows only once the data has been read. `auto` runs the host plan; `always` makes it an
@@ -69,6 +71,7 @@ impl DeviceToHostExec {
             host_plan,
             count_rows,
             metrics: ExecutionPlanMetricsSet::new(),
+            ran: Arc::default(),
         }
     }
 
@@ -94,6 +97,7 @@ impl DeviceToHostExec {
             device,
             options,
             metrics: self.metrics.clone(),
+            ran: self.ran.clone(),
             cancelled: Cancelled::default(),
         })
     }
@@ -107,6 +111,7 @@ struct Run {
     device: Arc<DeviceContext>,
     options: XlaOptions,
     metrics: ExecutionPlanMetricsSet,
+    ran: Arc<Mutex<Vec<String>>>,
     cancelled: Cancelled,
 }
 
@@ -134,7 +139,8 @@ fn pipeline_panicked(error: tokio::task::JoinError) -> DataFusionError {
 
 impl DisplayAs for DeviceToHostExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let programs = program_names(&self.input);
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = if ran.is_empty() { program_names(&self.input) } else { ran.clone() };
         if format == DisplayFormatType::TreeRender {
             return write!(f, "programs={}", programs.join(", "));
         }
@@ -231,13 +237,16 @@ async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Send
     let engine = run.load(task).await?;
     let run = run.clone();
     let work = move || {
-        run.download(&engine, |batch| {
+        let outcome = run.download(&engine, |batch| {
             if batch.num_rows() > 0 {
                 let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
                 rows.blocking_send(Ok(batch)).map_err(gone)?;
             }
             Ok(true)
-        })
+        });
+        let names = engine.into_programs().into_iter().map(|program| program.name).collect();
+        *run.ran.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        outcome
     };
     tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
 }
