@@ -149,7 +149,7 @@ impl XlaAggregateExec {
         let max_rows = max_rows.saturating_mul(self.group_by.groups().len().max(1));
         let keys = match key_columns.as_slice() {
             [] => None,
-            columns => match GroupKeys::plan(columns, most_slots(options, max_rows)) {
+            columns => match GroupKeys::plan(columns, most_slots(options, max_rows))? {
                 Some(keys) => Some(keys),
                 None => return Ok(None),
             },
@@ -244,6 +244,15 @@ impl XlaAggregateExec {
         let capacity = state.keys.as_ref().map_or(SINGLE_ROW_CAPACITY, |k| k.slots);
         let (columns, mask) = state.dense_columns(t, &totals)?;
         state.trace_results(t, columns, mask, capacity, &totals)
+    }
+
+    /// Every expression over the input.
+    pub fn inputs_used(&self) -> Vec<&DeviceExpr> {
+        let mut used: Vec<&DeviceExpr> = self.keys.iter().collect();
+        for call in &self.calls {
+            used.extend(call.arguments.iter().chain(&call.filter).chain(call.order.iter().map(|(key, _)| key)));
+        }
+        used
     }
 
     /// What a row costs, in gathers or scatters; a sum without groups costs next to nothing.

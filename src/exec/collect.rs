@@ -48,6 +48,9 @@ impl Engine {
             let pieces = download_table(table, limit)?;
             return self.upload(&columns, pieces);
         }
+        if self.devices_of(relation) > 1 && matches!(relation.source, Source::Table(_)) {
+            MetricBuilder::new(&self.metrics).counter("relations_gathered", 0).add(1);
+        }
         let relation = &self.select(relation.clone(), 1)?;
         let live = if relation.keeps_all_rows() { LiveRows::OfSource } else { LiveRows::Prefix };
         let result = self.trace_rows(relation, live)?;

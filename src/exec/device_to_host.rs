@@ -24,7 +24,7 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::engine::Engine;
-use crate::exec::program_names::program_names;
+use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::{Cancelled, DeviceFailure, device_error};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
@@ -37,6 +37,8 @@ pub struct DeviceToHostExec {
     host_plan: Arc<dyn ExecutionPlan>,
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
     count_rows: bool,
+    /// Devices of the mesh.
+    devices: usize,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     /// Names of the programs of the last run, for EXPLAIN ANALYZE.
@@ -65,12 +67,18 @@ pub fn cannot_run_on_device(node: &str, reason: &FallbackReason) -> DataFusionEr
 }
 
 impl DeviceToHostExec {
-    pub fn new(input: Arc<dyn ExecutionPlan>, host_plan: Arc<dyn ExecutionPlan>, count_rows: bool) -> Self {
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        host_plan: Arc<dyn ExecutionPlan>,
+        count_rows: bool,
+        devices: usize,
+    ) -> Self {
         Self {
             properties: input.properties().clone(),
             input,
             host_plan,
             count_rows,
+            devices,
             metrics: ExecutionPlanMetricsSet::new(),
             ran: Arc::default(),
         }
@@ -145,7 +153,15 @@ impl DisplayAs for DeviceToHostExec {
         if format == DisplayFormatType::TreeRender {
             return write!(f, "programs={}", programs.join(", "));
         }
-        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))
+        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))?;
+        if self.devices > 1 {
+            write!(f, ", devices={}", self.devices)?;
+            let gathering = gathering_operators(&self.input);
+            if !gathering.is_empty() {
+                write!(f, ", gathered to one device for [{}]", gathering.join(", "))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -181,7 +197,7 @@ impl ExecutionPlan for DeviceToHostExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = only_child(children, "DeviceToHostExec")?;
-        Ok(Arc::new(Self::new(input, self.host_plan.clone(), self.count_rows)))
+        Ok(Arc::new(Self::new(input, self.host_plan.clone(), self.count_rows, self.devices)))
     }
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

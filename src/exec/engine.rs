@@ -12,6 +12,7 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder}
 
 use crate::columnar::table::DeviceTable;
 use crate::config::XlaOptions;
+use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::{Groups, trace_update};
@@ -46,13 +47,11 @@ impl Engine {
         cancelled: Cancelled,
         metrics: ExecutionPlanMetricsSet,
     ) -> Result<Self> {
-        let mut leaves = Vec::new();
-        find_leaves(top, &mut leaves);
         let mut tables = HashMap::new();
-        for leaf in leaves {
+        for (leaf, uses) in leaf_columns(top) {
             if let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() {
                 cancelled.check()?;
-                let table = source.load(task, &device, &options).await?;
+                let table = source.load(task, &device, &options, &uses).await?;
                 tables.insert(address(leaf), Arc::new(table));
             }
         }
@@ -212,14 +211,6 @@ fn record_compile(metrics: &ExecutionPlanMetricsSet, outcome: &CacheOutcome) {
 /// Identity of a plan node during one run.
 fn address(plan: &Arc<dyn ExecutionPlan>) -> usize {
     Arc::as_ptr(plan) as *const () as usize
-}
-
-fn find_leaves<'a>(plan: &'a Arc<dyn ExecutionPlan>, leaves: &mut Vec<&'a Arc<dyn ExecutionPlan>>) {
-    if plan.downcast_ref::<HostToDeviceExec>().is_some() {
-        leaves.push(plan);
-    } else {
-        plan.children().into_iter().for_each(|child| find_leaves(child, leaves));
-    }
 }
 
 pub fn only_input(plan: &Arc<dyn ExecutionPlan>) -> Result<&Arc<dyn ExecutionPlan>> {

@@ -122,6 +122,27 @@ impl XlaJoinExec {
         if probe_is_left { (&self.right, &self.left) } else { (&self.left, &self.right) }
     }
 
+    /// What is asked of the output columns, asked of the `left` and `right` columns of the sides.
+    pub fn unproject(&self, output: &[bool], left: usize, right: usize) -> (Vec<bool>, Vec<bool>) {
+        let (of_left, of_right) = match self.spec.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (left, 0),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (0, right),
+            _ => (left, right),
+        };
+        let mut asked = vec![false; of_left + of_right];
+        // A mark, which is no column of a side, may come last.
+        let all: Vec<usize> = (0..of_left + of_right + 1).collect();
+        for (column, of_output) in self.spec.project(all).into_iter().zip(output) {
+            if let Some(asked) = asked.get_mut(column) {
+                *asked |= *of_output;
+            }
+        }
+        let (mut from_left, mut from_right) = (vec![false; left], vec![false; right]);
+        from_left[..of_left].copy_from_slice(&asked[..of_left]);
+        from_right[..of_right].copy_from_slice(&asked[of_left..]);
+        (from_left, from_right)
+    }
+
     fn inputs(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.left, &self.right]
     }

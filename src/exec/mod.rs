@@ -16,6 +16,7 @@ pub mod aggregate;
 pub mod aggregate_call;
 pub mod aggregate_lowering;
 pub mod collect;
+pub mod column_use;
 pub mod context;
 pub mod device_node;
 pub mod device_to_host;

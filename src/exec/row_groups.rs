@@ -36,7 +36,7 @@ impl RowGroups {
             let ids = t.builder.select(mask, zero, trash)?;
             return Ok(Self { ids, slots: SINGLE_ROW_CAPACITY, dense: None, hashed: None, rows });
         }
-        if let Some(dense) = GroupKeys::plan(keys, max_slots) {
+        if let Some(dense) = GroupKeys::plan(keys, max_slots)? {
             let ids = dense.ids(t, keys, input.mask, rows)?;
             return Ok(Self { ids, slots: dense.slots, dense: Some(dense), hashed: None, rows });
         }

@@ -31,6 +31,7 @@ pub fn literals(list: &[DeviceExpr]) -> Option<Vec<&ScalarValue>> {
 impl Tracer {
     pub fn in_set(&mut self, operand: &TracedColumn, list: &[&ScalarValue], negated: bool) -> Result<TracedColumn> {
         let present: Vec<&ScalarValue> = list.iter().copied().filter(|value| !value.is_null()).collect();
+        operand.check_ordered()?;
         let found = match (&operand.values, &operand.dictionary) {
             (_, Some(dictionary)) => {
                 let mut flags = vec![0u8; dictionary.len().max(1)];

@@ -270,6 +270,15 @@ impl Tracer {
 }
 
 impl TracedColumn {
+    /// Refuses strings that are held by row where their values are asked for: a mistake of `exec::column_use`, which must not
+    /// become a wrong answer.
+    pub fn check_ordered(&self) -> Result<()> {
+        if self.dictionary.as_ref().is_some_and(|dictionary| !dictionary.is_ordered()) {
+            return Err(DataFusionError::Internal("strings that only pass through were compared".to_string()));
+        }
+        Ok(())
+    }
+
     /// The values of a boolean column.
     pub fn pred(&self) -> Result<Value> {
         match &self.values {
