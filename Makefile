@@ -1,9 +1,9 @@
 # `make` lists what there is. `make xla` puts the target folder, too, into the cache that all clones share.
 
-.PHONY: help run test check bench xla fmt clean
+.PHONY: help run test check bench conformance docs xla fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: xla ## build, write a small TPC-H the first time, open the SQL shell (or run the SQL on stdin)
 	@cargo run --release --bin parallax
@@ -19,6 +19,13 @@ check: xla ## what CI runs: formatting, clippy, every test
 
 bench: xla ## time TPC-H beside DataFusion
 	cargo bench --bench tpch
+
+conformance: xla ## run DataFusion's published suite three times; write docs/conformance.md
+	scripts/fetch-conformance
+	cargo test --release --test slt -- --conformance
+
+docs: xla ## write docs/sql-support.md: what runs where, as the planner says
+	cargo test --test slt -- --docs
 
 xla: ## fetch XLA into the cache, and tell cargo where it is
 	@scripts/fetch-xla

@@ -5,6 +5,8 @@
 //! cargo test --test slt -- aggregate         the tests whose name contains `aggregate`
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
+//! make conformance                           DataFusion's own files instead: see [`conformance`]
+//! make docs                                  writes docs/sql-support.md: see [`support`]
 //! ```
 //!
 //! | engine | session | what it proves |
@@ -18,14 +20,16 @@
 //! read are in [`fixtures`].
 //!
 //! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
-//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`.
+//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`.
 
 mod complete;
+mod conformance;
 mod engine;
 mod file;
 mod fixtures;
 mod marker;
 mod plan;
+mod support;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -46,19 +50,32 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.conformance {
+        return match make_client() {
+            Ok(()) => conformance::run(&rest),
+            Err(code) => code,
+        };
+    }
     let arguments = Arguments::from_iter(std::iter::once("slt".to_string()).chain(rest));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
     let files = slt_files(&root);
 
-    if !arguments.list && options.engines.iter().any(|e| e.devices() > 0) {
-        // The number of virtual devices is fixed when the process makes its first client: ask for the most first.
-        let most = EngineName::ALL.iter().map(|e| e.devices()).max().unwrap_or(1);
-        if let Err(error) = Session::builder().devices(most).build() {
-            eprintln!("error: no session on {most} devices: {error}");
-            return ExitCode::from(101);
-        }
+    if !arguments.list
+        && options.engines.iter().any(|e| e.devices() > 0)
+        && let Err(code) = make_client()
+    {
+        return code;
     }
     let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
+    if options.docs {
+        return match runtime.block_on(support::write()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                eprintln!("error: {message}");
+                ExitCode::from(101)
+            }
+        };
+    }
     if options.complete {
         return complete_files(&runtime, &root, &files, &options.engines, &arguments);
     }
@@ -73,23 +90,43 @@ fn main() -> ExitCode {
             }));
         }
     }
+    if options.engines == EngineName::ALL {
+        let smoke = runtime.clone();
+        trials.push(Trial::test("conformance::smoke", move || {
+            smoke.block_on(conformance::smoke()).map_err(Failed::from)
+        }));
+        trials.push(Trial::test("docs::sql_support", move || runtime.block_on(support::check()).map_err(Failed::from)));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The number of virtual devices is fixed when the process makes its first client: asks for the most first.
+fn make_client() -> Result<(), ExitCode> {
+    let most = EngineName::ALL.iter().map(|e| e.devices()).max().unwrap_or(1);
+    Session::builder().devices(most).build().map(drop).map_err(|error| {
+        eprintln!("error: no session on {most} devices: {error}");
+        ExitCode::from(101)
+    })
 }
 
 /// The runner's own flags; everything else is libtest's.
 struct Options {
     engines: Vec<EngineName>,
     complete: bool,
+    conformance: bool,
+    docs: bool,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
-        let mut options = Self { engines: Vec::new(), complete: false };
+        let mut options = Self { engines: Vec::new(), complete: false, conformance: false, docs: false };
         let mut rest = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--complete" => options.complete = true,
+                "--docs" => options.docs = true,
+                "--conformance" => options.conformance = true,
                 "--engine" => {
                     let name = arguments.next().ok_or("--engine wants a name")?;
                     options.engines.push(EngineName::parse(&name)?);
@@ -136,7 +173,10 @@ fn slt_files(root: &Path) -> Vec<String> {
         for entry in std::fs::read_dir(&folder).expect("a readable folder").flatten() {
             let path = entry.path();
             if path.is_dir() {
-                folders.push(path);
+                // DataFusion's kind of files, for another runner.
+                if path.file_name().is_none_or(|name| name != "conformance") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|e| e == "slt") {
                 let name = path.strip_prefix(root).expect("a path below root");
                 found.push(name.to_string_lossy().into_owned());

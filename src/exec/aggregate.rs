@@ -35,7 +35,6 @@ use crate::program::Shape;
 /// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
 pub const SINGLE_ROW_CAPACITY: usize = 8;
 
-
 #[derive(Debug)]
 pub struct XlaAggregateExec {
     pub input: Arc<dyn ExecutionPlan>,
@@ -170,7 +169,8 @@ impl XlaAggregateExec {
 
     /// The rows to aggregate and their keys: with GROUPING SETS each row once for each set.
     fn keyed(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(TracedRelation, Vec<TracedColumn>)> {
-        let keys = t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
+        let keys =
+            t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
         if !self.group_by.has_grouping_set() {
             return Ok((input.clone(), keys));
         }
@@ -199,8 +199,9 @@ impl XlaAggregateExec {
                 passing = and_valid(&mut t.builder, filter.valid, Some(value))?;
             }
             let active = and_valid(&mut t.builder, mask, passing)?;
-            let columns =
-                t.with_active(active, |t| call.arguments.iter().map(|a| a.trace(t, input)).collect::<Result<Vec<_>>>())?;
+            let columns = t.with_active(active, |t| {
+                call.arguments.iter().map(|a| a.trace(t, input)).collect::<Result<Vec<_>>>()
+            })?;
             let not_null = columns.first().and_then(|c| c.valid);
             if let (true, Some(groups), Some(column)) = (call.distinct, groups, columns.first()) {
                 let live = and_valid(&mut t.builder, active, not_null)?;
@@ -245,18 +246,18 @@ impl XlaAggregateExec {
         state.trace_results(t, columns, mask, capacity, &totals)
     }
 
+    /// What a row costs, in gathers or scatters; a sum without groups costs next to nothing.
+    pub fn weight(&self) -> usize {
+        if self.keys.is_empty() { 0 } else { self.calls.len() + 1 }
+    }
+
     /// Whether an argument or function asks for all rows at once.
     pub fn needs_all_rows(&self) -> bool {
         self.calls.iter().any(AggregateCall::needs_all_rows)
     }
 
     /// The whole aggregation of a relation that lies in one chunk, within one program.
-    pub fn trace_whole(
-        &self,
-        t: &mut Tracer,
-        input: &TracedRelation,
-        options: &XlaOptions,
-    ) -> Result<TracedRelation> {
+    pub fn trace_whole(&self, t: &mut Tracer, input: &TracedRelation, options: &XlaOptions) -> Result<TracedRelation> {
         let (input, key_columns) = self.keyed(t, input)?;
         let (input, max_rows) = (&input, input.capacity);
         let groups = RowGroups::new(t, &key_columns, input, most_slots(options, max_rows))?;

@@ -82,7 +82,10 @@ impl AggregateCall {
         let insensitive = matches!(
             function,
             CallFunction::Slots(
-                AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::BoolAnd | AggregateFunction::BoolOr
+                AggregateFunction::Min
+                    | AggregateFunction::Max
+                    | AggregateFunction::BoolAnd
+                    | AggregateFunction::BoolOr
             ) | CallFunction::Rows(RowFunction::Bitwise(ReduceKind::And | ReduceKind::Or))
         );
         let distinct = (call.is_distinct() || call.fun().name() == "approx_distinct") && !insensitive;

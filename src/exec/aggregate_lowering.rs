@@ -182,7 +182,9 @@ impl AggregateFunction {
         };
         let form = match (self, &argument.column) {
             (Self::Count, _) => FinishForm::Count,
-            (Self::Min | Self::Max | Self::BoolAnd | Self::BoolOr, Some(column)) => self.extreme_update(t, updates, argument, column)?,
+            (Self::Min | Self::Max | Self::BoolAnd | Self::BoolOr, Some(column)) => {
+                self.extreme_update(t, updates, argument, column)?
+            }
             (Self::Sum | Self::Avg, Some(column)) => self.sum_update(t, updates, argument, column, data_type)?,
             (_, None) => return Err(DataFusionError::Internal(format!("{self:?} without an argument"))),
         };

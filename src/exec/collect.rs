@@ -43,10 +43,12 @@ impl Engine {
             if table.is_single() {
                 return Ok(Arc::clone(table));
             }
-            let columns: Vec<ResultColumn> = table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect();
+            let columns: Vec<ResultColumn> =
+                table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect();
             let pieces = download_table(table, limit)?;
             return self.upload(&columns, pieces);
         }
+        let relation = &self.select(relation.clone(), 1)?;
         let live = if relation.keeps_all_rows() { LiveRows::OfSource } else { LiveRows::Prefix };
         let result = self.trace_rows(relation, live)?;
         let ready = self.ready(&result.traced, relation)?;
@@ -54,24 +56,29 @@ impl Engine {
         let source_errors = relation.source_errors();
         let table = match &relation.source {
             Source::Groups(groups) => {
-                let buffers = ready.run_groups(groups)?;
+                let buffers = ready.run_totals(&groups.accumulators)?;
                 self.single_table(&result, source_errors, buffers, 0)?
             }
-            Source::Table(table) if table.is_single() => {
+            Source::Table(table) | Source::Selected(table, _) if table.is_single() => {
                 let mut only = None;
                 let rows = table.layout.rows;
-                run_chunks(&ready, self.chunks(table), |buffers, _| Ok(buffers), |buffers| {
-                    only = Some(buffers);
-                    Ok(false)
-                })?;
+                run_chunks(
+                    &ready,
+                    self.chunks(table, relation),
+                    |buffers, _| Ok(buffers),
+                    |buffers| {
+                        only = Some(buffers);
+                        Ok(false)
+                    },
+                )?;
                 self.single_table(&result, source_errors, only.unwrap_or_default(), rows)?
             }
-            Source::Table(table) => {
+            Source::Table(table) | Source::Selected(table, _) => {
                 let mut pieces = Vec::new();
                 let mut rows = 0;
                 run_chunks(
                     &ready,
-                    self.chunks(table),
+                    self.chunks(table, relation),
                     |buffers, chunk_rows| self.piece(&result, source_errors, &buffers, chunk_rows),
                     |piece: Piece| {
                         rows += piece.rows;
@@ -179,15 +186,15 @@ impl Engine {
         match &relation.source {
             Source::Groups(groups) => {
                 let start = Instant::now();
-                let buffers = ready.run_groups(groups)?;
+                let buffers = ready.run_totals(&groups.accumulators)?;
                 // The first download waits for the kernels.
                 check_errors(&result, source_errors, &buffers)?;
                 self.kernel_time(start.elapsed());
                 emit(read(buffers)?).map(|_| ())
             }
-            Source::Table(table) => run_chunks(
+            Source::Table(table) | Source::Selected(table, _) => run_chunks(
                 &ready,
-                self.chunks(table),
+                self.chunks(table, relation),
                 |buffers, _| {
                     let start = Instant::now();
                     check_errors(&result, source_errors, &buffers)?;

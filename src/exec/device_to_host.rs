@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
@@ -236,25 +237,69 @@ impl Drop for CancelOnDrop {
 async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
     let engine = run.load(task).await?;
     let run = run.clone();
+    let target = task.session_config().batch_size();
     let work = move || {
+        let send = |batch: Option<RecordBatch>| match batch {
+            Some(batch) => rows
+                .blocking_send(Ok(batch))
+                .map_err(|_| DataFusionError::Execution("the query was cancelled".to_string())),
+            None => Ok(()),
+        };
+        let mut small = SmallBatches { schema: run.schema.clone(), target, rows: 0, kept: Vec::new() };
         let outcome = run.download(&engine, |batch| {
-            if batch.num_rows() > 0 {
-                let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
-                rows.blocking_send(Ok(batch)).map_err(gone)?;
+            if small.rows + batch.num_rows() > small.target {
+                send(small.take()?)?;
+            }
+            if batch.num_rows() >= small.target {
+                send(Some(batch))?;
+            } else {
+                small.keep(batch);
             }
             Ok(true)
         });
         let names = engine.into_programs().into_iter().map(|program| program.name).collect();
         *run.ran.lock().unwrap_or_else(PoisonError::into_inner) = names;
-        outcome
+        outcome?;
+        send(small.take()?)
     };
     tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
+}
+
+/// Batches of few rows, until there are enough for one. A chunk of which a filter left little, or a shard of a small
+/// table, would be a batch of its own, and host operators above would spread those over partitions.
+struct SmallBatches {
+    schema: SchemaRef,
+    target: usize,
+    rows: usize,
+    kept: Vec<RecordBatch>,
+}
+
+impl SmallBatches {
+    fn keep(&mut self, batch: RecordBatch) {
+        if batch.num_rows() > 0 {
+            self.rows += batch.num_rows();
+            self.kept.push(batch);
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<RecordBatch>> {
+        self.rows = 0;
+        let kept = std::mem::take(&mut self.kept);
+        match kept.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(one.clone())),
+            _ => Ok(Some(concat_batches(&self.schema, &kept)?)),
+        }
+    }
 }
 
 /// The reason in a run-time fallback error.
 fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<RunTimeFallback>().map(|f| f.0.clone()),
+        DataFusionError::External(inner) => match inner.downcast_ref::<RunTimeFallback>() {
+            Some(fallback) => Some(fallback.0.clone()),
+            None => inner.downcast_ref::<FallbackReason>().cloned(),
+        },
         _ => None,
     }
 }

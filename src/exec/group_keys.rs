@@ -75,13 +75,7 @@ impl GroupKeys {
     }
 
     /// The group of each row, `[capacity]` s32; rows outside `mask` get the last slot.
-    pub fn ids(
-        &self,
-        t: &mut Tracer,
-        columns: &[TracedColumn],
-        mask: Option<Value>,
-        capacity: usize,
-    ) -> Result<Value> {
+    pub fn ids(&self, t: &mut Tracer, columns: &[TracedColumn], mask: Option<Value>, capacity: usize) -> Result<Value> {
         let dense = self.dense_keys(t, columns, capacity)?;
         let trash = t.builder.constant_of(S32, self.slots as i128 - 1)?;
         Ok(group_ids(&mut t.builder, &dense, mask, trash)?)

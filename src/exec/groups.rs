@@ -7,19 +7,18 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::exec::aggregate::{AggregateState, XlaAggregateExec, keep_where_equal};
 use crate::exec::aggregate_lowering::Accumulator;
 use crate::exec::relation::Relation;
+use crate::exec::run::Totals;
 use crate::exec::trace::{Trace, TracedProgram};
 use crate::expr::tracer::{Input, TracedRelation};
 use crate::hlo::{ReduceKind, Value};
 use crate::kernels::reduce::combine;
 use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
-use crate::runtime::Buffer;
 
 /// Accumulators that have seen every row.
 pub struct Groups {
     pub plan: GroupsPlan,
-    /// `[device][worker][index]`
-    pub accumulators: Vec<Vec<Vec<Buffer>>>,
+    pub accumulators: Totals,
     /// Of the aggregate.
     pub metrics: ExecutionPlanMetricsSet,
     /// Messages of the error codes of the update program.

@@ -1,6 +1,7 @@
 //! `HostFallbackExec`: an operator that stays on the host, with the reason. It only passes the operator through; it is
 //! there so that EXPLAIN shows the reason on the operator's own line.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,6 +23,11 @@ pub struct HostFallbackExec {
 impl HostFallbackExec {
     pub fn new(host: Arc<dyn ExecutionPlan>, reason: FallbackReason) -> Self {
         Self { host, reason }
+    }
+
+    /// The node itself. `plan.downcast_ref()` finds the operator that it passes through, never this.
+    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<&Self> {
+        (plan.as_ref() as &dyn Any).downcast_ref()
     }
 
     pub fn reason(&self) -> &FallbackReason {

@@ -10,6 +10,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
 };
@@ -45,6 +46,9 @@ impl HostToDeviceExec {
         }
         if input.boundedness().is_unbounded() {
             return Err(FallbackReason::Operator { name: "an unbounded stream".into() });
+        }
+        if streams_recursion(&input) {
+            return Err(FallbackReason::Operator { name: "a recursion that only its reader ends".into() });
         }
         Ok(Self {
             properties: device_properties(input.schema(), EmissionType::Final),
@@ -188,6 +192,15 @@ fn upload_with_room(
             done => return done,
         }
     }
+}
+
+/// Whether the rows come from a recursion as it goes on. It may never end by itself: `LIMIT` on the host stops reading.
+fn streams_recursion(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.downcast_ref::<RecursiveQueryExec>().is_some() {
+        return true;
+    }
+    let ends = plan.fetch().is_some() || plan.pipeline_behavior() == EmissionType::Final;
+    !ends && plan.children().into_iter().any(streams_recursion)
 }
 
 /// All rows of a host plan, partition after partition, read in parallel.

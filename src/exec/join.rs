@@ -2,7 +2,8 @@
 //!
 //! | way | when |
 //! |---|---|
-//! | gather | each key occurs once on the build side, or only the existence of a match matters: a step of the probe side |
+//! | gather | each key occurs once on the build side: a step of the probe side (`join_probe`) |
+//! | existence | SEMI, ANTI and MARK without a filter: keys are marked chunk by chunk, no row is collected (`join_exists`) |
 //! | expansion | a probe row has several matches: counted first, then written out (`join_expand`) |
 //!
 //! Which side is built: the one whose rows need not all appear. Inner and full joins build the left, as DataFusion orders them.
@@ -23,7 +24,7 @@ use crate::columnar::representation::Kind;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::engine::Engine;
 use crate::exec::join_probe::Probe;
-use crate::exec::relation::{Relation, Step};
+use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
@@ -57,7 +58,7 @@ pub struct Residual {
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
     pub join_type: JoinType,
-    on: Vec<KeyPair>,
+    pub on: Vec<KeyPair>,
     /// Keys of the left and of the right side.
     pub keys: Vec<(DeviceExpr, DeviceExpr)>,
     pub residual: Option<Residual>,
@@ -65,7 +66,7 @@ pub struct JoinSpec {
     /// NOT IN: a NULL on the right side lets nothing through.
     pub null_aware: bool,
     /// Columns of the join that are kept, in order.
-    projection: Option<Vec<usize>>,
+    pub projection: Option<Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -110,12 +111,7 @@ impl XlaJoinExec {
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
-    fn new(
-        left: Arc<dyn ExecutionPlan>,
-        right: Arc<dyn ExecutionPlan>,
-        spec: JoinSpec,
-        schema: SchemaRef,
-    ) -> Self {
+    fn new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, spec: JoinSpec, schema: SchemaRef) -> Self {
         let properties = device_properties(schema.clone(), EmissionType::Final);
         Self { left, right, spec, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
     }
@@ -221,9 +217,25 @@ impl Engine {
     pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
         let (kind, probe_is_left) = join.spec.kind();
         let (build, probe) = join.sides();
-        let build = self.build_side(join, build, !probe_is_left)?;
-        let probe = self.open(probe)?;
         let exists = matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && join.spec.residual.is_none();
+        let mut build = self.open(build)?;
+        if exists && !join.spec.keys.is_empty() {
+            if build.steps.iter().any(Step::needs_all_rows) || matches!(build.source, Source::Groups(_)) {
+                let table = self.collect(&build, None)?;
+                build = Relation { source: Source::Table(table), steps: Vec::new() };
+            }
+            if let Some(hits) = self.mark_keys(join, &build, !probe_is_left)? {
+                self.chose(&join.metrics, format!("gather join (existence only, {})", hits.keys.describe()));
+                let probe = self.open(probe)?;
+                return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
+            }
+        }
+        let mut probe = self.open(probe)?;
+        if join.spec.residual.is_some() && matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
+            probe = Relation { source: Source::Table(self.collect(&probe, None)?), steps: Vec::new() };
+            build = self.reduce(join, build, &probe)?;
+        }
+        let build = self.build_side(join, &build, !probe_is_left)?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };
@@ -231,6 +243,25 @@ impl Engine {
             return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, build)))));
         }
         self.expand(join, build, probe)
+    }
+}
+
+/// A build side with this many rows for each probe row is reduced before it is built.
+const REDUCED_RATIO: usize = 4;
+
+impl Engine {
+    /// Keeps of a large build side only the rows whose keys the few probe rows have.
+    fn reduce(&self, join: &XlaJoinExec, build: Relation, probe: &Relation) -> Result<Relation> {
+        let rows = |relation: &Relation| relation.table().map_or(0, |table| table.layout.rows);
+        let all_rows = build.steps.iter().any(Step::needs_all_rows);
+        if join.spec.keys.is_empty() || all_rows || rows(&build) < REDUCED_RATIO * rows(probe).max(1 << 10) {
+            return Ok(build);
+        }
+        let (_, probe_is_left) = join.spec.kind();
+        match self.mark_keys(join, probe, probe_is_left)? {
+            Some(keys) => Ok(build.with(Step::Probe(Arc::new(Probe::reduction(join, keys))))),
+            None => Ok(build),
+        }
     }
 }
 

@@ -10,20 +10,21 @@
 use std::sync::Arc;
 
 use datafusion::error::Result;
-use datafusion::physical_plan::ExecutionPlan;
 
+use crate::columnar::layout::{Layout, MIN_CAPACITY};
 use crate::columnar::table::DeviceTable;
 use crate::exec::engine::Engine;
 use crate::exec::join::XlaJoinExec;
 use crate::exec::join_keys::{JoinKeys, KeyForm, KeyNumbers};
+use crate::exec::relation::Relation;
 use crate::exec::run::failure;
 use crate::exec::side::Side;
 use crate::exec::trace::{ResultProgram, Trace, TracedProgram, column_of};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};
-use crate::kernels::{bucket_rows, key_index};
-use crate::program::ElementType::{Pred, S32};
+use crate::kernels::{bucket_rows, key_index, slot_rows};
+use crate::program::ElementType::{Pred, S8, S32};
 use crate::program::Shape;
 use crate::runtime::Buffer;
 
@@ -37,6 +38,8 @@ pub struct Built {
     index: Vec<Arc<Side>>,
     /// s32[slots]: a row with that key, or -1. Absent without keys.
     row_of: Option<Arc<Side>>,
+    /// s8[slots]: 1 where the key is there. Then there are no rows, and only existence can be asked.
+    hits: Option<Arc<Side>>,
     /// s32[capacity]: the slot of each build row, or -1.
     slots: Option<Arc<Side>>,
     n_slots: usize,
@@ -44,9 +47,35 @@ pub struct Built {
     pub unique: bool,
     /// Whether a live row has a NULL key.
     pub has_null_key: bool,
+    /// Whether there are no rows.
+    pub is_empty: bool,
 }
 
 impl Built {
+    /// A build side of which nothing is known but its table.
+    fn of_table(table: Arc<DeviceTable>, columns: Vec<Vec<Arc<Side>>>) -> Self {
+        Self {
+            columns,
+            keys: JoinKeys::plan(&[], 0, 0, false),
+            index: Vec::new(),
+            row_of: None,
+            hits: None,
+            slots: None,
+            n_slots: 0,
+            unique: false,
+            has_null_key: false,
+            is_empty: table.layout.rows == 0,
+            table,
+        }
+    }
+
+    /// A build side of which only the existence of keys is known: `hits` s8[slots].
+    pub fn of_hits(keys: JoinKeys, hits: Arc<Side>, has_null_key: bool, is_empty: bool) -> Self {
+        let no_rows = DeviceTable { layout: Arc::new(Layout::single(0, MIN_CAPACITY)), columns: Vec::new() };
+        let nothing = Self::of_table(Arc::new(no_rows), Vec::new());
+        Self { keys, hits: Some(hits), has_null_key, is_empty, ..nothing }
+    }
+
     pub fn rows(&self) -> usize {
         self.table.layout.rows
     }
@@ -84,6 +113,20 @@ impl Built {
         }
     }
 
+    /// Whether only existence is known.
+    pub fn knows_existence_only(&self) -> bool {
+        self.hits.is_some()
+    }
+
+    /// For each slot (or -1) whether the build side has that key, where only existence is known.
+    pub fn exists(&self, trace: &mut Trace, slots: Value) -> Result<Option<Value>> {
+        let Some(hits) = &self.hits else { return Ok(None) };
+        let hits = trace.side(hits);
+        let hit = take_or(&mut trace.t, hits, slots, 0)?;
+        let zero = trace.t.builder.constant_of(S8, 0)?;
+        Ok(Some(trace.t.builder.compare(hit, zero, Comparison::Ne)?))
+    }
+
     /// For each slot (or -1) a build row with that key, or -1.
     pub fn rows_of(&self, trace: &mut Trace, slots: Value) -> Result<Value> {
         let Some(row_of) = &self.row_of else {
@@ -107,23 +150,12 @@ pub fn take_or(t: &mut Tracer, table: Value, index: Value, otherwise: i128) -> R
 
 impl Engine {
     /// Collects the build side of a join and indexes its keys.
-    pub fn build_side(&self, join: &XlaJoinExec, plan: &Arc<dyn ExecutionPlan>, is_left: bool) -> Result<Built> {
-        let relation = self.open(plan)?;
-        let table = self.collect(&relation, None)?;
+    pub fn build_side(&self, join: &XlaJoinExec, relation: &Relation, is_left: bool) -> Result<Built> {
+        let table = self.collect(relation, None)?;
         let mesh = &self.device.mesh;
         let columns = table.columns.iter().map(|c| Side::of_column(c, mesh)).collect::<Result<Vec<_>>>()?;
         let key_exprs = join.spec.side_keys(is_left);
-        let mut built = Built {
-            table: Arc::clone(&table),
-            columns,
-            keys: JoinKeys::plan(&[], 0, 0, false),
-            index: Vec::new(),
-            row_of: None,
-            slots: None,
-            n_slots: 0,
-            unique: false,
-            has_null_key: false,
-        };
+        let mut built = Built::of_table(Arc::clone(&table), columns);
         if key_exprs.is_empty() {
             return Ok(built);
         }
@@ -158,22 +190,12 @@ impl Engine {
             }
         };
         let n_index = outputs.len();
-        // Of equal keys the last row stays; whoever does not find itself is a duplicate.
-        let row = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
-        let none = t.builder.constant_of(S32, -1)?;
-        let empty = t.broadcast(none, n_slots)?;
-        let held = t.builder.optimization_barrier(&[slots, row])?;
-        let row_of = t.builder.scatter_1d(empty, held[0], held[1], ReduceKind::Maximum)?;
-        let found = take_or(t, row_of, slots, -1)?;
-        let zero = t.builder.constant_of(S32, 0)?;
-        let keyed = t.builder.compare(slots, zero, Comparison::Ge)?;
-        let another = t.builder.compare(found, row, Comparison::Ne)?;
-        let duplicate = t.builder.and(keyed, another)?;
-        let duplicates = t.builder.convert(duplicate, S32)?;
-        let nulls = t.builder.convert(null_key, S32)?;
-        let any = |operand| Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 };
-        let flags = reduce_all(&mut t.builder, &[any(duplicates), any(nulls)])?;
-        outputs.extend([row_of, slots, flags[0], flags[1]]);
+        let lowering = t.lowering;
+        let (row_of, duplicates) = slot_rows::slot_rows(&mut t.builder, lowering, slots, n_slots)?;
+        let operand = t.builder.convert(null_key, S32)?;
+        let nulls = Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 };
+        let nulls = reduce_all(&mut t.builder, &[nulls])?[0];
+        outputs.extend([row_of, slots, duplicates, nulls]);
         let error = t.error_code()?;
         outputs.extend(error);
         let traced = trace.finish(&outputs, &[])?;
@@ -260,7 +282,7 @@ pub fn first_rows(t: &mut Tracer, rows: usize, capacity: usize) -> Result<Value>
 }
 
 /// Live rows of which a key is NULL, `pred[capacity]`.
-fn any_null(t: &mut Tracer, keys: &[TracedColumn], mask: Option<Value>, capacity: usize) -> Result<Value> {
+pub fn any_null(t: &mut Tracer, keys: &[TracedColumn], mask: Option<Value>, capacity: usize) -> Result<Value> {
     let mut valid = None;
     for key in keys {
         valid = and_valid(&mut t.builder, valid, key.valid)?;

@@ -136,9 +136,8 @@ fn word_type(bits: u32) -> ElementType {
 
 /// A column's values as fields, validity aside.
 fn value_fields(t: &mut Tracer, column: &TracedColumn, descending: bool, purpose: KeyUse) -> Result<Vec<Field>> {
-    let flip = |t: &mut Tracer, value: Value| -> Result<Value> {
-        Ok(if descending { t.builder.not(value)? } else { value })
-    };
+    let flip =
+        |t: &mut Tracer, value: Value| -> Result<Value> { Ok(if descending { t.builder.not(value)? } else { value }) };
     Ok(match &column.values {
         Values::Pred(v) => {
             let value = flip(t, *v)?;

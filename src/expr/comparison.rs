@@ -132,7 +132,11 @@ impl Tracer {
         let mut found = self.builder.constant(Scalar::Pred(false));
         let mut list_null: Option<Value> = None;
         for item in list {
-            let mut equal = self.compare_values(Comparison::Eq, operand, item)?;
+            // IN compares the bits of floats.
+            let mut equal = match (&operand.values, &item.values) {
+                (Values::Float(_), Values::Float(_)) => self.compare_signed(Comparison::Eq, operand, item)?,
+                _ => self.compare_values(Comparison::Eq, operand, item)?,
+            };
             if let Some(item_valid) = item.valid {
                 equal = self.builder.and(equal, item_valid)?;
                 let null = self.builder.not(item_valid)?;

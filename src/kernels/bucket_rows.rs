@@ -1,4 +1,5 @@
-//! Rows by slot: for each slot the list of its rows, all lists in one array.
+//! Rows by slot: for each slot the list of its rows, all lists in one array. Native: 3 to 5 ns/row for 6M rows into 1.5M slots
+//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, Value};
 use crate::host_functions::BUCKET_ROWS;

@@ -8,6 +8,9 @@
 //!           first row, for the sort is stable
 //!  ranks    how many first rows are before row i       group number of the first rows 2, 0, 1: 2 0 1
 //! ```
+//!
+//! 6M rows, native, on two busy cores: 10 groups 2.5 ns/row, 100,000 groups 6, 1M groups 13
+//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, ScatterKind, Value};
 use crate::host_functions::GROUP_ROWS;

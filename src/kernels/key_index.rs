@@ -3,6 +3,9 @@
 //!
 //! Native: a hash table in one array (`runtime/host_kernels/key_index.rs`). Portable: the unique keys in ascending order,
 //! and a binary search.
+//!
+//! Native, 1M keys: 10 ns/row for 6M probes on two busy cores, 16 for 2^18 on one; the build takes 48 ns a key
+//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, Comparison, HloError, Value};
 use crate::host_functions::{BUILD_INDEX, PROBE_INDEX};

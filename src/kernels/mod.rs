@@ -15,6 +15,7 @@ pub mod order_key;
 pub mod radix_sort;
 pub mod reduce;
 pub mod scan;
+pub mod slot_rows;
 pub mod small_sort;
 pub mod wide;
 

@@ -3,6 +3,9 @@
 //! Keys are packed side by side into words of at most 64 bits. Native: a radix sort that looks only at bits that differ
 //! between rows (`runtime/host_kernels/radix_sort.rs`). Portable: a stable sort of (word, row id) for each word from the last
 //! to the first.
+//!
+//! 10M random keys, native, on two busy cores: 64 bits 11 ns/row, 32 bits 8; the first 100 of them 0.3 ns/row
+//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, HloError, Value};
 use crate::host_functions::{ARGSORT, ARGSORT_TOP};

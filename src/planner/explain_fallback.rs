@@ -37,8 +37,7 @@ impl PhysicalOptimizerRule for ExplainFallback {
 
 /// `of_final`: why the aggregate above stayed on the host, of which this is the partial half or lies before it.
 fn mark(plan: Arc<dyn ExecutionPlan>, of_final: Option<&FallbackReason>) -> Result<Arc<dyn ExecutionPlan>> {
-    // Below a border everything is on the device, down to the scan.
-    if plan.downcast_ref::<HostFallbackExec>().is_some() {
+    if HostFallbackExec::of(&plan).is_some() {
         return Ok(plan);
     }
     let mode = plan.downcast_ref::<AggregateExec>().map(|aggregate| *aggregate.mode());

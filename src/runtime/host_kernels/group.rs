@@ -52,6 +52,9 @@ pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32],
 /// Most groups of a thread's own table: 4 MiB of slots of one word.
 const FEW_GROUPS: usize = 1 << 17;
 
+/// From so many groups on, rows of which nearly all are groups of their own say that many more will come.
+const UNIQUE_GROUPS: usize = 1 << 15;
+
 fn group<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, ids: &mut [i32], first_rows: &mut [i32]) -> usize {
     let n_threads = threads::for_rows(ids.len());
     if ids.len() > threads::SERIAL_ROWS {
@@ -199,7 +202,8 @@ fn number<const W: usize>(
             }
             *id = number as i32;
         }
-        if firsts.len() > most {
+        let rows = block + ids.len();
+        if firsts.len() > most || (firsts.len() > UNIQUE_GROUPS.max(rows / 16 * 15) && most == FEW_GROUPS) {
             return None;
         }
     }

@@ -1,0 +1,152 @@
+//! One file, run three times in fresh sessions, record by record.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use datafusion::error::DataFusionError;
+use sqllogictest::{Control, Location, Record, RecordOutput, Runner, SortMode};
+
+use crate::conformance::cells::{self, Column};
+use crate::conformance::engine::{self, Engine, Kind, Observed, Run, Shared};
+use crate::conformance::suite::Suite;
+use crate::conformance::tables;
+
+/// What one record may take, and after what time no further record of the file is begun.
+const RECORD_LIMIT: Duration = Duration::from_secs(30);
+const FILE_LIMIT: Duration = Duration::from_secs(300);
+
+/// One record in one run.
+#[derive(Clone, Debug)]
+pub struct RecordRun {
+    pub passed: bool,
+    pub observed: Observed,
+}
+
+/// One record of a file in every run; `None` where the run did not come to it.
+#[derive(Clone, Debug, Default)]
+pub struct RecordOutcome {
+    /// `file:line`, as the published crate names it.
+    pub at: String,
+    /// The rows are compared without regard to order.
+    pub sorted: bool,
+    pub never: Option<RecordRun>,
+    pub auto: Option<RecordRun>,
+    pub device: Option<RecordRun>,
+}
+
+impl RecordOutcome {
+    pub fn of(&self, run: Run) -> Option<&RecordRun> {
+        match run {
+            Run::Never => self.never.as_ref(),
+            Run::Auto => self.auto.as_ref(),
+            Run::Device => self.device.as_ref(),
+        }
+    }
+
+    /// A SELECT that gives rows as plain DataFusion.
+    pub fn is_select(&self) -> bool {
+        self.never.as_ref().is_some_and(|r| r.observed.kind == Kind::Select && matches!(r.observed.output, Some(Ok(_))))
+    }
+
+    pub fn is_explain(&self) -> bool {
+        self.never.as_ref().is_some_and(|r| r.observed.kind == Kind::Explain)
+    }
+}
+
+pub struct FileOutcome {
+    pub name: String,
+    pub records: Vec<RecordOutcome>,
+}
+
+pub async fn run(suite: &Suite, name: &str) -> Result<FileOutcome, String> {
+    let mut records: BTreeMap<usize, RecordOutcome> = BTreeMap::new();
+    for mode in [Run::Never, Run::Auto, Run::Device] {
+        suite.clear_scratch(name)?;
+        run_once(suite, name, mode, &mut records).await?;
+    }
+    Ok(FileOutcome { name: name.to_string(), records: records.into_values().collect() })
+}
+
+async fn run_once(
+    suite: &Suite,
+    name: &str,
+    mode: Run,
+    outcomes: &mut BTreeMap<usize, RecordOutcome>,
+) -> Result<(), String> {
+    let records = sqllogictest::parse_file::<Column>(suite.path(name)).map_err(|e| e.to_string())?;
+    let session = mode.session().map_err(|e| format!("no session for {}: {e}", mode.name()))?;
+    // Kept until the end: it holds the files of some tables.
+    let _folder = tables::register(session.context(), name).await.map_err(|e| format!("{name}: {e}"))?;
+    let observed = Shared::default();
+    let mut engine =
+        Some(Engine { run: mode, session, workspace_root: suite.workspace_root(), observed: observed.clone() });
+    let mut runner = Runner::new(move || {
+        let engine = engine.take();
+        async move { engine.ok_or_else(|| DataFusionError::NotImplemented("a second connection".to_string())) }
+    });
+    runner.with_normalizer(cells::normalize);
+    runner.with_validator(cells::validate);
+    runner.with_column_validator(sqllogictest::strict_column_validator);
+    runner.add_label("Datafusion");
+
+    let started = Instant::now();
+    let mut every_query_sorted = false;
+    for (index, record) in records.into_iter().enumerate() {
+        let (location, sort_mode) = match &record {
+            Record::Halt { .. } => break,
+            Record::Control(Control::SortMode(mode)) => {
+                every_query_sorted = !matches!(mode, SortMode::NoSort);
+                let _ = runner.run_async(record).await;
+                continue;
+            }
+            Record::Query { loc, expected, .. } => (loc.clone(), sort_mode(expected)),
+            Record::Statement { loc, .. } => (loc.clone(), None),
+            _ => {
+                let _ = runner.run_async(record).await;
+                continue;
+            }
+        };
+        if started.elapsed() > FILE_LIMIT {
+            break;
+        }
+        engine::take(&observed);
+        let result = tokio::time::timeout(RECORD_LIMIT, runner.run_async(record)).await;
+        let passed = match result {
+            Ok(Ok(RecordOutput::Nothing)) => continue,
+            Ok(result) => result.is_ok(),
+            Err(_) => {
+                let mut late = engine::take(&observed);
+                late.output = Some(Err(format!("took more than {} s", RECORD_LIMIT.as_secs())));
+                *observed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = late;
+                false
+            }
+        };
+        let sorted = sort_mode.map_or(every_query_sorted, |mode| !matches!(mode, SortMode::NoSort));
+        let outcome = outcomes.entry(index).or_insert_with(|| RecordOutcome {
+            at: short(&location, name),
+            sorted,
+            ..RecordOutcome::default()
+        });
+        let run = Some(RecordRun { passed, observed: engine::take(&observed) });
+        match mode {
+            Run::Never => outcome.never = run,
+            Run::Auto => outcome.auto = run,
+            Run::Device => outcome.device = run,
+        }
+    }
+    Ok(())
+}
+
+fn sort_mode(expected: &sqllogictest::QueryExpect<Column>) -> Option<SortMode> {
+    match expected {
+        sqllogictest::QueryExpect::Results { sort_mode, .. } => *sort_mode,
+        sqllogictest::QueryExpect::Error(_) => None,
+    }
+}
+
+/// `file:line` below the folder of the suite.
+fn short(location: &Location, name: &str) -> String {
+    let file = location.file();
+    let file = file.rsplit_once("test_files/").map_or(file, |(_, file)| file);
+    if file == name { format!("{name}:{}", location.line()) } else { format!("{name} ({file}:{})", location.line()) }
+}

@@ -1,0 +1,270 @@
+//! docs/conformance.md: what the three runs gave, file by file, and what failed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::conformance::engine::Run;
+use crate::conformance::file::{FileOutcome, RecordOutcome};
+use crate::conformance::verdict::{Verdict, verdict};
+
+/// The groups of files that should run on the device, by the first letters of their names.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("aggregate", &["aggregate", "agg_func", "count_star", "distinct_on", "min_max/"]),
+    ("join", &["join", "sort_merge_join", "nested_loop_join", "lateral_join", "eliminate_outer", "null_aware", "pwmj"]),
+    ("order by", &["order", "topk", "subquery_sort"]),
+    ("group by", &["group", "grouping", "optimizer_group_by"]),
+    ("decimal", &["decimal"]),
+    ("date and time", &["datetime/", "date_bin", "to_timestamp"]),
+    ("string", &["string/", "strings", "string_numeric"]),
+    ("case", &["case", "coalesce", "nullif", "nvl"]),
+    ("cte", &["cte"]),
+    ("subquery", &["subquery"]),
+    ("union", &["union.", "union_by_name", "intersection"]),
+    ("limit", &["limit"]),
+];
+
+const RUNS: [Run; 2] = [Run::Auto, Run::Device];
+
+/// Sums over the records of one or more files.
+#[derive(Default)]
+struct Sums {
+    records: usize,
+    passed: [usize; 3],
+    failed: usize,
+    explain: usize,
+    /// Records that fail with `never`, too, and give the same in both other runs.
+    agree: usize,
+    disagree: usize,
+    selects: usize,
+    with_work: usize,
+    device: usize,
+    wholly: usize,
+    reasons: BTreeMap<String, usize>,
+}
+
+impl Sums {
+    fn of<'a>(records: impl IntoIterator<Item = &'a RecordOutcome>) -> Self {
+        let mut sums = Self::default();
+        for record in records {
+            sums.add(record);
+        }
+        sums
+    }
+
+    fn add(&mut self, record: &RecordOutcome) {
+        self.records += 1;
+        for (slot, run) in self.passed.iter_mut().zip([Run::Never, Run::Auto, Run::Device]) {
+            *slot += usize::from(record.of(run).is_some_and(|r| r.passed));
+        }
+        let verdicts = RUNS.map(|run| verdict(record, record.of(run)));
+        let fails = verdicts.iter().any(|v| !matches!(v, Verdict::Same | Verdict::Explain));
+        let never_passed = record.never.as_ref().is_some_and(|r| r.passed);
+        self.failed += usize::from(fails && never_passed);
+        self.explain += usize::from(verdicts.contains(&Verdict::Explain));
+        self.agree += usize::from(!never_passed && !fails);
+        self.disagree += usize::from(!never_passed && fails);
+        if !record.is_select() {
+            return;
+        }
+        self.selects += 1;
+        let Some(placed) = record.auto.as_ref().and_then(|r| r.observed.placed.as_ref()) else { return };
+        self.with_work += usize::from(placed.work);
+        self.device += usize::from(placed.device_node);
+        self.wholly += usize::from(placed.device_node && placed.reasons.is_empty());
+        // A record counts once for each reason, however many operators give it.
+        let mut reasons = placed.reasons.clone();
+        reasons.sort();
+        reasons.dedup();
+        for reason in reasons {
+            *self.reasons.entry(reason).or_default() += 1;
+        }
+    }
+
+    fn reasons(&self, most: usize) -> String {
+        let mut reasons: Vec<_> = self.reasons.iter().collect();
+        reasons.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+        let rest: usize = reasons.iter().skip(most).map(|(_, n)| **n).sum();
+        let mut texts: Vec<_> = reasons.iter().take(most).map(|(reason, n)| format!("{n} {}", cell(reason))).collect();
+        if rest > 0 {
+            texts.push(format!("{rest} others"));
+        }
+        texts.join("; ")
+    }
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+fn percent(part: usize, whole: usize) -> String {
+    if whole == 0 { "-".to_string() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
+}
+
+/// Records that pass with `never` and fail in another run.
+pub fn regressions(files: &[FileOutcome]) -> usize {
+    Sums::of(files.iter().flat_map(|f| &f.records)).failed
+}
+
+/// The table of files.
+pub fn table(files: &[FileOutcome]) -> String {
+    let mut out = String::from(
+        "| file | records | never | auto | device | fail | other plan | agree | disagree | SELECT | with work | device | wholly | reasons |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+    );
+    let mut row = |name: &str, s: &Sums, most: usize| {
+        let [never, auto, device] = s.passed;
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {never} | {auto} | {device} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            s.records,
+            s.failed,
+            s.explain,
+            s.agree,
+            s.disagree,
+            s.selects,
+            s.with_work,
+            s.device,
+            s.wholly,
+            s.reasons(most)
+        );
+    };
+    for file in files {
+        row(&file.name, &Sums::of(&file.records), 4);
+    }
+    row("**all**", &Sums::of(files.iter().flat_map(|f| &f.records)), 0);
+    out
+}
+
+fn groups(files: &[FileOutcome]) -> String {
+    let mut out = String::from(
+        "| files | SELECT | with work | device | of all | of those with work | wholly |\n|---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for (group, prefixes) in GROUPS {
+        let inside = files.iter().filter(|f| prefixes.iter().any(|prefix| f.name.starts_with(prefix)));
+        let s = Sums::of(inside.flat_map(|f| &f.records));
+        let _ = writeln!(
+            out,
+            "| {group} | {} | {} | {} | {} | {} | {} |",
+            s.selects,
+            s.with_work,
+            s.device,
+            percent(s.device, s.selects),
+            percent(s.device, s.with_work),
+            s.wholly
+        );
+    }
+    out
+}
+
+/// The failed records, one line each.
+fn open(files: &[FileOutcome]) -> String {
+    let mut out = String::new();
+    for file in files {
+        for record in &file.records {
+            let found: Vec<_> = RUNS
+                .into_iter()
+                .map(|run| (run, verdict(record, record.of(run))))
+                .filter(|(_, v)| !matches!(v, Verdict::Same | Verdict::Explain))
+                .map(|(run, v)| format!("{}: {}", run.name(), v.text()))
+                .collect();
+            if !found.is_empty() {
+                let note =
+                    if record.never.as_ref().is_some_and(|r| r.passed) { "" } else { " (fails with `never`, too)" };
+                let _ = writeln!(out, "- `{}` {}{note}", record.at, found.join(", "));
+            }
+        }
+    }
+    if out.is_empty() { "None.\n".to_string() } else { out }
+}
+
+/// The whole report.
+pub fn markdown(files: &[FileOutcome]) -> String {
+    let all = Sums::of(files.iter().flat_map(|f| &f.records));
+    let [never, auto, device] = all.passed;
+    let mut reasons: Vec<_> = all.reasons.iter().collect();
+    reasons.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+    let reasons: String = reasons.iter().map(|(reason, n)| format!("| {n} | {} |\n", cell(reason))).collect();
+    format!(
+        "# DataFusion's published suite\n\n\
+        <!-- Written by `make conformance`; do not edit. -->\n\n\
+        The .slt files of the crate datafusion-sqllogictest 55.2.0, each run three times in fresh sessions: `never` is plain\n\
+        DataFusion, `auto` is Parallax as it comes (one CPU device), `device` is two devices with chunks of 1024 rows.\n\
+        `auto` places every operator that converts, however small its input, so the last two place the same operators.\n\
+        The files below `spark/` need the functions of another crate and are not run.\n\n\
+        {} records ran. {never} pass with `never`, {auto} with `auto`, {device} with `device`. **{} records pass with `never`\n\
+        and fail with another**; {} EXPLAIN records show another plan, because it has device nodes, and are no failures.\n\n\
+        Of the records that fail with `never`, most read files that are not published. Made-up files stand in for some\n\
+        (`sql-tests/conformance/standin.rs`); {} such records give the same rows, or an error, in all three runs, {} do not.\n\n\
+        ## Where SELECT ran\n\n\
+        A SELECT is a record that gives rows with `never`. It has *work* if an operator other than a scan reads rows of a\n\
+        table. *Device* counts the records that ran at least one device node, *wholly* those without an operator on the host.\n\n\
+        {}\n\
+        ## Why operators stayed on the host\n\n\
+        Records with at least one operator that stayed for the reason.\n\n\
+        | records | reason |\n|--:|---|\n{reasons}\n\
+        ## Failures\n\n{}\n\
+        ## Files\n\n\
+        *fail*: pass with `never` and fail with another. *other plan*: EXPLAIN. *agree*, *disagree*: fail with `never`, and\n\
+        the other runs give the same, or not.\n\n{}",
+        all.records,
+        all.failed,
+        all.explain,
+        all.agree,
+        all.disagree,
+        groups(files),
+        open(files),
+        table(files)
+    )
+}
+
+/// Every failure with its SQL and both outputs, for whoever mends it.
+pub fn failures(files: &[FileOutcome]) -> String {
+    let mut out = String::new();
+    for file in files {
+        for record in &file.records {
+            for run in RUNS {
+                let found = verdict(record, record.of(run));
+                if matches!(found, Verdict::Same | Verdict::Explain) {
+                    continue;
+                }
+                let output = |r: Run| match record.of(r).and_then(|r| r.observed.output.as_ref()) {
+                    Some(Ok(rows)) => shorten(rows),
+                    Some(Err(error)) => format!("error: {error}"),
+                    None => "(nothing)".to_string(),
+                };
+                let sql = record.never.as_ref().map_or("", |r| r.observed.sql.as_str());
+                let passed = if record.never.as_ref().is_some_and(|r| r.passed) { "passed" } else { "failed, too" };
+                let _ = writeln!(
+                    out,
+                    "=== {} {}: {} (never {passed})\n{sql}\n--- never\n{}\n--- {}\n{}\n",
+                    record.at,
+                    run.name(),
+                    found.text(),
+                    output(Run::Never),
+                    run.name(),
+                    output(run)
+                );
+            }
+        }
+    }
+    out
+}
+
+fn shorten(rows: &[String]) -> String {
+    let mut text = rows.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+    if rows.len() > 20 {
+        let _ = write!(text, "\n... {} rows", rows.len());
+    }
+    text
+}
+
+/// What the two files of the smoke test must give.
+pub fn check_smoke(files: &[FileOutcome]) -> Result<(), String> {
+    let s = Sums::of(files.iter().flat_map(|f| &f.records));
+    let found = format!(
+        "{} records, passed {:?}, {} other plans, {} agree; {} SELECT, {} with work, {} device, {} wholly",
+        s.records, s.passed, s.explain, s.agree, s.selects, s.with_work, s.device, s.wholly
+    );
+    let expected = "11 records, passed [10, 9, 9], 1 other plans, 1 agree; 5 SELECT, 4 with work, 4 device, 3 wholly";
+    if found == expected { Ok(()) } else { Err(format!("expected {expected}\nfound    {found}")) }
+}

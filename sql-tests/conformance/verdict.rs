@@ -1,0 +1,100 @@
+//! What two runs say of one record.
+
+use crate::conformance::file::{RecordOutcome, RecordRun};
+
+/// How a run with device nodes compares with plain DataFusion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The expected rows or error, or where plain DataFusion fails, too, the same as there.
+    Same,
+    /// An EXPLAIN that shows another plan.
+    Explain,
+    /// The same rows in another order, where no order was asked for.
+    Order,
+    /// The same rows but for the last digits of floats.
+    LastDigits,
+    /// Other rows.
+    Rows,
+    /// Rows where plain DataFusion gives an error.
+    NoError,
+    /// Another error.
+    ErrorText,
+    /// An error where plain DataFusion gives rows.
+    Error,
+    /// The run did not come to the record.
+    NotRun,
+}
+
+impl Verdict {
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Explain => "another plan",
+            Self::Order => "another order",
+            Self::LastDigits => "last digits of floats",
+            Self::Rows => "other rows",
+            Self::NoError => "rows instead of an error",
+            Self::ErrorText => "another error",
+            Self::Error => "an error instead of rows",
+            Self::NotRun => "not run",
+        }
+    }
+}
+
+pub fn verdict(record: &RecordOutcome, run: Option<&RecordRun>) -> Verdict {
+    let Some(never) = &record.never else { return Verdict::Same };
+    let Some(run) = run else { return Verdict::NotRun };
+    if never.passed && run.passed {
+        return Verdict::Same;
+    }
+    let verdict = match (&never.observed.output, &run.observed.output) {
+        (Some(Ok(host)), Some(Ok(device))) => rows(host, device, record.sorted),
+        (Some(Ok(_)), Some(Err(_))) => Verdict::Error,
+        (Some(Err(_)), Some(Ok(_))) => Verdict::NoError,
+        // Errors are compared only by a record that expects one: their texts name plans and partitions.
+        (Some(Err(_)), Some(Err(_))) if !never.passed => Verdict::Same,
+        (Some(Err(_)), Some(Err(_))) => Verdict::ErrorText,
+        (None, None) => Verdict::Same,
+        _ => Verdict::NotRun,
+    };
+    match verdict {
+        Verdict::Same if never.passed => Verdict::Rows,
+        Verdict::Order | Verdict::LastDigits | Verdict::Rows if record.is_explain() => Verdict::Explain,
+        verdict => verdict,
+    }
+}
+
+fn rows(host: &[String], device: &[String], sorted: bool) -> Verdict {
+    if host == device {
+        return Verdict::Same;
+    }
+    let order = |rows: &[String]| {
+        let mut rows = rows.to_vec();
+        rows.sort();
+        rows
+    };
+    let (host_sorted, device_sorted) = (order(host), order(device));
+    if host_sorted == device_sorted {
+        return if sorted { Verdict::Same } else { Verdict::Order };
+    }
+    let near = |a: &[String], b: &[String]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| nearly(a, b));
+    if near(host, device) || (sorted && near(&host_sorted, &device_sorted)) {
+        return Verdict::LastDigits;
+    }
+    Verdict::Rows
+}
+
+/// Equal word by word, numbers to a relative 1e-9.
+fn nearly(a: &str, b: &str) -> bool {
+    let words =
+        |text: &str| -> Vec<String> { text.split([' ', ',', '[', ']', '{', '}']).map(str::to_string).collect() };
+    let (a, b) = (words(a), words(b));
+    a.len() == b.len()
+        && a.iter().zip(&b).all(|(a, b)| {
+            a == b
+                || match (a.parse::<f64>(), b.parse::<f64>()) {
+                    (Ok(x), Ok(y)) => (x - y).abs() <= 1e-9 * x.abs().max(y.abs()) || (x - y).abs() < 1e-12,
+                    _ => false,
+                }
+        })
+}
