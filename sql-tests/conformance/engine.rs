@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -118,7 +119,13 @@ impl Engine {
     }
 
     async fn placed(&self, sql: &str) -> Option<Placed> {
-        let plan = self.session.context().sql(sql).await.ok()?.create_physical_plan().await.ok()?;
+        // `SessionContext::sql` would already carry out a SELECT INTO.
+        let state = self.session.context().state();
+        let logical = state.create_logical_plan(sql).await.ok()?;
+        if matches!(logical, LogicalPlan::Ddl(_)) {
+            return None;
+        }
+        let plan = state.create_physical_plan(&logical).await.ok()?;
         let mut placed = Placed { device_node: plan::holds_device_node(&plan), ..Placed::default() };
         collect_reasons(&plan, &mut placed.reasons);
         placed.work = placed.device_node || !placed.reasons.is_empty();

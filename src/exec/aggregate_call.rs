@@ -120,6 +120,8 @@ fn function_of(call: &AggregateFunctionExpr) -> Result<CallFunction, FallbackRea
         }
         "median" => rows(RowFunction::Median),
         "percentile_cont" => match call.expressions().get(1).and_then(literal_f64) {
+            // DataFusion's error comes when the aggregate begins to run.
+            Some(fraction) if !(0.0..=1.0).contains(&fraction) => refuse("the percentile is not between 0 and 1"),
             Some(fraction) => {
                 let descending = call.order_bys().first().is_some_and(|key| key.options.descending);
                 rows(RowFunction::Percentile(if descending { 1.0 - fraction } else { fraction }))

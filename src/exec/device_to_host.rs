@@ -2,6 +2,7 @@
 //! rows as RecordBatches.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
@@ -60,7 +61,7 @@ pub fn run_time_fallback(reason: FallbackReason) -> DataFusionError {
 }
 
 /// The message of an operator that must run on the device and cannot.
-pub fn cannot_run_on_device(node: &str, reason: &FallbackReason) -> DataFusionError {
+pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
     DataFusionError::Plan(format!(
         "{node} cannot run on the device: {reason} (xla.placement = always; set it to auto to run it on the host)"
     ))
@@ -212,10 +213,15 @@ impl ExecutionPlan for DeviceToHostExec {
         // Dropping the stream drops this guard, and the workers stop before their next chunk.
         let guard = CancelOnDrop(run.cancelled.clone());
         let driver = async move {
-            let outcome = drive(&run, &task, rows.clone()).await;
+            let sent = Arc::new(AtomicBool::new(false));
+            let outcome = drive(&run, &task, rows.clone(), sent.clone()).await;
             if let Err(error) = outcome {
+                let may_start_over = !sent.load(Ordering::Relaxed) && run.options.placement != Placement::Always;
                 let outcome = match (reason_of(&error), failure_of(&error)) {
-                    (Some(reason), _) => on_host(&run, reason, host_plan, &task, &rows).await,
+                    (Some(reason), _) => on_host(&run, &reason.to_string(), host_plan, &task, &rows).await,
+                    // The host meets the error, too, and words it with the values; or it evaluates in another order, or
+                    // with wider sums, and has an answer.
+                    (None, Some(message)) if may_start_over => on_host(&run, &message, host_plan, &task, &rows).await,
                     (None, Some(message)) => Err(explain_failure(&message, host_plan, &task).await),
                     (None, None) => Err(error),
                 };
@@ -249,16 +255,23 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Loads the tables and runs the programs on a blocking thread.
-async fn drive(run: &Run, task: &Arc<TaskContext>, rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>) -> Result<()> {
+/// Loads the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
+async fn drive(
+    run: &Run,
+    task: &Arc<TaskContext>,
+    rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>,
+    sent: Arc<AtomicBool>,
+) -> Result<()> {
     let engine = run.load(task).await?;
     let run = run.clone();
     let target = task.session_config().batch_size();
     let work = move || {
         let send = |batch: Option<RecordBatch>| match batch {
-            Some(batch) => rows
-                .blocking_send(Ok(batch))
-                .map_err(|_| DataFusionError::Execution("the query was cancelled".to_string())),
+            Some(batch) => {
+                sent.store(true, Ordering::Relaxed);
+                let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
+                rows.blocking_send(Ok(batch)).map_err(gone)
+            }
             None => Ok(()),
         };
         let mut small = SmallBatches { schema: run.schema.clone(), target, rows: 0, kept: Vec::new() };
@@ -355,13 +368,13 @@ fn ready_on_host(host_plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Resul
 /// Runs the replaced host plan, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows.
 async fn on_host(
     run: &Run,
-    reason: FallbackReason,
+    reason: &str,
     host_plan: Arc<dyn ExecutionPlan>,
     task: &Arc<TaskContext>,
     rows: &tokio::sync::mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     if run.options.placement == Placement::Always {
-        return Err(cannot_run_on_device("AggregateExec", &reason));
+        return Err(cannot_run_on_device("AggregateExec", reason));
     }
     MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
     let mut stream = execute_stream(ready_on_host(host_plan, task)?, task.clone())?;

@@ -153,7 +153,11 @@ impl Fuzz {
             }
             if (done as u64 + 1).is_multiple_of(QUERIES * ROUNDS / 4) {
                 let seconds = start.elapsed().as_secs_f64();
-                eprintln!("  case {number}: {:.0} a second, {} failures", (done + 1) as f64 / seconds, self.failures.len());
+                eprintln!(
+                    "  case {number}: {:.0} a second, {} failures",
+                    (done + 1) as f64 / seconds,
+                    self.failures.len()
+                );
             }
         }
     }
