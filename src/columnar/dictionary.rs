@@ -1,20 +1,41 @@
 //! Ordered dictionaries: the distinct values of a string column, sorted by bytes, so that codes compare as the strings
 //! do. Dictionaries stay on the host; the device sees codes.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringViewArray};
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
 
 /// Distinct strings in order, the code of a value being its index; or, of a column that only passes through, its rows.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Dictionary {
     values: StringViewArray,
     /// Codes compare as the strings do. Else a code is a row, and equal strings have several.
     ordered: bool,
+    /// What functions say of the strings, the most recent last.
+    remembered: Mutex<Vec<Remembered>>,
+}
+
+/// Something that was made of all strings by a function.
+#[derive(Debug)]
+struct Remembered {
+    function: Arc<dyn PhysicalExpr>,
+    operand_type: DataType,
+    made: Arc<dyn Any + Send + Sync>,
+}
+
+/// Functions that are remembered for one dictionary.
+const MOST_REMEMBERED: usize = 8;
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.ordered == other.ordered && self.values == other.values
+    }
 }
 
 /// Rows of a column from which on its dictionary is built on all cores.
@@ -108,11 +129,43 @@ impl Dictionary {
             Int32Array::new(rows.collect::<Vec<i32>>().into(), array.nulls().cloned())
         });
         let codes = codes.collect();
-        Ok((Arc::new(Self { values, ordered: false }), codes))
+        Ok((Arc::new(Self { values, ordered: false, remembered: Mutex::default() }), codes))
     }
 
     fn from_sorted<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        Self { values: StringViewArray::from_iter_values(values), ordered: true }
+        let values = StringViewArray::from_iter_values(values);
+        Self { values, ordered: true, remembered: Mutex::default() }
+    }
+
+    /// What `make` makes of the strings for a deterministic `function` of an operand of `operand_type`: made once, as long as it is
+    /// among those used last.
+    pub fn remember<T: Any + Send + Sync>(
+        &self,
+        function: &Arc<dyn PhysicalExpr>,
+        operand_type: &DataType,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        let lock = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut remembered = lock();
+            let same = |r: &Remembered| r.function.as_ref() == function.as_ref() && r.operand_type == *operand_type;
+            if let Some(at) = remembered.iter().position(same) {
+                let found = remembered.remove(at);
+                let made = found.made.clone();
+                remembered.push(found);
+                if let Ok(made) = made.downcast::<T>() {
+                    return Ok(made);
+                }
+            }
+        }
+        let made = Arc::new(make()?);
+        let mut remembered = lock();
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.remove(0);
+        }
+        let (function, operand_type) = (function.clone(), operand_type.clone());
+        remembered.push(Remembered { function, operand_type, made: made.clone() });
+        Ok(made)
     }
 
     /// Whether codes compare as the strings do.

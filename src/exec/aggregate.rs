@@ -294,7 +294,7 @@ impl XlaAggregateExec {
 
 /// Most slots of dense groups of `rows` rows: a table of slots that is much larger than the rows costs more than hashing.
 fn most_slots(options: &XlaOptions, rows: usize) -> usize {
-    options.max_dense_groups.min((rows * 8).max(1 << 16))
+    options.max_dense_groups.min((rows * 2).max(1 << 16))
 }
 
 /// Sums and counts leave their narrow accumulators here.

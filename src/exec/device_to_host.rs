@@ -34,7 +34,7 @@ use crate::program::Program;
 pub struct DeviceToHostExec {
     pub input: Arc<dyn ExecutionPlan>,
     /// The host plan that this pipeline replaces, as it was before placement, for what only the data can tell
-    /// (`run_time_fallback`).
+    /// (`reason_of`).
     host_plan: Arc<dyn ExecutionPlan>,
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
     count_rows: bool,
@@ -46,19 +46,8 @@ pub struct DeviceToHostExec {
     ran: Arc<Mutex<Vec<String>>>,
 }
 
-/// A reason of an aggregate that shows only once the data has been read. `auto` runs the host plan; `always` makes it an
-/// error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RunTimeFallback(pub FallbackReason);
-
-// `thiserror` asks for an Error impl of what it displays; the reason only needs Display.
+// A reason that shows only in the data is the error that asks for the host plan: `auto` runs it, `always` is an error.
 impl std::error::Error for FallbackReason {}
-
-/// The error that asks for the host plan.
-pub fn run_time_fallback(reason: FallbackReason) -> DataFusionError {
-    DataFusionError::External(Box::new(RunTimeFallback(reason)))
-}
 
 /// The message of an operator that must run on the device and cannot.
 pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
@@ -325,10 +314,7 @@ impl SmallBatches {
 /// The reason in a run-time fallback error.
 fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     match error {
-        DataFusionError::External(inner) => match inner.downcast_ref::<RunTimeFallback>() {
-            Some(fallback) => Some(fallback.0.clone()),
-            None => inner.downcast_ref::<FallbackReason>().cloned(),
-        },
+        DataFusionError::External(inner) => inner.downcast_ref::<FallbackReason>().cloned(),
         _ => None,
     }
 }

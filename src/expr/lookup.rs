@@ -11,17 +11,50 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::columnar::dictionary::Dictionary;
 use crate::columnar::encode::ColumnEncoder;
+use crate::columnar::range::Range;
 use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
 use crate::expr::fallback::FallbackReason;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Value;
 use crate::kernels::wide::Wide;
-use crate::program::ElementType::{Pred, S32};
+use crate::program::ElementType::{self, Pred, S32};
 
 /// Most entries of a table for anything but one string column; more are a reason to run on the host.
 const MAX_ENTRIES: usize = 1 << 18;
+
+/// Entries from which on a function runs on all cores.
+const PARALLEL_ENTRIES: usize = 1 << 15;
+
+/// A lookup table as the device has it.
+struct Table {
+    representation: Representation,
+    range: Option<Range>,
+    dictionary: Option<Arc<Dictionary>>,
+    arrays: Vec<(ElementType, Vec<u8>)>,
+    valid: Option<Vec<u8>>,
+    /// Entries for which the function failed, if any, and the first message.
+    failed: Option<(Vec<u8>, String)>,
+}
+
+impl Table {
+    fn new(answers: Answers, entries: usize, data_type: &DataType) -> Result<Self> {
+        let encoder = ColumnEncoder::try_new(vec![answers.values], data_type)?;
+        let encoded = encoder.encode(0..entries, entries)?;
+        let element_types = encoder.representation.element_types().iter();
+        let failed = answers.failed;
+        Ok(Self {
+            representation: encoder.representation,
+            range: encoder.range,
+            arrays: element_types.zip(&encoded.values).map(|(e, b)| (*e, b.as_slice().to_vec())).collect(),
+            valid: encoded.valid.map(|bytes| bytes.as_slice().to_vec()),
+            dictionary: encoder.dictionary,
+            failed: answers.message.map(|message| (failed.into_iter().map(u8::from).collect(), message)),
+        })
+    }
+}
 
 /// What a function gives for each entry.
 struct Answers {
@@ -77,30 +110,33 @@ impl Tracer {
             let shifted = self.builder.multiply(index, radix)?;
             index = self.builder.add(shifted, domain.index)?;
         }
-        let arguments = combinations(&domains, entries)?;
-        let answers = evaluate(&arguments, function, data_type)?;
-        if let Some(message) = answers.message {
-            let flags = self.table_parameter(Pred, answers.failed.iter().map(|f| u8::from(*f)).collect());
+        let make = || Table::new(evaluate(&combinations(&domains, entries)?, function, data_type)?, entries, data_type);
+        // What a function says of the strings of a column stays with their dictionary.
+        let table: Arc<Table> = match operands {
+            [TracedColumn { dictionary: Some(dictionary), data_type: operand_type, .. }] => {
+                dictionary.remember(function, operand_type, make)?
+            }
+            _ => Arc::new(make()?),
+        };
+        if let Some((failed, message)) = &table.failed {
+            let flags = self.table_parameter(Pred, failed.clone());
             let failed = self.gather(flags, index)?;
-            self.fail(failed, None, message)?;
+            self.fail(failed, None, message.clone())?;
         }
-
-        let encoder = ColumnEncoder::try_new(vec![answers.values], data_type)?;
-        let encoded = encoder.encode(0..entries, entries)?;
         let mut arrays = Vec::with_capacity(2);
-        for (element_type, bytes) in encoder.representation.element_types().iter().zip(&encoded.values) {
-            let table = self.table_parameter(*element_type, bytes.as_slice().to_vec());
-            arrays.push(self.gather(table, index)?);
+        for (element_type, bytes) in &table.arrays {
+            let array = self.table_parameter(*element_type, bytes.clone());
+            arrays.push(self.gather(array, index)?);
         }
-        let valid = match &encoded.valid {
+        let valid = match &table.valid {
             Some(bytes) => {
-                let table = self.table_parameter(Pred, bytes.as_slice().to_vec());
-                Some(self.gather(table, index)?)
+                let array = self.table_parameter(Pred, bytes.clone());
+                Some(self.gather(array, index)?)
             }
             None => None,
         };
-        let range = encoder.range.unwrap_or(crate::columnar::range::Range::FULL);
-        let values = match encoder.representation {
+        let range = table.range.unwrap_or(Range::FULL);
+        let values = match table.representation {
             Representation::Pred => Values::Pred(arrays[0]),
             Representation::Float(_) => Values::Float(arrays[0]),
             Representation::Int(_) => Values::Int(Int { limbs: Limbs::Narrow(arrays[0]), range }),
@@ -108,7 +144,7 @@ impl Tracer {
                 Values::Int(Int { limbs: Limbs::Wide(Wide { hi: arrays[0], lo: arrays[1] }), range })
             }
         };
-        Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: encoder.dictionary })
+        Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: table.dictionary.clone() })
     }
 
     /// `table[index]`, for an array or a scalar index.
@@ -184,8 +220,33 @@ fn combinations(domains: &[Domain], entries: usize) -> Result<Vec<ArrayRef>> {
     Ok(arrays)
 }
 
-/// Runs `function` over all rows; where that fails, over ever smaller parts.
+/// Runs `function` over all rows, on all cores where there are many.
 fn evaluate(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<Answers> {
+    let entries = arguments.first().map_or(0, |a| a.len());
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    if entries < PARALLEL_ENTRIES || cores == 1 {
+        return evaluate_part(arguments, function, data_type);
+    }
+    let step = entries.div_ceil(cores);
+    let parts = std::thread::scope(|scope| {
+        let part = |from: usize| {
+            let arguments: Vec<_> = arguments.iter().map(|a| a.slice(from, step.min(entries - from))).collect();
+            scope.spawn(move || evaluate_part(&arguments, function, data_type))
+        };
+        let threads: Vec<_> = (0..entries).step_by(step).map(part).collect();
+        let panicked = |_| DataFusionError::Internal(format!("{function} has panicked"));
+        threads.into_iter().map(|thread| thread.join().map_err(panicked)?).collect::<Result<Vec<_>>>()
+    })?;
+    let values: Vec<&dyn Array> = parts.iter().map(|part| part.values.as_ref()).collect();
+    Ok(Answers {
+        values: concat(&values)?,
+        failed: parts.iter().flat_map(|part| part.failed.iter().copied()).collect(),
+        message: parts.into_iter().find_map(|part| part.message),
+    })
+}
+
+/// Runs `function` over all rows; where that fails, over ever smaller parts.
+fn evaluate_part(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<Answers> {
     let fields: Vec<_> = arguments.iter().map(|a| Field::new("value", a.data_type().clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     let run = |from: usize, n: usize| -> Result<ArrayRef> {

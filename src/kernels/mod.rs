@@ -16,7 +16,6 @@ pub mod radix_sort;
 pub mod reduce;
 pub mod scan;
 pub mod slot_rows;
-pub mod small_sort;
 pub mod wide;
 
 /// How a kernel is written into a program.
