@@ -53,11 +53,14 @@ fn compare(scale: f64) {
         let mut times = String::new();
         for (name, session) in engines.iter().rev() {
             let start = Instant::now();
-            results.push((name, runtime().block_on(async {
-                let plan = plan(session, sql).await?;
-                assert!(*name == "host" || holds_device_node(&plan), "Q{number} has no device operator on {name}");
-                rows(session, sql).await
-            })));
+            results.push((
+                name,
+                runtime().block_on(async {
+                    let plan = plan(session, sql).await?;
+                    assert!(*name == "host" || holds_device_node(&plan), "Q{number} has no device operator on {name}");
+                    rows(session, sql).await
+                }),
+            ));
             times += &format!("  {name} {:.2} s", start.elapsed().as_secs_f64());
         }
         println!("Q{number} at {scale}:{times}");

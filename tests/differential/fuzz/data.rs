@@ -197,16 +197,15 @@ fn value(column: &Column, rows: usize, random: &mut Random) -> Value {
         }
         (Type::Float32 | Type::Float64, Domain::Few) => Value::Float(random.between(-2, 2) as f64 / 2.0),
         (Type::Float32 | Type::Float64, Domain::Many) => Value::Float(random.between(-400, 400) as f64 / 8.0),
-        (Type::Decimal(_, scale), Domain::Few) => {
-            Value::Integer(random.between(-2, 3) * 10i128.pow(scale as u32) / 2)
-        }
+        (Type::Decimal(_, scale), Domain::Few) => Value::Integer(random.between(-2, 3) * 10i128.pow(scale as u32) / 2),
         (Type::Decimal(..), Domain::Many) => Value::Integer(random.between(-many * 10, many * 10)),
         (Type::Decimal(precision, _), Domain::Wild) => {
             let most = 10i128.pow(precision.into()) - 1;
             Value::Integer(*random.pick(&[most, -most, most - 1, 0, 1, -1]))
         }
         (Type::Utf8 | Type::LargeUtf8 | Type::Utf8View, domain) => {
-            let words = ["a", "", "ab", "b", "ba", "c", "abcdefghijkl", "abcdefghijklm", "abcdefghijkln", "B", "é", "日本"];
+            let words =
+                ["a", "", "ab", "b", "ba", "c", "abcdefghijkl", "abcdefghijklm", "abcdefghijkln", "B", "é", "日本"];
             Value::Text(match domain {
                 Domain::Few => random.pick(&words[..5]).to_string(),
                 Domain::Wild => random.pick(&words).to_string(),

@@ -64,8 +64,19 @@ impl Writer<'_> {
             let (table, alias) = (order[n], ALIASES[n]);
             let own = self.scope(table, alias);
             let kind = *self.structure.pick(&[
-                "JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "FULL JOIN", "LEFT SEMI JOIN",
-                "LEFT ANTI JOIN", "RIGHT SEMI JOIN", "RIGHT ANTI JOIN", "CROSS JOIN",
+                "JOIN",
+                "JOIN",
+                "JOIN",
+                "LEFT JOIN",
+                "LEFT JOIN",
+                "RIGHT JOIN",
+                "FULL JOIN",
+                "FULL JOIN",
+                "LEFT SEMI JOIN",
+                "LEFT ANTI JOIN",
+                "RIGHT SEMI JOIN",
+                "RIGHT ANTI JOIN",
+                "CROSS JOIN",
             ]);
             if kind == "CROSS JOIN" {
                 from = format!("{from} CROSS JOIN t{table} {alias}");
@@ -118,7 +129,8 @@ impl Writer<'_> {
 
     fn residual(&mut self, left: &[Scoped], right: &[Scoped]) -> String {
         let name = *self.structure.pick(&["v", "f", "p", "s", "d", "v"]);
-        let of = |side: &[Scoped]| side.iter().find(|c| c.column.name == name).map(|c| c.sql.clone()).unwrap_or_default();
+        let of =
+            |side: &[Scoped]| side.iter().find(|c| c.column.name == name).map(|c| c.sql.clone()).unwrap_or_default();
         let (l, r) = (of(left), of(right));
         let op = *self.structure.pick(&["<", "<=", ">", "<>", ">="]);
         match (name, self.structure.below(4)) {
@@ -183,7 +195,9 @@ impl Writer<'_> {
         let number = self.any(scope, |c| c.name == "v").map(|c| c.sql.clone());
         match (self.structure.below(12), number) {
             (0, Some(v)) => format!("{v} + {}", self.literals.between(1, 9)),
-            (1, Some(v)) => format!("CASE WHEN {} THEN {v} ELSE {} END", self.predicate(scope, 1), self.literals.between(1, 9)),
+            (1, Some(v)) => {
+                format!("CASE WHEN {} THEN {v} ELSE {} END", self.predicate(scope, 1), self.literals.between(1, 9))
+            }
             (2, _) => format!("coalesce({}, {})", column.sql, self.literal(&column.column)),
             (3, _) => format!("{} IS NULL", column.sql),
             (4, Some(v)) => format!("{v} % {}", self.literals.between(2, 9)),
@@ -262,7 +276,8 @@ impl Writer<'_> {
             20 => format!("{}({f})", self.structure.pick(&["stddev", "stddev_pop", "var_samp", "var_pop"])),
             21 => format!("{}({f}, {v})", self.structure.pick(&["corr", "covar_samp", "covar_pop"])),
             22 => {
-                let name = *self.structure.pick(&["regr_slope", "regr_intercept", "regr_count", "regr_avgx", "regr_r2"]);
+                let name =
+                    *self.structure.pick(&["regr_slope", "regr_intercept", "regr_count", "regr_avgx", "regr_r2"]);
                 format!("{name}({f}, {v})")
             }
             23 => format!("avg(DISTINCT {f})"),
@@ -334,7 +349,8 @@ impl Writer<'_> {
         let columns: Vec<_> = (0..n).map(|_| *self.structure.pick(&["k0", "k1", "k2", "v", "s", "b"])).collect();
         let mut sql = self.simple_select(0, &columns);
         for table in 1..=1 + self.structure.below(2) {
-            let op = *self.structure.pick(&["UNION ALL", "UNION", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL"]);
+            let op =
+                *self.structure.pick(&["UNION ALL", "UNION", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL"]);
             sql = format!("({sql}) {op} ({})", self.simple_select(table, &columns));
         }
         if self.structure.one_in(3) {
@@ -353,7 +369,8 @@ impl Writer<'_> {
         let not = *self.structure.pick(&["", "NOT "]);
         let within = self.filter(&inner, "WHERE");
         let also = self.filter(&inner, "AND");
-        let residual = if self.structure.one_in(3) { format!(" AND {}", self.residual(&scope, &inner)) } else { String::new() };
+        let residual =
+            if self.structure.one_in(3) { format!(" AND {}", self.residual(&scope, &inner)) } else { String::new() };
         let exists = format!("EXISTS (SELECT 1 FROM t1 b WHERE b.{key} = a.{key}{residual}{also})");
         let function = *self.structure.pick(&["min", "max", "sum", "count", "avg"]);
         let condition = match self.structure.below(9) {
@@ -421,11 +438,10 @@ impl Writer<'_> {
         let key = *self.structure.pick(&["k0", "k1", "k2", "s", "d"]);
         let call = self.call(&scope, true);
         let filter = self.filter(&scope, "WHERE");
-        let kind = *self.structure.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN"]);
+        let kind =
+            *self.structure.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN"]);
         let right = if kind.contains("SEMI") || kind.contains("ANTI") { "" } else { ", g.n AS e2" };
         let inner = format!("SELECT b.{key} AS k, {call} AS n FROM t1 b{filter} GROUP BY b.{key}");
-        Self::unordered(format!(
-            "SELECT a.{key} AS e0, a.v AS e1{right} FROM t0 a {kind} ({inner}) g ON a.{key} = g.k"
-        ))
+        Self::unordered(format!("SELECT a.{key} AS e0, a.v AS e1{right} FROM t0 a {kind} ({inner}) g ON a.{key} = g.k"))
     }
 }

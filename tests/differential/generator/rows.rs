@@ -96,7 +96,8 @@ impl Rows {
         let agree = |a: &[Cell], b: &[Cell]| a.iter().zip(b).all(|(a, b)| a.agrees(b, signs));
         if let (Some(these), Some(those)) = (&self.unsorted, &other.unsorted) {
             let at = these.iter().zip(those).position(|(a, b)| !agree(a, b));
-            return at.map(|at| format!("row {at} is\n  {:?} in the first,\n  {:?} in the second", these[at], those[at]));
+            return at
+                .map(|at| format!("row {at} is\n  {:?} in the first,\n  {:?} in the second", these[at], those[at]));
         }
         if self.rows.iter().zip(&other.rows).all(|(a, b)| agree(a, b)) {
             return None;
