@@ -30,7 +30,9 @@ const PLACEABLE: [&str; 11] = [
 /// Whether a host plan holds an operator that may be placed on the device, over rows of a table; without one a record
 /// is vacuous everywhere.
 pub fn holds_placeable_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    (PLACEABLE.contains(&plan.name()) && reads_rows(plan)) || plan.children().into_iter().any(holds_placeable_node)
+    // `SortExec(TopK)` is a sort.
+    let name = plan.name().split('(').next().unwrap_or_default();
+    (PLACEABLE.contains(&name) && reads_rows(plan)) || plan.children().into_iter().any(holds_placeable_node)
 }
 
 /// Whether any leaf is more than DataFusion's stand-ins for constants and for nothing.

@@ -221,8 +221,7 @@ pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<Buffer>> {
         let mut running = start(0)?;
-        loop {
-            let Some(chunk) = numbers.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { break };
+        while let Some(chunk) = numbers.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             cancelled.check()?;
             let rows =
                 Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };

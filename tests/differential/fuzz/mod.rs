@@ -10,8 +10,9 @@
 //! A case is a number, from which everything follows:
 //!
 //! ```text
-//! number / (QUERIES * ROUNDS)   shape: types and domains of the columns, structure of QUERIES queries
-//! number / QUERIES              round: the rows of the tables, the literals, and how the device runs (`ENGINES`)
+//! number / (QUERIES * ROUNDS)   shape: types and domains of the columns, structure of QUERIES queries, how the device
+//!                               runs (`ENGINES`)
+//! number / QUERIES              round: the rows of the tables, the literals
 //! number % QUERIES              query
 //! ```
 //!
@@ -37,13 +38,16 @@ use crate::generator::rows::Rows;
 use crate::{UNPLANNED, holds_device_node, number, plan, runtime};
 
 const QUERIES: u64 = 20;
-const ROUNDS: u64 = 100;
+const ROUNDS: u64 = 50;
 
 /// Cases of one process.
-const BLOCK: u64 = 4 * QUERIES * ROUNDS;
+const BLOCK: u64 = 8 * QUERIES * ROUNDS;
 
 /// Cases of the ordinary test, in a debug build.
 const FEW: u64 = 60;
+
+/// How often a block says where it is.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// Failures after which a block gives up.
 const MOST_FAILURES: usize = 20;
@@ -106,6 +110,7 @@ struct Fuzz {
     devices: Vec<Session>,
     /// Round whose tables are registered.
     round: Option<u64>,
+    /// A single case is shown with its tables and its plan.
     verbose: bool,
     cases: usize,
     /// Plans that were looked at, and those with nothing on the device.
@@ -145,19 +150,16 @@ impl Fuzz {
     }
 
     fn run(&mut self, first: u64, cases: u64) {
-        let start = Instant::now();
+        let (start, mut shown) = (Instant::now(), Instant::now());
         for (done, number) in (first..first + cases).enumerate() {
             self.case(number);
             if self.failures.len() >= MOST_FAILURES {
                 return;
             }
-            if (done as u64 + 1).is_multiple_of(QUERIES * ROUNDS / 4) {
-                let seconds = start.elapsed().as_secs_f64();
-                eprintln!(
-                    "  case {number}: {:.0} a second, {} failures",
-                    (done + 1) as f64 / seconds,
-                    self.failures.len()
-                );
+            if shown.elapsed() > PROGRESS {
+                shown = Instant::now();
+                let rate = (done + 1) as f64 / start.elapsed().as_secs_f64();
+                eprintln!("  case {number}: {rate:.1} a second, {} failures", self.failures.len());
             }
         }
     }
@@ -177,7 +179,7 @@ impl Fuzz {
         let (shape_number, round, query) = (number / (QUERIES * ROUNDS), number / QUERIES, number % QUERIES);
         let shape = Shape::draw(&mut Random::of(&[shape_number]));
         let dataset = Dataset::draw(&shape, &mut Random::of(&[shape_number, round, 1]));
-        let engine = (round % ENGINES.len() as u64) as usize;
+        let engine = (shape_number % ENGINES.len() as u64) as usize;
         if self.round != Some(round) {
             register(&self.host, &dataset).expect("tables");
             register(&self.devices[engine], &dataset).expect("tables");
