@@ -1,6 +1,6 @@
 # `make` lists what there is. `make xla` puts the target folder, too, into the cache that all clones share.
 
-.PHONY: help run test check bench conformance docs xla fmt clean
+.PHONY: help run test check bench tpch fuzz conformance docs xla fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ check: xla ## what CI runs: formatting, clippy, every test
 
 bench: xla ## time TPC-H beside DataFusion
 	cargo bench --bench tpch
+
+tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1 (PARALLAX_TPCH_SCALE)
+	cargo test --release --test differential -- --ignored --exact tpch::tpch_at_scale_factor_1 --nocapture
+
+fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
+	cargo test --release --test differential -- --ignored --exact fuzz::fuzz --nocapture
 
 conformance: xla ## run DataFusion's published suite three times; write docs/conformance.md
 	scripts/fetch-conformance

@@ -12,7 +12,7 @@
 //! | `empty`, `one_row`, `all_null` | id, i, f, p (15,2), s, b, d | none; one; three with only id |
 //! | `big` | id, k, g, h, m, d, v, f, p | 5,000 in two partitions of uneven batches; k is skewed and has NULLs |
 //!
-//! `tpch/` files also see `lineitem` at scale factor 0.01.
+//! `tpch/` files also see the eight tables of TPC-H at scale factor 0.01.
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +27,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
-use parallax::tpch::Table;
+use parallax::tpch::tables;
 
 /// Registers every fixture but the TPC-H tables.
 pub fn register(context: &SessionContext) -> Result<()> {
@@ -54,19 +54,24 @@ pub fn register(context: &SessionContext) -> Result<()> {
     context.register_table("big", Arc::new(table)).map(drop)
 }
 
-/// Registers `lineitem` at scale factor 0.01 (60,175 rows), made once for all engines.
+/// Registers the TPC-H tables at scale factor 0.01 (60,175 rows of lineitem), made once for all engines.
 pub fn register_tpch(context: &SessionContext) -> Result<()> {
-    static LINEITEM: OnceLock<RecordBatch> = OnceLock::new();
-    let batch = match LINEITEM.get() {
-        Some(batch) => batch.clone(),
+    static TABLES: OnceLock<Vec<(&str, RecordBatch)>> = OnceLock::new();
+    let tables = match TABLES.get() {
+        Some(tables) => tables,
         None => {
-            let batches = Table::Lineitem.part(0.01, 1, 1).collect::<Result<Vec<_>, _>>()?;
-            let batch = concat_batches(&batches[0].schema(), &batches)?;
-            LINEITEM.get_or_init(|| batch).clone()
+            let mut whole = Vec::new();
+            for (name, batches) in tables(0.01)? {
+                whole.push((name, concat_batches(&batches[0].schema(), &batches)?));
+            }
+            TABLES.get_or_init(|| whole)
         }
     };
-    let table = MemTable::try_new(batch.schema(), vec![split(&batch, &[8_192; 7])])?;
-    context.register_table("lineitem", Arc::new(table)).map(drop)
+    for (name, batch) in tables {
+        let table = MemTable::try_new(batch.schema(), vec![split(batch, &[8_192; 7])])?;
+        context.register_table(*name, Arc::new(table))?;
+    }
+    Ok(())
 }
 
 /// Batches of the given lengths, then the rest.

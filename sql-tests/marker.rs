@@ -1,8 +1,8 @@
 //! Markers: how a file says, with a typed reason, that a record does not run on the device yet.
 //!
 //! ```text
-//! # xla: host sort                      the next record runs on the xla engines with placement `auto`
-//! # xla: host join - needs issue 3      (words after the code are for people)
+//! # xla: host window                    the next record runs on the xla engines with placement `auto`
+//! # xla: host type - a list             (words after the code are for people)
 //! # xla-file: host window               every query record of the file, written before the first record
 //! ```
 //!
@@ -18,27 +18,29 @@ pub enum HostReason {
     Ddl,
     /// The plan holds nothing to place: constants, a bare scan, a count answered from statistics.
     Constant,
+    /// A join whose keys do not compare on the device.
     Join,
+    /// A sort key of a type without an order on the device.
     Sort,
+    /// A limit that the scan takes over.
     Limit,
     Window,
-    Union,
-    /// A subquery that stays in the plan (scalar subquery, EXISTS).
+    /// WITH RECURSIVE.
+    Recursion,
+    /// UNNEST.
+    Unnest,
+    /// A subquery that DataFusion leaves in the plan in a form of its own.
     Subquery,
     /// LIKE, substr, upper, concatenation and the other functions of strings.
     StringFunction,
     /// Any other function of rows.
     Function,
-    /// An aggregate other than COUNT, SUM, MIN, MAX and AVG, or one with ORDER BY or DISTINCT inside.
+    /// An aggregate of lists or strings (ARRAY_AGG, STRING_AGG), an approximate one.
     AggregateFunction,
     /// A type without a device encoding yet.
     Type,
     /// A cast without a device lowering yet.
     Cast,
-    /// Group keys whose combined range is too large for dense ids.
-    DenseGroups,
-    /// GROUPING SETS, ROLLUP, CUBE.
-    GroupingSets,
 }
 
 impl HostReason {
@@ -50,15 +52,14 @@ impl HostReason {
         ("sort", Self::Sort),
         ("limit", Self::Limit),
         ("window", Self::Window),
-        ("union", Self::Union),
+        ("recursion", Self::Recursion),
+        ("unnest", Self::Unnest),
         ("subquery", Self::Subquery),
         ("string_function", Self::StringFunction),
         ("function", Self::Function),
         ("aggregate_function", Self::AggregateFunction),
         ("type", Self::Type),
         ("cast", Self::Cast),
-        ("dense_groups", Self::DenseGroups),
-        ("grouping_sets", Self::GroupingSets),
     ];
 
     pub fn code(self) -> &'static str {

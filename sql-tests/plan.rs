@@ -12,11 +12,27 @@ pub fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
 }
 
-/// Whether a host plan holds an operator that issue 2 places on the device, over rows of a table; without one a record
+/// Operators of a host plan that have a device form.
+const PLACEABLE: [&str; 11] = [
+    "FilterExec",
+    "ProjectionExec",
+    "AggregateExec",
+    "SortExec",
+    "GlobalLimitExec",
+    "LocalLimitExec",
+    "UnionExec",
+    "HashJoinExec",
+    "SortMergeJoinExec",
+    "NestedLoopJoinExec",
+    "CrossJoinExec",
+];
+
+/// Whether a host plan holds an operator that may be placed on the device, over rows of a table; without one a record
 /// is vacuous everywhere.
 pub fn holds_placeable_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let placeable = ["FilterExec", "ProjectionExec", "AggregateExec"].contains(&plan.name());
-    (placeable && reads_rows(plan)) || plan.children().into_iter().any(holds_placeable_node)
+    // `SortExec(TopK)` is a sort.
+    let name = plan.name().split('(').next().unwrap_or_default();
+    (PLACEABLE.contains(&name) && reads_rows(plan)) || plan.children().into_iter().any(holds_placeable_node)
 }
 
 /// Whether any leaf is more than DataFusion's stand-ins for constants and for nothing.

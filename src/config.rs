@@ -127,8 +127,8 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "max_dense_groups",
-        description: "Most slots of a dense group-by or join (the product of the key ranges), up to 1073741824; beyond \
-                      it, or beyond 8 slots a row, keys are hashed. Default 33554432.",
+        description: "Most slots of a dense group-by or join (the product of the key ranges), up to 1073741824; keys \
+                      that span more, or more than a few slots a row, are hashed. Default 33554432.",
         get: |o| o.max_dense_groups.to_string(),
         set: |o, v| {
             let groups = parse_usize("xla.max_dense_groups", v)?;

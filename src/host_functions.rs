@@ -10,4 +10,5 @@ pub const GROUP_ROWS: &str = "parallax_group_rows";
 pub const BUILD_INDEX: &str = "parallax_build_index";
 pub const PROBE_INDEX: &str = "parallax_probe_index";
 pub const BUCKET_ROWS: &str = "parallax_bucket_rows";
+pub const SLOT_ROWS: &str = "parallax_slot_rows";
 pub const EXPAND: &str = "parallax_expand";

@@ -97,11 +97,12 @@ pub fn extend_with(mut builder: SessionStateBuilder, mesh: Mesh) -> SessionState
         None => PhysicalOptimizer::new().rules,
     };
     let config = std::mem::take(builder.config().get_or_insert_with(SessionConfig::new));
+    let devices = mesh.len();
     let config = config.with_option_extension(XlaOptions::default()).with_extension(Arc::new(DeviceContext::new(mesh)));
     let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
     builder
         .with_config(config)
-        .with_physical_optimizer_rules(with_device_rules(&rules))
+        .with_physical_optimizer_rules(with_device_rules(&rules, devices))
         .with_query_planner(Arc::new(planner))
 }
 

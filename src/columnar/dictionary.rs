@@ -1,53 +1,176 @@
 //! Ordered dictionaries: the distinct values of a string column, sorted by bytes, so that codes compare as the strings
 //! do. Dictionaries stay on the host; the device sees codes.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringViewArray};
+use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
 
-/// Sorted distinct strings; the code of a value is its index.
-#[derive(Debug, PartialEq)]
+/// Distinct strings in order, the code of a value being its index; or, of a column that only passes through, its rows.
+#[derive(Debug)]
 pub struct Dictionary {
     values: StringViewArray,
+    /// Codes compare as the strings do. Else a code is a row, and equal strings have several.
+    ordered: bool,
+    /// What functions say of the strings, the most recent last.
+    remembered: Mutex<Vec<Remembered>>,
 }
 
-impl Dictionary {
-    /// The dictionary of `arrays` and their codes, array by array, with the arrays' NULLs.
-    pub fn encode(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<Int32Array>)> {
-        let mut distinct: HashMap<&str, i32> = HashMap::new();
-        let mut first_seen: Vec<&str> = Vec::new();
-        let mut encoded: Vec<Vec<Option<i32>>> = Vec::with_capacity(arrays.len());
+/// Something that was made of all strings by a function.
+#[derive(Debug)]
+struct Remembered {
+    function: Arc<dyn PhysicalExpr>,
+    operand_type: DataType,
+    made: Arc<dyn Any + Send + Sync>,
+}
+
+/// Functions that are remembered for one dictionary.
+const MOST_REMEMBERED: usize = 8;
+
+impl PartialEq for Dictionary {
+    fn eq(&self, other: &Self) -> bool {
+        self.ordered == other.ordered && self.values == other.values
+    }
+}
+
+/// Rows of a column from which on its dictionary is built on all cores.
+const PARALLEL_ROWS: usize = 1 << 17;
+
+/// The distinct strings of a part of a column in order, and the position in that order of each row's.
+struct Part<'a> {
+    distinct: Vec<&'a str>,
+    codes: Vec<Vec<Option<i32>>>,
+}
+
+impl<'a> Part<'a> {
+    fn of(arrays: &'a [ArrayRef]) -> Result<Self> {
+        let mut seen: HashMap<&str, i32> = HashMap::new();
+        let mut distinct: Vec<&str> = Vec::new();
+        let mut codes: Vec<Vec<Option<i32>>> = Vec::with_capacity(arrays.len());
         for array in arrays {
-            let mut codes = Vec::with_capacity(array.len());
+            let mut of_array = Vec::with_capacity(array.len());
             for value in strings(array)? {
-                codes.push(value.map(|value| {
-                    *distinct.entry(value).or_insert_with(|| {
-                        first_seen.push(value);
-                        first_seen.len() as i32 - 1
+                of_array.push(value.map(|value| {
+                    *seen.entry(value).or_insert_with(|| {
+                        distinct.push(value);
+                        distinct.len() as i32 - 1
                     })
                 }));
             }
-            encoded.push(codes);
+            codes.push(of_array);
         }
-        let mut order: Vec<usize> = (0..first_seen.len()).collect();
-        order.sort_unstable_by_key(|i| first_seen[*i]);
-        let mut code_of = vec![0i32; first_seen.len()];
+        let mut order: Vec<usize> = (0..distinct.len()).collect();
+        order.sort_unstable_by_key(|i| distinct[*i]);
+        let mut code_of = vec![0i32; distinct.len()];
         for (code, seen) in order.iter().enumerate() {
             code_of[*seen] = code as i32;
         }
-        let dictionary = Arc::new(Self::from_sorted(order.iter().map(|i| first_seen[*i])));
-        let codes = encoded
-            .into_iter()
-            .map(|codes| codes.into_iter().map(|c| c.map(|c| code_of[c as usize])).collect())
-            .collect();
-        Ok((dictionary, codes))
+        codes.iter_mut().flatten().flatten().for_each(|code| *code = code_of[*code as usize]);
+        Ok(Self { distinct: order.iter().map(|i| distinct[*i]).collect(), codes })
+    }
+
+    /// The codes in a list that holds all of `distinct`.
+    fn codes_in(self, all: &[&str]) -> Vec<Int32Array> {
+        let mut at = 0;
+        let mut code_of = Vec::with_capacity(self.distinct.len());
+        for value in &self.distinct {
+            while all[at] < *value {
+                at += 1;
+            }
+            code_of.push(at as i32);
+        }
+        let codes = self.codes.into_iter();
+        codes.map(|codes| codes.into_iter().map(|code| code.map(|code| code_of[code as usize])).collect()).collect()
+    }
+}
+
+impl Dictionary {
+    /// The ordered dictionary of `arrays` and their codes, array by array, with the arrays' NULLs. Long columns are encoded in
+    /// parts, one a core, whose dictionaries are merged.
+    pub fn encode(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<Int32Array>)> {
+        let rows: usize = arrays.iter().map(|a| a.len()).sum();
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let n_parts = if rows < PARALLEL_ROWS { 1 } else { cores.min(arrays.len()) };
+        let per_part = arrays.len().div_ceil(n_parts.max(1)).max(1);
+        let panicked = || DataFusionError::Internal("a thread that encodes strings has panicked".to_string());
+        let parts = std::thread::scope(|scope| {
+            let threads: Vec<_> = arrays.chunks(per_part).map(|part| scope.spawn(|| Part::of(part))).collect();
+            let parts = threads.into_iter().map(|thread| thread.join().map_err(|_| panicked())?);
+            parts.collect::<Result<Vec<_>>>()
+        })?;
+        // The stable sort finds the runs and merges them.
+        let mut all: Vec<&str> = parts.iter().flat_map(|part| part.distinct.iter().copied()).collect();
+        all.sort();
+        all.dedup();
+        let codes = std::thread::scope(|scope| {
+            let all = all.as_slice();
+            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || part.codes_in(all))).collect();
+            let codes = threads.into_iter().map(|thread| thread.join().map_err(|_| panicked()));
+            codes.collect::<Result<Vec<_>>>()
+        })?;
+        Ok((Arc::new(Self::from_sorted(all.into_iter())), codes.into_iter().flatten().collect()))
+    }
+
+    /// The rows of a column that nothing compares: codes are row numbers, and no string is looked at.
+    pub fn of_rows(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<Int32Array>)> {
+        let views = arrays.iter().map(|array| cast(array, &DataType::Utf8View)).collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<&dyn Array> = views.iter().map(|array| array.as_ref()).collect();
+        let values =
+            if views.is_empty() { StringViewArray::new_null(0) } else { concat(&views)?.as_string_view().clone() };
+        let mut first = 0;
+        let codes = arrays.iter().map(|array| {
+            let rows = first..first + array.len() as i32;
+            first = rows.end;
+            Int32Array::new(rows.collect::<Vec<i32>>().into(), array.nulls().cloned())
+        });
+        let codes = codes.collect();
+        Ok((Arc::new(Self { values, ordered: false, remembered: Mutex::default() }), codes))
     }
 
     fn from_sorted<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        Self { values: StringViewArray::from_iter_values(values) }
+        let values = StringViewArray::from_iter_values(values);
+        Self { values, ordered: true, remembered: Mutex::default() }
+    }
+
+    /// What `make` makes of the strings for a deterministic `function` of an operand of `operand_type`: made once, as long as it is
+    /// among those used last.
+    pub fn remember<T: Any + Send + Sync>(
+        &self,
+        function: &Arc<dyn PhysicalExpr>,
+        operand_type: &DataType,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<Arc<T>> {
+        let lock = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut remembered = lock();
+            let same = |r: &Remembered| r.function.as_ref() == function.as_ref() && r.operand_type == *operand_type;
+            if let Some(at) = remembered.iter().position(same) {
+                let found = remembered.remove(at);
+                let made = found.made.clone();
+                remembered.push(found);
+                if let Ok(made) = made.downcast::<T>() {
+                    return Ok(made);
+                }
+            }
+        }
+        let made = Arc::new(make()?);
+        let mut remembered = lock();
+        if remembered.len() >= MOST_REMEMBERED {
+            remembered.remove(0);
+        }
+        let (function, operand_type) = (function.clone(), operand_type.clone());
+        remembered.push(Remembered { function, operand_type, made: made.clone() });
+        Ok(made)
+    }
+
+    /// Whether codes compare as the strings do.
+    pub fn is_ordered(&self) -> bool {
+        self.ordered
     }
 
     /// A dictionary of the given values, sorted and freed of duplicates.
@@ -164,6 +287,30 @@ mod tests {
         let (l, r) = (Dictionary::of(&["a", "c", "d"]), Dictionary::of(&["b", "c", "d", "e"]));
         assert_eq!(l.codes_in(&r), [-1, 1, 2]);
         assert_eq!(Dictionary::of(&[]).codes_in(&r), [0; 0]);
+    }
+
+    #[test]
+    fn long_columns_are_encoded_in_parts() {
+        let value = |i: usize| (i % 3 != 0).then(|| format!("{}", i * 7919 % 1000));
+        let arrays: Vec<ArrayRef> = (0..40)
+            .map(|part| Arc::new(StringArray::from_iter((0..5000).map(|i| value(part * 5000 + i)))) as ArrayRef)
+            .collect();
+        let (dictionary, codes) = Dictionary::encode(&arrays).unwrap();
+        assert!(dictionary.values().iter().flatten().is_sorted());
+        for (i, code) in codes.iter().flat_map(|codes| codes.iter()).enumerate() {
+            assert_eq!(code.map(|code| dictionary.values().value(code as usize).to_string()), value(i));
+        }
+    }
+
+    #[test]
+    fn a_column_that_passes_through_keeps_its_rows() {
+        let a: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None]));
+        let b: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), Some("b")]));
+        let (dictionary, codes) = Dictionary::of_rows(&[a, b]).unwrap();
+        assert!(!dictionary.is_ordered());
+        assert_eq!(codes[0].iter().collect::<Vec<_>>(), [Some(0), None]);
+        assert_eq!(codes[1].iter().collect::<Vec<_>>(), [Some(2), Some(3)]);
+        assert_eq!(dictionary.values().value(3), "b");
     }
 
     #[test]

@@ -20,6 +20,15 @@ use crate::columnar::range::Range;
 use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
 use crate::program::ElementType;
 
+/// How strings are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strings {
+    /// Codes into an ordered dictionary.
+    Ordered,
+    /// Row numbers: no value is ever asked for on the device.
+    Rows,
+}
+
 /// A column ready to be written chunk by chunk.
 pub struct ColumnEncoder {
     /// What is written: the column itself, or Int32 codes for strings.
@@ -72,6 +81,11 @@ macro_rules! write_integers {
 impl ColumnEncoder {
     /// Reads the statistics of a column and, for strings, builds its dictionary.
     pub fn try_new(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<Self> {
+        Self::with_strings(arrays, data_type, Strings::Ordered)
+    }
+
+    /// As [`Self::try_new`], with strings in the form asked for.
+    pub fn with_strings(arrays: Vec<ArrayRef>, data_type: &DataType, form: Strings) -> Result<Self> {
         let kind = Kind::of(data_type)
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
@@ -84,7 +98,10 @@ impl ColumnEncoder {
         let null_count = arrays.iter().map(|a| a.null_count()).sum();
         let (arrays, dictionary) = match kind {
             Kind::String => {
-                let (dictionary, codes) = Dictionary::encode(&arrays)?;
+                let (dictionary, codes) = match form {
+                    Strings::Ordered => Dictionary::encode(&arrays)?,
+                    Strings::Rows => Dictionary::of_rows(&arrays)?,
+                };
                 (codes.into_iter().map(|c| Arc::new(c) as ArrayRef).collect(), Some(dictionary))
             }
             _ => (arrays, None),

@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::decode::ColumnSpec;
 use crate::columnar::dictionary::Dictionary;
-use crate::columnar::encode::ColumnEncoder;
+use crate::columnar::encode::{ColumnEncoder, Strings};
 use crate::columnar::layout::Layout;
 use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
@@ -48,11 +48,12 @@ impl DeviceColumn {
     pub fn upload(
         arrays: Vec<ArrayRef>,
         data_type: &DataType,
+        strings: Strings,
         layout: &Layout,
         mesh: &Mesh,
     ) -> Result<(Self, UploadCost)> {
         let start = Instant::now();
-        let encoder = ColumnEncoder::try_new(arrays, data_type)?;
+        let encoder = ColumnEncoder::with_strings(arrays, data_type, strings)?;
         let element_types = encoder.representation.element_types();
         let mut chunks = Vec::with_capacity(layout.shards.len());
         for (shard, ranges) in layout.shards.iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::exec::aggregate_call::{AggregateCall, CallFunction};
 use crate::exec::aggregate_lowering::{Accumulator, Argument, Finish, Update, Updates};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::group_keys::GroupKeys;
-use crate::exec::grouping_sets;
+use crate::exec::grouping_sets::{self, Expanded};
 use crate::exec::row_functions::RowCall;
 use crate::exec::row_groups::RowGroups;
 use crate::expr::convert::try_convert;
@@ -144,18 +144,18 @@ impl XlaAggregateExec {
         options: &XlaOptions,
         accumulators: impl FnOnce(&mut Tracer, &AggregateState) -> Result<Vec<Value>>,
     ) -> Result<Option<(AggregateState, Vec<Value>)>> {
-        let (input, key_columns) = self.keyed(t, input)?;
+        let Expanded { rows: input, keys: key_columns, real } = self.keyed(t, input)?;
         let (input, mask) = (&input, input.mask);
         let max_rows = max_rows.saturating_mul(self.group_by.groups().len().max(1));
         let keys = match key_columns.as_slice() {
             [] => None,
-            columns => match GroupKeys::plan(columns, most_slots(options, max_rows)) {
+            columns => match GroupKeys::plan(columns, most_slots(options, max_rows))? {
                 Some(keys) => Some(keys),
                 None => return Ok(None),
             },
         };
         let grouped = keys.is_some();
-        let (updates, results, presence) = self.updates(t, input, max_rows, grouped, None)?;
+        let (updates, results, presence) = self.updates(t, input, real, max_rows, grouped, None)?;
         let accumulator_list = updates.list.iter().map(|u| u.accumulator).collect();
         let state = AggregateState { keys, accumulators: accumulator_list, results, presence, max_rows };
         let running = accumulators(t, &state)?;
@@ -168,21 +168,22 @@ impl XlaAggregateExec {
     }
 
     /// The rows to aggregate and their keys: with GROUPING SETS each row once for each set.
-    fn keyed(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(TracedRelation, Vec<TracedColumn>)> {
+    fn keyed(&self, t: &mut Tracer, input: &TracedRelation) -> Result<Expanded> {
         let keys =
             t.with_active(input.mask, |t| self.keys.iter().map(|k| k.trace(t, input)).collect::<Result<Vec<_>>>())?;
         if !self.group_by.has_grouping_set() {
-            return Ok((input.clone(), keys));
+            return Ok(Expanded { rows: input.clone(), keys, real: None });
         }
         grouping_sets::expand(t, input, &keys, self.group_by.groups(), &self.grouping_id_type)
     }
 
     /// What every row adds, and how the results are made of it; last the accumulator that counts the rows of each group.
-    /// `groups`: where all rows are at hand, their groups, for DISTINCT.
+    /// `real`: rows that functions see. `groups`: where all rows are at hand, their groups, for DISTINCT.
     fn updates(
         &self,
         t: &mut Tracer,
         input: &TracedRelation,
+        real: Option<Value>,
         max_rows: usize,
         grouped: bool,
         groups: Option<&RowGroups>,
@@ -192,11 +193,13 @@ impl XlaAggregateExec {
         let presence = if grouped { Some(updates.count(t, None, input.capacity, max_rows)?) } else { None };
         let mut results = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
-            let mut passing = None;
+            let mut passing = real;
             if let Some(filter) = &call.filter {
-                let filter = t.with_active(mask, |t| filter.trace(t, input))?;
+                let active = and_valid(&mut t.builder, mask, real)?;
+                let filter = t.with_active(active, |t| filter.trace(t, input))?;
                 let value = filter.pred()?;
-                passing = and_valid(&mut t.builder, filter.valid, Some(value))?;
+                let value = and_valid(&mut t.builder, filter.valid, Some(value))?;
+                passing = and_valid(&mut t.builder, passing, value)?;
             }
             let active = and_valid(&mut t.builder, mask, passing)?;
             let columns = t.with_active(active, |t| {
@@ -246,6 +249,20 @@ impl XlaAggregateExec {
         state.trace_results(t, columns, mask, capacity, &totals)
     }
 
+    /// Every expression over the input.
+    pub fn inputs_used(&self) -> Vec<&DeviceExpr> {
+        let mut used: Vec<&DeviceExpr> = self.keys.iter().collect();
+        for call in &self.calls {
+            used.extend(call.arguments.iter().chain(&call.filter).chain(call.order.iter().map(|(key, _)| key)));
+        }
+        used
+    }
+
+    /// What a row costs, in gathers or scatters; a sum without groups costs next to nothing.
+    pub fn weight(&self) -> usize {
+        if self.keys.is_empty() { 0 } else { self.calls.len() + 1 }
+    }
+
     /// Whether an argument or function asks for all rows at once.
     pub fn needs_all_rows(&self) -> bool {
         self.calls.iter().any(AggregateCall::needs_all_rows)
@@ -253,11 +270,11 @@ impl XlaAggregateExec {
 
     /// The whole aggregation of a relation that lies in one chunk, within one program.
     pub fn trace_whole(&self, t: &mut Tracer, input: &TracedRelation, options: &XlaOptions) -> Result<TracedRelation> {
-        let (input, key_columns) = self.keyed(t, input)?;
+        let Expanded { rows: input, keys: key_columns, real } = self.keyed(t, input)?;
         let (input, max_rows) = (&input, input.capacity);
         let groups = RowGroups::new(t, &key_columns, input, most_slots(options, max_rows))?;
         let grouped = groups.grouped();
-        let (updates, results, presence) = self.updates(t, input, max_rows, grouped, Some(&groups))?;
+        let (updates, results, presence) = self.updates(t, input, real, max_rows, grouped, Some(&groups))?;
         let mut start = Vec::with_capacity(updates.list.len());
         for update in &updates.list {
             let Accumulator { kind, element_type, .. } = update.accumulator;
@@ -280,7 +297,7 @@ impl XlaAggregateExec {
 
 /// Most slots of dense groups of `rows` rows: a table of slots that is much larger than the rows costs more than hashing.
 fn most_slots(options: &XlaOptions, rows: usize) -> usize {
-    options.max_dense_groups.min((rows * 8).max(1 << 16))
+    options.max_dense_groups.min((rows * 2).max(1 << 16))
 }
 
 /// Sums and counts leave their narrow accumulators here.

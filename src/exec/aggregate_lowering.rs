@@ -198,6 +198,7 @@ impl AggregateFunction {
         argument: &Argument,
         column: &TracedColumn,
     ) -> Result<FinishForm> {
+        column.check_ordered()?;
         let least = matches!(self, Self::Min | Self::BoolAnd);
         let kind = if least { ReduceKind::Minimum } else { ReduceKind::Maximum };
         let full = Range::new(0, 1);

@@ -48,6 +48,10 @@ impl Engine {
             let pieces = download_table(table, limit)?;
             return self.upload(&columns, pieces);
         }
+        if self.devices_of(relation) > 1 && matches!(relation.source, Source::Table(_)) {
+            MetricBuilder::new(&self.metrics).counter("relations_gathered", 0).add(1);
+        }
+        let relation = &self.select(relation.clone(), 1)?;
         let live = if relation.keeps_all_rows() { LiveRows::OfSource } else { LiveRows::Prefix };
         let result = self.trace_rows(relation, live)?;
         let ready = self.ready(&result.traced, relation)?;
@@ -58,12 +62,12 @@ impl Engine {
                 let buffers = ready.run_totals(&groups.accumulators)?;
                 self.single_table(&result, source_errors, buffers, 0)?
             }
-            Source::Table(table) if table.is_single() => {
+            Source::Table(table) | Source::Selected(table, _) if table.is_single() => {
                 let mut only = None;
                 let rows = table.layout.rows;
                 run_chunks(
                     &ready,
-                    self.chunks(table),
+                    self.chunks(table, relation),
                     |buffers, _| Ok(buffers),
                     |buffers| {
                         only = Some(buffers);
@@ -72,12 +76,12 @@ impl Engine {
                 )?;
                 self.single_table(&result, source_errors, only.unwrap_or_default(), rows)?
             }
-            Source::Table(table) => {
+            Source::Table(table) | Source::Selected(table, _) => {
                 let mut pieces = Vec::new();
                 let mut rows = 0;
                 run_chunks(
                     &ready,
-                    self.chunks(table),
+                    self.chunks(table, relation),
                     |buffers, chunk_rows| self.piece(&result, source_errors, &buffers, chunk_rows),
                     |piece: Piece| {
                         rows += piece.rows;
@@ -191,9 +195,9 @@ impl Engine {
                 self.kernel_time(start.elapsed());
                 emit(read(buffers)?).map(|_| ())
             }
-            Source::Table(table) => run_chunks(
+            Source::Table(table) | Source::Selected(table, _) => run_chunks(
                 &ready,
-                self.chunks(table),
+                self.chunks(table, relation),
                 |buffers, _| {
                     let start = Instant::now();
                     check_errors(&result, source_errors, &buffers)?;

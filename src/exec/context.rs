@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use crate::columnar::layout::CPU_CHUNK_ROWS;
 use crate::config::XlaOptions;
 use crate::exec::resident::ResidentColumns;
+use crate::exec::select::Cuts;
 use crate::runtime::{DeviceKind, Mesh};
 
 /// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
@@ -17,11 +18,13 @@ const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 pub struct DeviceContext {
     pub mesh: Mesh,
     pub resident: ResidentColumns,
+    /// Where pipelines that ran before have packed their rows.
+    pub cuts: Cuts,
 }
 
 impl DeviceContext {
     pub fn new(mesh: Mesh) -> Self {
-        Self { mesh, resident: ResidentColumns::default() }
+        Self { mesh, resident: ResidentColumns::default(), cuts: Cuts::default() }
     }
 
     /// The context of the session that runs a task.

@@ -2,8 +2,8 @@
 //! rows as RecordBatches.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
@@ -25,7 +25,7 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::engine::Engine;
-use crate::exec::program_names::program_names;
+use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::{Cancelled, DeviceFailure, device_error};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
@@ -34,27 +34,20 @@ use crate::program::Program;
 pub struct DeviceToHostExec {
     pub input: Arc<dyn ExecutionPlan>,
     /// The host plan that this pipeline replaces, as it was before placement, for what only the data can tell
-    /// (`run_time_fallback`).
+    /// (`reason_of`).
     host_plan: Arc<dyn ExecutionPlan>,
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
     count_rows: bool,
+    /// Devices of the mesh.
+    devices: usize,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+    /// Names of the programs of the last run, for EXPLAIN ANALYZE.
+    ran: Arc<Mutex<Vec<String>>>,
 }
 
-/// A reason of an aggregate that shows only once the data has been read. `auto` runs the host plan; `always` makes it an
-/// error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct RunTimeFallback(pub FallbackReason);
-
-// `thiserror` asks for an Error impl of what it displays; the reason only needs Display.
+// A reason that shows only in the data is the error that asks for the host plan: `auto` runs it, `always` is an error.
 impl std::error::Error for FallbackReason {}
-
-/// The error that asks for the host plan.
-pub fn run_time_fallback(reason: FallbackReason) -> DataFusionError {
-    DataFusionError::External(Box::new(RunTimeFallback(reason)))
-}
 
 /// The message of an operator that must run on the device and cannot.
 pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
@@ -64,13 +57,20 @@ pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusion
 }
 
 impl DeviceToHostExec {
-    pub fn new(input: Arc<dyn ExecutionPlan>, host_plan: Arc<dyn ExecutionPlan>, count_rows: bool) -> Self {
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        host_plan: Arc<dyn ExecutionPlan>,
+        count_rows: bool,
+        devices: usize,
+    ) -> Self {
         Self {
             properties: input.properties().clone(),
             input,
             host_plan,
             count_rows,
+            devices,
             metrics: ExecutionPlanMetricsSet::new(),
+            ran: Arc::default(),
         }
     }
 
@@ -96,6 +96,7 @@ impl DeviceToHostExec {
             device,
             options,
             metrics: self.metrics.clone(),
+            ran: self.ran.clone(),
             cancelled: Cancelled::default(),
         })
     }
@@ -109,6 +110,7 @@ struct Run {
     device: Arc<DeviceContext>,
     options: XlaOptions,
     metrics: ExecutionPlanMetricsSet,
+    ran: Arc<Mutex<Vec<String>>>,
     cancelled: Cancelled,
 }
 
@@ -136,11 +138,20 @@ fn pipeline_panicked(error: tokio::task::JoinError) -> DataFusionError {
 
 impl DisplayAs for DeviceToHostExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let programs = program_names(&self.input);
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = if ran.is_empty() { program_names(&self.input) } else { ran.clone() };
         if format == DisplayFormatType::TreeRender {
             return write!(f, "programs={}", programs.join(", "));
         }
-        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))
+        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))?;
+        if self.devices > 1 {
+            write!(f, ", devices={}", self.devices)?;
+            let gathering = gathering_operators(&self.input);
+            if !gathering.is_empty() {
+                write!(f, ", gathered to one device for [{}]", gathering.join(", "))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -176,7 +187,7 @@ impl ExecutionPlan for DeviceToHostExec {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = only_child(children, "DeviceToHostExec")?;
-        Ok(Arc::new(Self::new(input, self.host_plan.clone(), self.count_rows)))
+        Ok(Arc::new(Self::new(input, self.host_plan.clone(), self.count_rows, self.devices)))
     }
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -253,7 +264,7 @@ async fn drive(
             None => Ok(()),
         };
         let mut small = SmallBatches { schema: run.schema.clone(), target, rows: 0, kept: Vec::new() };
-        run.download(&engine, |batch| {
+        let outcome = run.download(&engine, |batch| {
             if small.rows + batch.num_rows() > small.target {
                 send(small.take()?)?;
             }
@@ -263,7 +274,10 @@ async fn drive(
                 small.keep(batch);
             }
             Ok(true)
-        })?;
+        });
+        let names = engine.into_programs().into_iter().map(|program| program.name).collect();
+        *run.ran.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        outcome?;
         send(small.take()?)
     };
     tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
@@ -300,7 +314,7 @@ impl SmallBatches {
 /// The reason in a run-time fallback error.
 fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<RunTimeFallback>().map(|f| f.0.clone()),
+        DataFusionError::External(inner) => inner.downcast_ref::<FallbackReason>().cloned(),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder}
 
 use crate::columnar::table::DeviceTable;
 use crate::config::XlaOptions;
+use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::{Groups, trace_update};
@@ -46,13 +47,11 @@ impl Engine {
         cancelled: Cancelled,
         metrics: ExecutionPlanMetricsSet,
     ) -> Result<Self> {
-        let mut leaves = Vec::new();
-        find_leaves(top, &mut leaves);
         let mut tables = HashMap::new();
-        for leaf in leaves {
+        for (leaf, uses) in leaf_columns(top) {
             if let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() {
                 cancelled.check()?;
-                let table = source.load(task, &device, &options).await?;
+                let table = source.load(task, &device, &options, &uses).await?;
                 tables.insert(address(leaf), Arc::new(table));
             }
         }
@@ -109,12 +108,12 @@ impl Engine {
             return Err(DataFusionError::Internal("an aggregation was expected".to_string()));
         };
         let whole = |input: Relation| Ok(input.with(Step::Node(Arc::clone(plan))));
-        let Source::Table(table) = &input.source else { return whole(input) };
+        let Some(table) = input.table().cloned() else { return whole(input) };
         if aggregate.needs_all_rows() || input.steps.iter().any(Step::needs_all_rows) {
             let input = self.single(input, None)?;
             return whole(input);
         }
-        let table = Arc::clone(table);
+        let input = self.select(input, aggregate.weight())?;
         let names = format!("{}_aggregate_update", input.program_name());
         let name = names.trim_start_matches("scan_");
         let trace = Trace::new(name, &self.options, self.devices_of(&input), self.lowering());
@@ -124,7 +123,7 @@ impl Engine {
         };
         let ready = self.ready(&update.traced, &input)?;
         let start = std::time::Instant::now();
-        let accumulators = run_update(&ready, &update.initial, self.chunks(&table))?;
+        let accumulators = run_update(&ready, &update.initial, self.chunks(&table, &input))?;
         MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
         let groups = Groups {
             plan: update.plan,
@@ -158,14 +157,21 @@ impl Engine {
     /// Devices that run a program over this source.
     pub fn devices_of(&self, relation: &Relation) -> usize {
         match &relation.source {
-            Source::Table(table) => table.layout.shards.len(),
+            Source::Table(table) | Source::Selected(table, _) => table.layout.shards.len(),
             Source::Groups(groups) => groups.accumulators.len(),
         }
     }
 
-    pub fn chunks<'a>(&'a self, table: &'a DeviceTable) -> Chunks<'a> {
-        let workers = self.device.workers(&self.options);
-        Chunks { table, mesh: &self.device.mesh, workers, cancelled: &self.cancelled }
+    /// How programs run over the chunks of `table`, which is that of `relation`.
+    pub fn chunks<'a>(&'a self, table: &'a DeviceTable, relation: &'a Relation) -> Chunks<'a> {
+        Chunks {
+            table,
+            mesh: &self.device.mesh,
+            workers: self.device.workers(&self.options),
+            cancelled: &self.cancelled,
+            selection: relation.selection().map(Arc::as_ref),
+            only: None,
+        }
     }
 
     /// Kernels of the host where the device is the host.
@@ -174,6 +180,11 @@ impl Engine {
             (false, DeviceKind::Cpu) => Lowering::Native,
             _ => Lowering::Portable,
         }
+    }
+
+    /// Adds to the rows that an operator has given.
+    pub fn add_rows(&self, metrics: &ExecutionPlanMetricsSet, rows: i64) {
+        MetricBuilder::new(metrics).output_rows(0).add(rows as usize);
     }
 
     pub fn kernel_time(&self, time: Duration) {
@@ -200,14 +211,6 @@ fn record_compile(metrics: &ExecutionPlanMetricsSet, outcome: &CacheOutcome) {
 /// Identity of a plan node during one run.
 fn address(plan: &Arc<dyn ExecutionPlan>) -> usize {
     Arc::as_ptr(plan) as *const () as usize
-}
-
-fn find_leaves<'a>(plan: &'a Arc<dyn ExecutionPlan>, leaves: &mut Vec<&'a Arc<dyn ExecutionPlan>>) {
-    if plan.downcast_ref::<HostToDeviceExec>().is_some() {
-        leaves.push(plan);
-    } else {
-        plan.children().into_iter().for_each(|child| find_leaves(child, leaves));
-    }
 }
 
 pub fn only_input(plan: &Arc<dyn ExecutionPlan>) -> Result<&Arc<dyn ExecutionPlan>> {

@@ -20,7 +20,7 @@ use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
 pub struct XlaFilterExec {
     pub input: Arc<dyn ExecutionPlan>,
     host_predicate: Arc<dyn PhysicalExpr>,
-    predicate: DeviceExpr,
+    pub predicate: DeviceExpr,
     /// Input columns of the output, in order; `None` is all.
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
@@ -57,6 +57,14 @@ impl XlaFilterExec {
             properties: self.properties.clone(),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// What is asked of the output columns, asked of the `width` input columns.
+    pub fn unproject(&self, output: &[bool], width: usize) -> Vec<bool> {
+        let Some(projection) = &self.projection else { return output.to_vec() };
+        let mut input = vec![false; width];
+        projection.iter().zip(output).for_each(|(column, asked)| input[*column] |= *asked);
+        input
     }
 
     fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {

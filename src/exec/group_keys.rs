@@ -43,13 +43,14 @@ pub struct GroupKeys {
 
 impl GroupKeys {
     /// Plans dense ids for `columns`; `None` where their ranges span more than `max_groups` or are unknown (floats).
-    pub fn plan(columns: &[TracedColumn], max_groups: usize) -> Option<Self> {
+    pub fn plan(columns: &[TracedColumn], max_groups: usize) -> Result<Option<Self>> {
         let mut keys = Vec::with_capacity(columns.len());
         for column in columns {
+            column.check_ordered()?;
             let (boolean, range) = match &column.values {
                 Values::Pred(_) => (true, Range::new(0, 1)),
                 Values::Int(int) => (false, int.range),
-                Values::Float(_) => return None,
+                Values::Float(_) => return Ok(None),
             };
             let nullable = column.valid.is_some();
             keys.push(GroupKey {
@@ -68,10 +69,10 @@ impl GroupKeys {
             groups = groups.saturating_mul(key.extent);
         }
         if groups > max_groups as i128 {
-            return None;
+            return Ok(None);
         }
         let groups = groups as usize;
-        Some(Self { keys, groups, slots: (groups + 1).next_power_of_two().max(8) })
+        Ok(Some(Self { keys, groups, slots: (groups + 1).next_power_of_two().max(8) }))
     }
 
     /// The group of each row, `[capacity]` s32; rows outside `mask` get the last slot.

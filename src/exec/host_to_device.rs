@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
 };
 use futures::TryStreamExt;
 
+use crate::columnar::encode::Strings;
 use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
 use crate::columnar::table::{DeviceColumn, DeviceTable, UploadCost};
@@ -65,24 +66,26 @@ impl HostToDeviceExec {
         Vec::new()
     }
 
-    /// The input as a device table: resident columns where they are unchanged, uploads for the rest.
+    /// The input as a device table: resident columns where they are unchanged, uploads for the rest. `strings` says for each
+    /// column in which form it is needed.
     pub async fn load(
         &self,
         task: &Arc<TaskContext>,
         device: &Arc<DeviceContext>,
         options: &XlaOptions,
+        strings: &[Strings],
     ) -> Result<DeviceTable> {
         let source = if options.resident { TableSource::of(&self.input) } else { None };
         let schema = self.input.schema();
         match source {
-            Some(source) => self.load_resident(source, schema, task, device, options).await,
+            Some(source) => self.load_resident(source, schema, task, device, options, strings).await,
             None => {
                 let batches = collect_in_order(self.input.clone(), task).await?;
                 let columns: Vec<_> = (0..schema.fields().len()).map(|i| column_of(&batches, i)).collect();
                 let rows = batches.iter().map(|b| b.num_rows()).sum();
                 let layout = Arc::new(self.layout(rows, device, options));
                 let pending = columns.into_iter().enumerate().collect();
-                let uploaded = self.upload(pending, schema, layout.clone(), device).await?;
+                let uploaded = self.upload(pending, schema, strings, layout.clone(), device).await?;
                 let columns = uploaded.into_iter().map(|(_, column, _)| column).collect();
                 Ok(DeviceTable { layout, columns })
             }
@@ -96,14 +99,15 @@ impl HostToDeviceExec {
         task: &Arc<TaskContext>,
         device: &Arc<DeviceContext>,
         options: &XlaOptions,
+        strings: &[Strings],
     ) -> Result<DeviceTable> {
         let n_columns = schema.fields().len();
         let mut columns: Vec<Option<Arc<DeviceColumn>>> = vec![None; n_columns];
         let keys: Vec<ColumnSource> = source.column_sources(&schema);
         let mut layout = source.known_rows(&device.resident).map(|rows| self.layout(rows, device, options));
         if let Some(layout) = &layout {
-            for (column, key) in columns.iter_mut().zip(&keys) {
-                *column = device.resident.get(key, layout);
+            for ((column, key), form) in columns.iter_mut().zip(&keys).zip(strings) {
+                *column = device.resident.get(key, layout, *form);
             }
         }
         let hits = columns.iter().flatten().count();
@@ -120,9 +124,10 @@ impl HostToDeviceExec {
             }
             let read_layout = Arc::new(read_layout);
             let pending = missing.iter().copied().zip(arrays).collect();
-            let uploaded = self.upload(pending, schema, read_layout.clone(), device).await?;
+            let uploaded = self.upload(pending, schema, strings, read_layout.clone(), device).await?;
             for (i, column, arrays) in uploaded {
-                device.resident.insert(keys[i].clone(), (*read_layout).clone(), column.clone(), &arrays);
+                let layout = (*read_layout).clone();
+                device.resident.insert(keys[i].clone(), layout, strings[i], column.clone(), &arrays);
                 columns[i] = Some(column);
             }
             layout = Some((*read_layout).clone());
@@ -141,10 +146,11 @@ impl HostToDeviceExec {
         &self,
         pending: Vec<(usize, Vec<ArrayRef>)>,
         schema: SchemaRef,
+        strings: &[Strings],
         layout: Arc<Layout>,
         device: &Arc<DeviceContext>,
     ) -> Result<Vec<(usize, Arc<DeviceColumn>, Vec<ArrayRef>)>> {
-        let device = device.clone();
+        let (device, strings) = (device.clone(), strings.to_vec());
         let uploaded = tokio::task::spawn_blocking(move || {
             let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(pending.len().max(1));
             let queue = Mutex::new(pending.into_iter());
@@ -156,7 +162,7 @@ impl HostToDeviceExec {
                             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                             let Some((index, arrays)) = next else { break };
                             let data_type = schema.field(index).data_type();
-                            let column = upload_with_room(&arrays, data_type, &layout, &device);
+                            let column = upload_with_room(&arrays, data_type, strings[index], &layout, &device);
                             results.lock().unwrap_or_else(PoisonError::into_inner).push((index, column, arrays));
                         }
                     });
@@ -183,11 +189,12 @@ impl HostToDeviceExec {
 fn upload_with_room(
     arrays: &[ArrayRef],
     data_type: &DataType,
+    strings: Strings,
     layout: &Layout,
     device: &DeviceContext,
 ) -> Result<(DeviceColumn, UploadCost)> {
     loop {
-        match DeviceColumn::upload(arrays.to_vec(), data_type, layout, &device.mesh) {
+        match DeviceColumn::upload(arrays.to_vec(), data_type, strings, layout, &device.mesh) {
             Err(DataFusionError::ResourcesExhausted(_)) if device.resident.evict_one() => continue,
             done => return done,
         }

@@ -63,7 +63,7 @@ pub struct Residual {
 #[derive(Clone, Debug)]
 pub struct JoinSpec {
     pub join_type: JoinType,
-    on: Vec<KeyPair>,
+    pub on: Vec<KeyPair>,
     /// Keys of the left and of the right side.
     pub keys: Vec<(DeviceExpr, DeviceExpr)>,
     pub residual: Option<Residual>,
@@ -73,7 +73,7 @@ pub struct JoinSpec {
     /// Pairs come in the order of the left side's rows, not the right's.
     left_first: bool,
     /// Columns of the join that are kept, in order.
-    projection: Option<Vec<usize>>,
+    pub projection: Option<Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -128,6 +128,27 @@ impl XlaJoinExec {
     pub fn sides(&self) -> (&Arc<dyn ExecutionPlan>, &Arc<dyn ExecutionPlan>) {
         let (_, probe_is_left) = self.spec.kind();
         if probe_is_left { (&self.right, &self.left) } else { (&self.left, &self.right) }
+    }
+
+    /// What is asked of the output columns, asked of the `left` and `right` columns of the sides.
+    pub fn unproject(&self, output: &[bool], left: usize, right: usize) -> (Vec<bool>, Vec<bool>) {
+        let (of_left, of_right) = match self.spec.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (left, 0),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (0, right),
+            _ => (left, right),
+        };
+        let mut asked = vec![false; of_left + of_right];
+        // A mark, which is no column of a side, may come last.
+        let all: Vec<usize> = (0..of_left + of_right + 1).collect();
+        for (column, of_output) in self.spec.project(all).into_iter().zip(output) {
+            if let Some(asked) = asked.get_mut(column) {
+                *asked |= *of_output;
+            }
+        }
+        let (mut from_left, mut from_right) = (vec![false; left], vec![false; right]);
+        from_left[..of_left].copy_from_slice(&asked[..of_left]);
+        from_right[..of_right].copy_from_slice(&asked[of_left..]);
+        (from_left, from_right)
     }
 
     fn inputs(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
@@ -247,8 +268,12 @@ impl Engine {
                 return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
             }
         }
+        let mut probe = self.open(probe)?;
+        if join.spec.residual.is_some() && matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
+            probe = Relation { source: Source::Table(self.collect(&probe, None)?), steps: Vec::new() };
+            build = self.reduce(join, build, &probe)?;
+        }
         let build = self.build_side(join, &build, !probe_is_left)?;
-        let probe = self.open(probe)?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };
@@ -256,6 +281,25 @@ impl Engine {
             return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, build)))));
         }
         self.expand(join, build, probe)
+    }
+}
+
+/// A build side with this many rows for each probe row is reduced before it is built.
+const REDUCED_RATIO: usize = 4;
+
+impl Engine {
+    /// Keeps of a large build side only the rows whose keys the few probe rows have.
+    fn reduce(&self, join: &XlaJoinExec, build: Relation, probe: &Relation) -> Result<Relation> {
+        let rows = |relation: &Relation| relation.table().map_or(0, |table| table.layout.rows);
+        let all_rows = build.steps.iter().any(Step::needs_all_rows);
+        if join.spec.keys.is_empty() || all_rows || rows(&build) < REDUCED_RATIO * rows(probe).max(1 << 10) {
+            return Ok(build);
+        }
+        let (_, probe_is_left) = join.spec.kind();
+        match self.mark_keys(join, probe, probe_is_left)? {
+            Some(keys) => Ok(build.with(Step::Probe(Arc::new(Probe::reduction(join, keys))))),
+            None => Ok(build),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::exec::trace::{ResultProgram, Trace, TracedProgram, column_of};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};
-use crate::kernels::{bucket_rows, key_index};
+use crate::kernels::{bucket_rows, key_index, slot_rows};
 use crate::program::ElementType::{Pred, S8, S32};
 use crate::program::Shape;
 use crate::runtime::Buffer;
@@ -190,22 +190,12 @@ impl Engine {
             }
         };
         let n_index = outputs.len();
-        // Of equal keys the last row stays; whoever does not find itself is a duplicate.
-        let row = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
-        let none = t.builder.constant_of(S32, -1)?;
-        let empty = t.broadcast(none, n_slots)?;
-        let held = t.builder.optimization_barrier(&[slots, row])?;
-        let row_of = t.builder.scatter_1d(empty, held[0], held[1], ReduceKind::Maximum)?;
-        let found = take_or(t, row_of, slots, -1)?;
-        let zero = t.builder.constant_of(S32, 0)?;
-        let keyed = t.builder.compare(slots, zero, Comparison::Ge)?;
-        let another = t.builder.compare(found, row, Comparison::Ne)?;
-        let duplicate = t.builder.and(keyed, another)?;
-        let duplicates = t.builder.convert(duplicate, S32)?;
-        let nulls = t.builder.convert(null_key, S32)?;
-        let any = |operand| Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 };
-        let flags = reduce_all(&mut t.builder, &[any(duplicates), any(nulls)])?;
-        outputs.extend([row_of, slots, flags[0], flags[1]]);
+        let lowering = t.lowering;
+        let (row_of, duplicates) = slot_rows::slot_rows(&mut t.builder, lowering, slots, n_slots)?;
+        let operand = t.builder.convert(null_key, S32)?;
+        let nulls = Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 };
+        let nulls = reduce_all(&mut t.builder, &[nulls])?[0];
+        outputs.extend([row_of, slots, duplicates, nulls]);
         let error = t.error_code()?;
         outputs.extend(error);
         let traced = trace.finish(&outputs, &[])?;

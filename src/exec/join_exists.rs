@@ -8,7 +8,7 @@ use crate::exec::engine::Engine;
 use crate::exec::join::XlaJoinExec;
 use crate::exec::join_build::{Built, any_null};
 use crate::exec::join_keys::{JoinKeys, KeyForm};
-use crate::exec::relation::{Relation, Source};
+use crate::exec::relation::Relation;
 use crate::exec::run::{failure, run_update};
 use crate::exec::side::Side;
 use crate::exec::trace::Trace;
@@ -21,7 +21,8 @@ use crate::program::Shape;
 impl Engine {
     /// Marks the keys of `build`, chunks of a table; `None` where they have no dense slots.
     pub fn mark_keys(&self, join: &XlaJoinExec, build: &Relation, is_left: bool) -> Result<Option<Built>> {
-        let Source::Table(table) = &build.source else { return Ok(None) };
+        let build = &self.select(build.clone(), 2)?;
+        let Some(table) = build.table() else { return Ok(None) };
         let devices = self.devices_of(build);
         let name = format!("{}_mark_keys", build.program_name());
         let mut trace = Trace::new(name.trim_start_matches("scan_"), &self.options, devices, self.lowering());
@@ -73,7 +74,7 @@ impl Engine {
         let traced = trace.finish(&outputs, &aliases)?;
         let initial: Vec<_> = shapes.iter().map(|shape| (shape.clone(), vec![0; shape.size_bytes()])).collect();
         let start = std::time::Instant::now();
-        let totals = run_update(&self.ready(&traced, build)?, &initial, self.chunks(table))?;
+        let totals = run_update(&self.ready(&traced, build)?, &initial, self.chunks(table, build))?;
         self.kernel_time(start.elapsed());
 
         let mut trace = Trace::new("merge_marks", &self.options, devices, self.lowering());

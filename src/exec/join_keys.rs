@@ -239,6 +239,7 @@ impl JoinKey {
 
     /// The column in codes of the build side's dictionary; -1 for a string that it does not have.
     fn translate(&self, t: &mut Tracer, column: &TracedColumn) -> Result<TracedColumn> {
+        column.check_ordered()?;
         let (Some(theirs), Some(own)) = (&self.dictionary, &column.dictionary) else { return Ok(column.clone()) };
         if Arc::ptr_eq(theirs, own) {
             return Ok(column.clone());

@@ -8,33 +8,54 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::exec::join::{JoinKind, JoinSpec, XlaJoinExec};
 use crate::exec::join_build::Built;
 use crate::exec::trace::Trace;
+use crate::expr::device_expr::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::program::ElementType::S32;
 
 /// A join whose build side is ready.
 pub struct Probe {
-    pub spec: JoinSpec,
-    pub built: Arc<Built>,
-    pub metrics: ExecutionPlanMetricsSet,
+    spec: JoinSpec,
+    kind: JoinKind,
+    /// Keys of the rows that pass by.
+    keys: Vec<DeviceExpr>,
+    built: Arc<Built>,
+    /// `None` for what is no operator of the plan.
+    pub metrics: Option<ExecutionPlanMetricsSet>,
 }
 
 impl Probe {
     pub fn new(join: &XlaJoinExec, built: Built) -> Self {
-        Self { spec: join.spec.clone(), built: Arc::new(built), metrics: join.metrics.clone() }
+        let spec = join.spec.clone();
+        let (kind, probe_is_left) = spec.kind();
+        let keys = spec.side_keys(probe_is_left).into_iter().cloned().collect();
+        Self { spec, kind, keys, built: Arc::new(built), metrics: Some(join.metrics.clone()) }
+    }
+
+    /// Lets through the build side's rows whose key is among those of the probe side, before the join is built.
+    pub fn reduction(join: &XlaJoinExec, probe_keys: Built) -> Self {
+        let spec = JoinSpec { residual: None, null_aware: false, projection: None, ..join.spec.clone() };
+        let (_, probe_is_left) = spec.kind();
+        let keys = spec.side_keys(!probe_is_left).into_iter().cloned().collect();
+        Self { spec, kind: JoinKind::Semi, keys, built: Arc::new(probe_keys), metrics: None }
+    }
+
+    /// Columns that a match brings along.
+    pub fn gathered_columns(&self) -> usize {
+        if matches!(self.kind, JoinKind::Inner | JoinKind::Outer) { self.built.columns.len() } else { 0 }
     }
 
     /// Whether probe rows can fall away.
     pub fn narrows(&self) -> bool {
-        !matches!(self.spec.kind().0, JoinKind::Outer | JoinKind::Mark)
+        !matches!(self.kind, JoinKind::Outer | JoinKind::Mark)
     }
 
     pub fn trace(&self, trace: &mut Trace, mut rows: TracedRelation) -> Result<TracedRelation> {
-        let (kind, probe_is_left) = self.spec.kind();
+        let (kind, (_, probe_is_left)) = (self.kind, self.spec.kind());
         let (capacity, mask) = (rows.capacity, rows.mask);
-        let exprs = self.spec.side_keys(probe_is_left);
-        let keys =
-            trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
+        let keys = trace
+            .t
+            .with_active(mask, |t| self.keys.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let numbers = self.built.keys.numbers(&mut trace.t, &keys, mask, capacity)?;
         let slots = self.built.slots_of(trace, &numbers)?;
         let mut build = Vec::new();

@@ -66,6 +66,7 @@ impl KeyWords {
 
     /// The fields of a column.
     pub fn add(&mut self, t: &mut Tracer, column: &TracedColumn, options: SortOptions, purpose: KeyUse) -> Result<()> {
+        column.check_ordered()?;
         if let Some(valid) = column.valid {
             let flag = if options.nulls_first { valid } else { t.builder.not(valid)? };
             let flag = t.builder.convert(flag, U8)?;

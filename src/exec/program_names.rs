@@ -72,3 +72,35 @@ fn chain(plan: &Arc<dyn ExecutionPlan>, programs: &mut Vec<String>) -> Chain {
         }
     }
 }
+
+/// Operators that have no sharded form: on several devices their rows are gathered to one.
+pub fn gathering_operators(top: &Arc<dyn ExecutionPlan>) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    visit_gathering(top, &mut found);
+    found
+}
+
+fn visit_gathering(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<&'static str>) {
+    if let Some(node) = DeviceNode::of(plan) {
+        let gathers = match &node {
+            DeviceNode::Sort(_) | DeviceNode::Limit(_) => !plan.children().into_iter().all(holds_groups),
+            DeviceNode::Union(_) => true,
+            DeviceNode::Aggregate(aggregate) => aggregate.needs_all_rows(),
+            // The build side is replicated; the probe side stays sharded where each row finds one match.
+            DeviceNode::Join(_) | DeviceNode::Filter(_) | DeviceNode::Projection(_) => false,
+        };
+        if gathers && !found.contains(&node.name()) {
+            found.push(node.name());
+        }
+        plan.children().into_iter().for_each(|child| visit_gathering(child, found));
+    }
+}
+
+/// Whether the rows are the groups of an aggregation, which every device has.
+fn holds_groups(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match DeviceNode::of(plan) {
+        Some(DeviceNode::Aggregate(aggregate)) => !aggregate.needs_all_rows(),
+        Some(DeviceNode::Join(_) | DeviceNode::Union(_)) | None => false,
+        Some(_) => plan.children().into_iter().all(holds_groups),
+    }
+}

@@ -19,7 +19,7 @@ use crate::expr::tracer::{TracedRelation, Tracer};
 pub struct XlaProjectionExec {
     pub input: Arc<dyn ExecutionPlan>,
     host_exprs: Vec<ProjectionExpr>,
-    exprs: Vec<DeviceExpr>,
+    pub exprs: Vec<DeviceExpr>,
     properties: Arc<PlanProperties>,
     pub metrics: ExecutionPlanMetricsSet,
 }

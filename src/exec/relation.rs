@@ -12,12 +12,15 @@ use crate::columnar::table::DeviceTable;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::Groups;
 use crate::exec::join_probe::Probe;
+use crate::exec::run::Selection;
 
 /// Rows that are there.
 #[derive(Clone)]
 pub enum Source {
     /// Chunks of columns.
     Table(Arc<DeviceTable>),
+    /// Some rows of each chunk. The steps are traced over these rows, those that selected them, too.
+    Selected(Arc<DeviceTable>, Arc<Selection>),
     /// Accumulators of a dense aggregation, whose finish is the first thing to trace.
     Groups(Arc<Groups>),
 }
@@ -62,7 +65,7 @@ impl Step {
             Self::Node(plan) => DeviceNode::of(plan).map(|node| node.metrics()),
             // Its rows are those of the sort above, which counts.
             Self::TopOfChunk(_) => None,
-            Self::Probe(probe) => Some(&probe.metrics),
+            Self::Probe(probe) => probe.metrics.as_ref(),
         }
     }
 
@@ -79,8 +82,16 @@ impl Step {
         }
     }
 
+    /// What a row costs, in gathers.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Node(_) | Self::TopOfChunk(_) => 0,
+            Self::Probe(probe) => 1 + probe.gathered_columns(),
+        }
+    }
+
     /// Whether rows can fall away, so that what is left should be packed.
-    fn narrows(&self) -> bool {
+    pub fn narrows(&self) -> bool {
         match self {
             Self::Node(plan) => !matches!(DeviceNode::of(plan), Some(DeviceNode::Projection(_))),
             Self::TopOfChunk(_) => true,
@@ -102,8 +113,23 @@ impl Relation {
     /// Whether all rows lie in one chunk of one device, so that operators over the whole can be traced.
     pub fn is_single(&self) -> bool {
         match &self.source {
-            Source::Table(table) => table.is_single(),
+            Source::Table(table) | Source::Selected(table, _) => table.is_single(),
             Source::Groups(_) => true,
+        }
+    }
+
+    /// The chunks that it is computed from.
+    pub fn table(&self) -> Option<&Arc<DeviceTable>> {
+        match &self.source {
+            Source::Table(table) | Source::Selected(table, _) => Some(table),
+            Source::Groups(_) => None,
+        }
+    }
+
+    pub fn selection(&self) -> Option<&Arc<Selection>> {
+        match &self.source {
+            Source::Selected(_, selection) => Some(selection),
+            _ => None,
         }
     }
 
@@ -123,7 +149,7 @@ impl Relation {
     /// Messages of the error codes that come with the source.
     pub fn source_errors(&self) -> &[String] {
         match &self.source {
-            Source::Table(_) => &[],
+            Source::Table(_) | Source::Selected(..) => &[],
             Source::Groups(groups) => &groups.errors,
         }
     }
@@ -131,8 +157,10 @@ impl Relation {
     /// Name of the program that computes it.
     pub fn program_name(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
-        if matches!(self.source, Source::Groups(_)) {
-            names.push("aggregate");
+        match self.source {
+            Source::Table(_) => {}
+            Source::Selected(..) => names.push("selected"),
+            Source::Groups(_) => names.push("aggregate"),
         }
         names.extend(self.steps.iter().map(Step::name));
         let name = if names.is_empty() { "scan".to_string() } else { names.join("_") };

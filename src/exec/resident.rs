@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use datafusion::arrow::array::{Array, ArrayRef};
 
+use crate::columnar::encode::Strings;
 use crate::columnar::layout::Layout;
 use crate::columnar::table::DeviceColumn;
 
@@ -34,6 +35,7 @@ pub struct FileIdentity {
 struct Key {
     source: ColumnSource,
     layout: Layout,
+    strings: Strings,
 }
 
 struct Entry {
@@ -66,18 +68,28 @@ impl ResidentColumns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The column made of `source` in `layout`, if it is here.
-    pub fn get(&self, source: &ColumnSource, layout: &Layout) -> Option<Arc<DeviceColumn>> {
+    /// The column made of `source` in `layout`, if it is here; ordered strings serve where rows were asked for.
+    pub fn get(&self, source: &ColumnSource, layout: &Layout, strings: Strings) -> Option<Arc<DeviceColumn>> {
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;
-        let entry = state.entries.get_mut(&Key { source: source.clone(), layout: layout.clone() })?;
+        let key = |strings| Key { source: source.clone(), layout: layout.clone(), strings };
+        let ordered = key(Strings::Ordered);
+        let key = if state.entries.contains_key(&ordered) { ordered } else { key(strings) };
+        let entry = state.entries.get_mut(&key)?;
         entry.used_at = now;
         Some(entry.column.clone())
     }
 
     /// Keeps a column. `arrays` are what it was made of, for in-memory sources.
-    pub fn insert(&self, source: ColumnSource, layout: Layout, column: Arc<DeviceColumn>, arrays: &[ArrayRef]) {
+    pub fn insert(
+        &self,
+        source: ColumnSource,
+        layout: Layout,
+        strings: Strings,
+        column: Arc<DeviceColumn>,
+        arrays: &[ArrayRef],
+    ) {
         let arrays = match source {
             ColumnSource::Arrays(_) => arrays.iter().map(Arc::downgrade).collect(),
             ColumnSource::Files { .. } => Vec::new(),
@@ -87,7 +99,7 @@ impl ResidentColumns {
         let used_at = state.clock;
         // Whoever inserts also sweeps: columns of tables that are gone.
         state.entries.retain(|_, e| e.arrays.iter().all(|a| a.strong_count() > 0));
-        state.entries.insert(Key { source, layout }, Entry { column, arrays, used_at });
+        state.entries.insert(Key { source, layout, strings }, Entry { column, arrays, used_at });
     }
 
     /// Rows of a set of files that has been read before.

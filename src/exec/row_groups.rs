@@ -36,7 +36,7 @@ impl RowGroups {
             let ids = t.builder.select(mask, zero, trash)?;
             return Ok(Self { ids, slots: SINGLE_ROW_CAPACITY, dense: None, hashed: None, rows });
         }
-        if let Some(dense) = GroupKeys::plan(keys, max_slots) {
+        if let Some(dense) = GroupKeys::plan(keys, max_slots)? {
             let ids = dense.ids(t, keys, input.mask, rows)?;
             return Ok(Self { ids, slots: dense.slots, dense: Some(dense), hashed: None, rows });
         }
@@ -87,7 +87,8 @@ impl RowGroups {
     pub fn first_of_each(&self, t: &mut Tracer, column: &TracedColumn, live: Option<Value>) -> Result<Value> {
         let mut words = KeyWords::new(self.rows);
         words.add_id(t, self.ids, self.slots)?;
-        words.add(t, column, SortOptions::default(), KeyUse::Group)?;
+        // DataFusion keeps the distinct floats of a function by their bits: -0.0 is not 0.0 here.
+        words.add(t, column, SortOptions::default(), KeyUse::Sort)?;
         let keys = words.pack(t)?;
         let live = match live {
             Some(live) => Some(t.broadcast(live, self.rows)?),

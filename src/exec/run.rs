@@ -53,6 +53,7 @@ pub type Totals = Vec<Vec<Vec<Buffer>>>;
 pub struct Rows<'a> {
     table: Option<&'a DeviceTable>,
     chunk: usize,
+    selection: Option<&'a Selection>,
     row_count: Option<&'a Buffer>,
     /// Accumulators to read, `[device][worker][index]`.
     totals: Option<&'a Totals>,
@@ -93,6 +94,7 @@ impl Ready {
             arguments.push(match input {
                 Input::Constant { .. } => Argument::Borrow(self.constants[device][index].as_ref().ok_or_else(missing)?),
                 Input::RowCount => Argument::Borrow(rows.row_count.ok_or_else(missing)?),
+                Input::Selection => Argument::Borrow(&rows.selection.ok_or_else(missing)?.row_ids[device][rows.chunk]),
                 Input::Side(side) => Argument::Borrow(self.sides[*side].on(device)?),
                 Input::Column { column, part } => {
                     let chunk = &rows.table.ok_or_else(missing)?.columns[*column].chunks[device][rows.chunk];
@@ -129,12 +131,13 @@ impl Ready {
 struct RowCounts(Vec<Vec<Buffer>>);
 
 impl RowCounts {
-    fn upload(table: &DeviceTable, mesh: &Mesh) -> Result<Self> {
-        let mut counts = Vec::with_capacity(table.layout.shards.len());
-        for (device, chunks) in table.layout.shards.iter().enumerate() {
-            let mut of_device = Vec::with_capacity(chunks.len());
-            for rows in chunks {
-                let bytes = (rows.len() as i32).to_le_bytes();
+    fn upload(chunks: Chunks<'_>) -> Result<Self> {
+        let mesh = chunks.mesh;
+        let mut counts = Vec::with_capacity(chunks.table.layout.shards.len());
+        for (device, of_shard) in chunks.table.layout.shards.iter().enumerate() {
+            let mut of_device = Vec::with_capacity(of_shard.len());
+            for chunk in 0..of_shard.len() {
+                let bytes = (chunks.rows_of(device, chunk) as i32).to_le_bytes();
                 of_device.push(mesh.runtime().upload(device, &Shape::scalar(S32), &bytes)?);
             }
             counts.push(of_device);
@@ -151,36 +154,63 @@ pub struct Chunks<'a> {
     /// Host threads that take chunks, where the table is on one device.
     pub workers: usize,
     pub cancelled: &'a Cancelled,
+    /// Rows of each chunk that count; `None` is all.
+    pub selection: Option<&'a Selection>,
+    /// The chunks to run; `None` is all.
+    pub only: Option<&'a [usize]>,
+}
+
+/// Rows that were selected in each chunk.
+pub struct Selection {
+    /// `[shard][chunk]`, s32[capacity of the table's chunks], selected rows first.
+    pub row_ids: Vec<Vec<Buffer>>,
+    /// `[shard][chunk]`
+    pub counts: Vec<Vec<usize>>,
+    /// Rows of a chunk that programs over the selection work on: no chunk has more selected.
+    pub capacity: usize,
+    /// Steps of the relation that have been counted while the rows were selected.
+    pub counted_steps: usize,
 }
 
 impl Chunks<'_> {
+    fn rows_of(&self, shard: usize, chunk: usize) -> usize {
+        match self.selection {
+            Some(selection) => selection.counts[shard][chunk],
+            None => self.table.layout.shards[shard][chunk].len(),
+        }
+    }
+
+    /// Chunks that each device runs, in order.
+    fn numbers(&self) -> Vec<usize> {
+        match self.only {
+            Some(only) => only.to_vec(),
+            None => (0..self.table.layout.chunks_per_shard()).collect(),
+        }
+    }
+
     /// Workers that have accumulators of their own: one a device where devices step together.
     fn workers(&self) -> usize {
-        if self.table.layout.shards.len() > 1 {
-            1
-        } else {
-            self.workers.min(self.table.layout.chunks_per_shard()).max(1)
-        }
+        if self.table.layout.shards.len() > 1 { 1 } else { self.workers.min(self.numbers().len()).max(1) }
     }
 }
 
 /// Runs an update program over every chunk; the accumulators afterwards.
 pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_>) -> Result<Totals> {
-    let Chunks { table, mesh, cancelled, .. } = chunks;
-    let n_chunks = table.layout.chunks_per_shard();
-    let row_counts = RowCounts::upload(table, mesh)?;
+    let Chunks { table, mesh, cancelled, selection, .. } = chunks;
+    let numbers = chunks.numbers();
+    let row_counts = RowCounts::upload(chunks)?;
     let start = |device: usize| -> Result<Vec<Option<Buffer>>> {
         initial.iter().map(|(shape, bytes)| Ok(Some(mesh.runtime().upload(device, shape, bytes)?))).collect()
     };
     let all = |buffers: Vec<Option<Buffer>>| buffers.into_iter().flatten().collect::<Vec<_>>();
     if ready.devices() > 1 {
         let mut running = (0..ready.devices()).map(start).collect::<Result<Vec<_>>>()?;
-        for chunk in 0..n_chunks {
+        for chunk in numbers {
             cancelled.check()?;
             let mut arguments = Vec::with_capacity(running.len());
             for (device, accumulators) in running.iter_mut().enumerate() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, row_count, totals: None };
+                let rows = Rows { table: Some(table), chunk, selection, row_count, totals: None };
                 arguments.push(ready.arguments(device, rows, accumulators)?);
             }
             let outputs = ready.executable.execute_replicated(arguments)?;
@@ -191,13 +221,10 @@ pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<Buffer>> {
         let mut running = start(0)?;
-        loop {
-            let chunk = next.fetch_add(1, Ordering::Relaxed);
-            if chunk >= n_chunks {
-                break;
-            }
+        while let Some(chunk) = numbers.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             cancelled.check()?;
-            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), totals: None };
+            let rows =
+                Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
             let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut running)?)?;
             running = outputs.into_iter().map(Some).collect();
         }
@@ -214,24 +241,23 @@ pub fn run_chunks<T: Send>(
     read: impl Fn(Vec<Buffer>, usize) -> Result<T> + Sync,
     mut emit: impl FnMut(T) -> Result<bool>,
 ) -> Result<()> {
-    let Chunks { table, mesh, cancelled, .. } = chunks;
-    let n_chunks = table.layout.chunks_per_shard();
-    let row_counts = RowCounts::upload(table, mesh)?;
-    let rows_of = |device: usize, chunk: usize| table.layout.shards[device][chunk].len();
+    let Chunks { table, cancelled, selection, .. } = chunks;
+    let numbers = chunks.numbers();
+    let row_counts = RowCounts::upload(chunks)?;
     if ready.devices() > 1 {
         // Rows of later shards wait until those of the first have been handed over.
         let mut later: Vec<Vec<T>> = (0..ready.devices()).map(|_| Vec::new()).collect();
         let mut more = true;
-        for chunk in 0..n_chunks {
+        for chunk in numbers {
             cancelled.check()?;
             let mut arguments = Vec::with_capacity(ready.devices());
             for device in 0..ready.devices() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, row_count, totals: None };
+                let rows = Rows { table: Some(table), chunk, selection, row_count, totals: None };
                 arguments.push(ready.arguments(device, rows, &mut [])?);
             }
             for (device, outputs) in ready.executable.execute_replicated(arguments)?.into_iter().enumerate() {
-                let made = read(outputs, rows_of(device, chunk))?;
+                let made = read(outputs, chunks.rows_of(device, chunk))?;
                 if device > 0 {
                     later[device].push(made);
                 } else if more {
@@ -250,16 +276,16 @@ pub fn run_chunks<T: Send>(
         return Ok(());
     }
     let workers = chunks.workers();
-    for round in (0..n_chunks).step_by(workers) {
+    for round in numbers.chunks(workers) {
         cancelled.check()?;
-        let end = (round + workers).min(n_chunks);
-        let next = AtomicUsize::new(round);
+        let next = AtomicUsize::new(0);
         let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());
-        on_threads(end - round, || {
-            let chunk = next.fetch_add(1, Ordering::Relaxed);
-            let rows = Rows { table: Some(table), chunk, row_count: Some(&row_counts.0[0][chunk]), totals: None };
+        on_threads(round.len(), || {
+            let Some(chunk) = round.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { return Ok(()) };
+            let rows =
+                Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
             let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut [])?)?;
-            let made = read(outputs, rows_of(0, chunk))?;
+            let made = read(outputs, chunks.rows_of(0, chunk))?;
             done.lock().unwrap_or_else(PoisonError::into_inner).push((chunk, made));
             Ok(())
         })?;

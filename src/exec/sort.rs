@@ -36,7 +36,7 @@ const MOST_TOP_ROWS: usize = 1 << 14;
 pub struct XlaSortExec {
     pub input: Arc<dyn ExecutionPlan>,
     ordering: LexOrdering,
-    keys: Vec<(DeviceExpr, SortOptions)>,
+    pub keys: Vec<(DeviceExpr, SortOptions)>,
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
     pub metrics: ExecutionPlanMetricsSet,

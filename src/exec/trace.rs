@@ -13,6 +13,7 @@ use crate::config::XlaOptions;
 use crate::exec::device_node::{DeviceNode, TraceNode};
 use crate::exec::groups::trace_groups;
 use crate::exec::relation::{Relation, Source, Step};
+use crate::exec::run::Selection;
 use crate::exec::side::Side;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{Input, TracedColumn, TracedRelation, Tracer, Values};
@@ -101,21 +102,25 @@ impl Trace {
     /// The rows of `relation`.
     pub fn relation(&mut self, relation: &Relation) -> Result<TracedRelation> {
         let mut rows = match &relation.source {
-            Source::Table(table) => source_relation(&mut self.t, table)?,
+            Source::Table(table) => source_relation(&mut self.t, table, None)?,
+            Source::Selected(table, selection) => source_relation(&mut self.t, table, Some(selection))?,
             Source::Groups(groups) => {
                 let rows = trace_groups(self, groups, self.devices)?;
                 self.count(Some(&groups.metrics), &rows)?;
                 rows
             }
         };
-        for step in &relation.steps {
+        let counted = relation.selection().map_or(0, |selection| selection.counted_steps);
+        for (number, step) in relation.steps.iter().enumerate() {
             rows = self.step(step, rows)?;
-            self.count(step.metrics(), &rows)?;
+            if number >= counted {
+                self.count(step.metrics(), &rows)?;
+            }
         }
         Ok(rows)
     }
 
-    fn step(&mut self, step: &Step, rows: TracedRelation) -> Result<TracedRelation> {
+    pub fn step(&mut self, step: &Step, rows: TracedRelation) -> Result<TracedRelation> {
         match step {
             Step::Probe(probe) => probe.trace(self, rows),
             Step::TopOfChunk(plan) => match Step::node(plan)? {
@@ -138,10 +143,17 @@ impl Trace {
     /// Counts the live rows, if they are to be counted.
     pub fn count(&mut self, metrics: Option<&ExecutionPlanMetricsSet>, rows: &TracedRelation) -> Result<()> {
         if let (true, Some(metrics)) = (self.options.count_rows, metrics) {
-            let live = count_live(&mut self.t, rows)?;
+            let live = self.count_live(rows)?;
             self.counts.push((metrics.clone(), live));
         }
         Ok(())
+    }
+
+    /// Live rows, a scalar s64.
+    pub fn count_live(&mut self, rows: &TracedRelation) -> Result<Value> {
+        let live = self.t.mask_of(rows)?;
+        let ones = self.t.builder.convert(live, S32)?;
+        self.t.sum(ones)
     }
 
     /// Outputs: columns, live rows, error codes, row counts. `pack`: live rows come first, and only they count.
@@ -207,14 +219,25 @@ impl Trace {
 }
 
 /// The chunk as the program sees it: every column a parameter, and a mask of the rows below the row count.
-fn source_relation(t: &mut Tracer, table: &DeviceTable) -> Result<TracedRelation> {
-    let capacity = table.layout.capacity;
+pub fn source_relation(
+    t: &mut Tracer,
+    table: &DeviceTable,
+    selection: Option<&Arc<Selection>>,
+) -> Result<TracedRelation> {
+    let whole = table.layout.capacity;
     let mut columns = Vec::with_capacity(table.columns.len());
     for (index, column) in table.columns.iter().enumerate() {
         let column = column_of(column, |shape_of, part| {
-            t.parameter(Shape::new(shape_of, [capacity]), Input::Column { column: index, part })
+            t.parameter(Shape::new(shape_of, [whole]), Input::Column { column: index, part })
         });
         columns.push(column);
+    }
+    let capacity = selection.map_or(whole, |selection| selection.capacity);
+    if selection.is_some() {
+        let row_ids = t.parameter(Shape::new(S32, [whole]), Input::Selection);
+        let row_ids = t.builder.slice(row_ids, &[0], &[capacity], &[1])?;
+        let all = TracedRelation { columns, mask: None, capacity: whole };
+        columns = t.take_rows(&all, row_ids, capacity)?.columns;
     }
     let rows = t.parameter(Shape::scalar(S32), Input::RowCount);
     let row = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
@@ -238,14 +261,6 @@ pub fn column_of(
         Representation::Wide => Values::Int(Int { limbs: Limbs::Wide(Wide { hi: arrays[0], lo: arrays[1] }), range }),
     };
     TracedColumn { values, valid, data_type: column.data_type.clone(), dictionary: column.dictionary.clone() }
-}
-
-/// Live rows, a scalar s64.
-fn count_live(t: &mut Tracer, relation: &TracedRelation) -> Result<Value> {
-    let always = t.builder.constant(Scalar::Pred(true));
-    let live = t.broadcast(relation.mask.unwrap_or(always), relation.capacity)?;
-    let ones = t.builder.convert(live, S32)?;
-    t.sum(ones)
 }
 
 impl Tracer {

@@ -56,7 +56,8 @@ impl Tracer {
                 Fallible { values: Values::Pred(value), failed: None }
             }
             (Kind::Float(_), Kind::Float(element_type)) => {
-                Fallible { values: Values::Float(self.builder.convert(operand.float()?, element_type)?), failed: None }
+                let wide = self.widen_float(operand.float()?)?;
+                Fallible { values: Values::Float(self.narrow_float(wide, element_type)?), failed: None }
             }
             (Kind::Integer, Kind::Integer) => self.integer_to_integer(*operand.int()?, from, to)?,
             (Kind::Integer, Kind::Float(element_type)) => {

@@ -37,6 +37,8 @@ impl Tracer {
     }
 
     fn compare_strings(&mut self, direction: Comparison, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<Value> {
+        lhs.check_ordered()?;
+        rhs.check_ordered()?;
         if let Some(literal) = self.string_literal(rhs) {
             return self.compare_to_literal(direction, lhs, &literal);
         }
@@ -91,6 +93,9 @@ impl Tracer {
             let own = column.dictionary.clone();
             let same = own.as_ref().is_some_and(|d| std::sync::Arc::ptr_eq(d, &common) || **d == *common);
             let mut unified = column.clone();
+            if !same {
+                column.check_ordered()?;
+            }
             if let (Some(own), false) = (own, same) {
                 let (_, new_codes, _) = Dictionary::merge(&own, &common);
                 let int = if self.string_literal(column).is_some() {
@@ -132,7 +137,11 @@ impl Tracer {
         let mut found = self.builder.constant(Scalar::Pred(false));
         let mut list_null: Option<Value> = None;
         for item in list {
-            let mut equal = self.compare_values(Comparison::Eq, operand, item)?;
+            // IN compares the bits of floats.
+            let mut equal = match (&operand.values, &item.values) {
+                (Values::Float(_), Values::Float(_)) => self.compare_signed(Comparison::Eq, operand, item)?,
+                _ => self.compare_values(Comparison::Eq, operand, item)?,
+            };
             if let Some(item_valid) = item.valid {
                 equal = self.builder.and(equal, item_valid)?;
                 let null = self.builder.not(item_valid)?;

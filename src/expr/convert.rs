@@ -17,15 +17,21 @@ use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::columnar::representation::Kind;
+use crate::expr::bitwise::BitwiseOp;
 use crate::expr::cast_time;
 use crate::expr::device_expr::{ArithmeticOp, DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
 use crate::expr::function::convert_function;
+use crate::expr::in_set;
 use crate::expr::interval;
+use crate::expr::lookup::is_countable;
 use crate::hlo::Comparison;
 
-/// Longest IN list that becomes a chain of comparisons.
+/// Longest IN list that becomes a chain of comparisons; longer ones must be of literals.
 const MAX_IN_LIST: usize = 256;
+
+/// Most columns of an expression whose values are all tried.
+const MAX_LOOKUP_COLUMNS: usize = 3;
 
 type Converted = Result<DeviceExpr, FallbackReason>;
 
@@ -54,7 +60,11 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
     } else if let Some(not) = expr.downcast_ref::<NotExpr>() {
         Node::Not(child(not.arg())?)
     } else if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
-        Node::Negate(child(negative.arg())?)
+        let operand = child(negative.arg())?;
+        if operand.data_type.is_temporal() {
+            return Err(FallbackReason::expression(expr, "the negation of a time has no device form yet"));
+        }
+        Node::Negate(operand)
     } else if let Some(is_null) = expr.downcast_ref::<IsNullExpr>() {
         Node::IsNull(child(is_null.arg())?)
     } else if let Some(is_not_null) = expr.downcast_ref::<IsNotNullExpr>() {
@@ -102,6 +112,12 @@ fn convert_binary(expr: &Arc<dyn PhysicalExpr>, binary: &BinaryExpr, schema: &Sc
         }
         return Ok(Node::Arithmetic(op, lhs, rhs));
     }
+    if let Some(op) = BitwiseOp::of(binary.op()) {
+        if !lhs.data_type.is_integer() || lhs.data_type != rhs.data_type {
+            return refuse(&format!("bits of {} and {} have no device form", lhs.data_type, rhs.data_type));
+        }
+        return Ok(Node::Bitwise(op, lhs, rhs));
+    }
     let comparison = match binary.op() {
         Operator::Eq => Some(Comparison::Eq),
         Operator::NotEq => Some(Comparison::Ne),
@@ -134,13 +150,13 @@ fn convert_in_list(
     schema: &Schema,
 ) -> Result<Node, FallbackReason> {
     let operand = Box::new(try_convert(in_list.expr(), schema)?);
-    if in_list.list().len() > MAX_IN_LIST {
+    let list = in_list.list().iter().map(|item| try_convert(item, schema)).collect::<Result<Vec<_>, _>>()?;
+    if list.len() > MAX_IN_LIST && in_set::literals(&list).is_none() {
         return Err(FallbackReason::expression(
             in_list.expr(),
-            format!("an IN list of {} values is longer than {MAX_IN_LIST}", in_list.list().len()),
+            format!("an IN list of {} values that are not all constant is longer than {MAX_IN_LIST}", list.len()),
         ));
     }
-    let list = in_list.list().iter().map(|item| try_convert(item, schema)).collect::<Result<Vec<_>, _>>()?;
     if let Some(other) = list.iter().find(|item| !comparable(&item.data_type, &operand.data_type)) {
         let why = format!("{} and {} do not compare on the device", operand.data_type, other.data_type);
         return Err(FallbackReason::expression(expr, why));
@@ -166,6 +182,11 @@ fn convert_case(expr: &Arc<dyn PhysicalExpr>, case: &CaseExpr, schema: &Schema) 
         let when = try_convert(when, schema)?;
         let condition = match &operand {
             None => when,
+            // Floats are compared by their bits here, as IN compares them.
+            Some(operand) if operand.data_type == when.data_type && operand.data_type.is_floating() => {
+                let (operand, list) = (Box::new(operand.clone()), vec![when]);
+                DeviceExpr::new(Node::InList { operand, list, negated: false }, DataType::Boolean)
+            }
             Some(operand) if comparable(&operand.data_type, &when.data_type) => DeviceExpr::new(
                 Node::Compare(Comparison::Eq, Box::new(operand.clone()), Box::new(when)),
                 DataType::Boolean,
@@ -229,27 +250,28 @@ pub fn cast_to(
     Ok(DeviceExpr::new(Node::Cast { operand: Box::new(operand), safe }, to.clone()))
 }
 
-/// A deterministic expression over exactly one string column becomes a lookup by code.
+/// A deterministic expression over columns of few values becomes a lookup.
 fn try_lookup(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<DeviceExpr> {
     let data_type = expr.data_type(schema).ok()?;
     Kind::of(&data_type)?;
-    let columns = collect_columns(expr);
-    let mut columns = columns.iter();
-    let (column, None) = (columns.next()?, columns.next()) else { return None };
-    let operand_type = schema.field(column.index()).data_type().clone();
-    if Kind::of(&operand_type) != Some(Kind::String) || is_volatile(expr) {
+    let mut columns: Vec<Column> = collect_columns(expr).into_iter().collect();
+    columns.sort_by_key(|column| column.index());
+    let types: Vec<DataType> = columns.iter().map(|c| schema.field(c.index()).data_type().clone()).collect();
+    if types.is_empty() || types.len() > MAX_LOOKUP_COLUMNS || !types.iter().all(is_countable) || is_volatile(expr) {
         return None;
     }
     let function = expr
         .clone()
         .transform(|e| {
-            Ok(match e.downcast_ref::<Column>() {
-                Some(_) => Transformed::yes(Arc::new(Column::new("value", 0)) as Arc<dyn PhysicalExpr>),
+            let at = e.downcast_ref::<Column>().and_then(|own| columns.iter().position(|c| c.index() == own.index()));
+            Ok(match at {
+                Some(at) => Transformed::yes(Arc::new(Column::new("value", at)) as Arc<dyn PhysicalExpr>),
                 None => Transformed::no(e),
             })
         })
         .ok()?
         .data;
-    let operand = Box::new(DeviceExpr::new(Node::Column(column.index()), operand_type));
-    Some(DeviceExpr::new(Node::Lookup { operand, function }, data_type))
+    let operands =
+        columns.iter().zip(types).map(|(column, t)| DeviceExpr::new(Node::Column(column.index()), t)).collect();
+    Some(DeviceExpr::new(Node::Lookup { operands, function }, data_type))
 }

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::expr::bitwise::BitwiseOp;
 use crate::expr::function::Function;
 use crate::hlo::Comparison;
 
@@ -48,6 +49,7 @@ pub enum Node {
     /// The value of a scalar subquery, known when the program is traced.
     Subquery(Arc<dyn PhysicalExpr>),
     Arithmetic(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
+    Bitwise(BitwiseOp, Box<DeviceExpr>, Box<DeviceExpr>),
     Negate(Box<DeviceExpr>),
     /// Differences of dates and timestamps, sums and differences with durations.
     Difference(ArithmeticOp, Box<DeviceExpr>, Box<DeviceExpr>),
@@ -84,10 +86,10 @@ pub enum Node {
         operand: Box<DeviceExpr>,
         safe: bool,
     },
-    /// Any deterministic function of one string: evaluated by DataFusion once per distinct value (and for NULL), then
-    /// looked up by code. The expression refers to its operand as column 0.
+    /// Any deterministic function of strings and other columns of few values: evaluated by DataFusion once per combination of
+    /// values (and of NULL), then looked up. The expression refers to its operands as columns 0, 1 ...
     Lookup {
-        operand: Box<DeviceExpr>,
+        operands: Vec<DeviceExpr>,
         function: Arc<dyn PhysicalExpr>,
     },
 }
@@ -112,6 +114,7 @@ impl DeviceExpr {
             }
             Node::Literal(_) | Node::Subquery(_) => {}
             Node::Arithmetic(_, l, r)
+            | Node::Bitwise(_, l, r)
             | Node::Difference(_, l, r)
             | Node::Compare(_, l, r)
             | Node::Distinct(_, l, r)
@@ -121,7 +124,8 @@ impl DeviceExpr {
                 visit(r);
             }
             Node::Negate(e) | Node::Not(e) | Node::IsNull(e) => visit(e),
-            Node::Cast { operand, .. } | Node::Lookup { operand, .. } => visit(operand),
+            Node::Cast { operand, .. } => visit(operand),
+            Node::Lookup { operands, .. } => operands.iter().for_each(visit),
             Node::Shift { operand, nanos, .. } => {
                 visit(operand);
                 visit(nanos);

@@ -7,22 +7,29 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{ScalarUDF, Volatility};
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
 
+use crate::expr::conditional::{self, Choice};
 use crate::expr::date_bin::{self, DateBin};
 use crate::expr::date_part::{self, DatePart};
 use crate::expr::date_trunc::{self, DateTrunc};
 use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
+use crate::expr::math::{self, Math, Math2};
+use crate::expr::numbers::{self, Exact};
 use crate::expr::time;
 use crate::expr::tracer::{TracedColumn, Tracer};
 
 /// A function whose arguments the node holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Function {
+    Choice(Choice),
+    Math(Math),
+    Math2(Math2),
+    Exact(Exact),
     DatePart(DatePart),
     DateTrunc(DateTrunc),
     DateBin(DateBin),
@@ -53,6 +60,9 @@ const fn entry(family: &'static str, name: &'static str, convert: fn(&Call) -> C
 }
 
 const TABLE: &[Entry] = &[
+    entry("conditional", "greatest", conditional::convert_greatest),
+    entry("conditional", "least", conditional::convert_least),
+    entry("conditional", "nullif", conditional::convert_nullif),
     entry("dates and times", "date_bin", date_bin::convert),
     entry("dates and times", "date_part", date_part::convert),
     entry("dates and times", "date_trunc", date_trunc::convert),
@@ -66,11 +76,59 @@ const TABLE: &[Entry] = &[
     entry("dates and times", "to_timestamp_nanos", time::convert_to_timestamp),
     entry("dates and times", "to_timestamp_seconds", time::convert_to_timestamp),
     entry("dates and times", "to_unixtime", time::convert_to_unixtime),
+    entry("math", "abs", numbers::convert_abs),
+    entry("math", "acos", |call| math::of_float(call, Math::Acos)),
+    entry("math", "acosh", |call| math::of_float(call, Math::Acosh)),
+    entry("math", "asin", |call| math::of_float(call, Math::Asin)),
+    entry("math", "asinh", |call| math::of_float(call, Math::Asinh)),
+    entry("math", "atan", |call| math::of_float(call, Math::Atan)),
+    entry("math", "atan2", |call| math::of_floats(call, Math2::Atan2)),
+    entry("math", "atanh", |call| math::of_float(call, Math::Atanh)),
+    entry("math", "cbrt", |call| math::of_float(call, Math::Cbrt)),
+    entry("math", "ceil", numbers::convert_ceil),
+    entry("math", "cos", |call| math::of_float(call, Math::Cos)),
+    entry("math", "cosh", |call| math::of_float(call, Math::Cosh)),
+    entry("math", "cot", |call| math::of_float(call, Math::Cot)),
+    entry("math", "degrees", |call| math::of_float(call, Math::Degrees)),
+    entry("math", "exp", |call| math::of_float(call, Math::Exp)),
+    entry("math", "factorial", numbers::convert_factorial),
+    entry("math", "floor", numbers::convert_floor),
+    entry("math", "gcd", numbers::convert_gcd),
+    entry("math", "isnan", numbers::convert_isnan),
+    entry("math", "iszero", numbers::convert_iszero),
+    entry("math", "lcm", numbers::convert_lcm),
+    entry("math", "ln", |call| math::of_float(call, Math::Ln)),
+    entry("math", "log", math::convert_log),
+    entry("math", "log10", |call| math::of_float(call, Math::Log10)),
+    entry("math", "log2", |call| math::of_float(call, Math::Log2)),
+    entry("math", "nanvl", |call| math::of_floats(call, Math2::Nanvl)),
+    entry("math", "power", |call| math::of_floats(call, Math2::Power)),
+    entry("math", "radians", |call| math::of_float(call, Math::Radians)),
+    entry("math", "round", numbers::convert_round),
+    entry("math", "signum", |call| math::of_float(call, Math::Signum)),
+    entry("math", "sin", |call| math::of_float(call, Math::Sin)),
+    entry("math", "sinh", |call| math::of_float(call, Math::Sinh)),
+    entry("math", "sqrt", |call| math::of_float(call, Math::Sqrt)),
+    entry("math", "tan", |call| math::of_float(call, Math::Tan)),
+    entry("math", "tanh", |call| math::of_float(call, Math::Tanh)),
+    entry("math", "trunc", numbers::convert_trunc),
 ];
 
 /// Family and name of every function in the table.
 pub fn supported_functions() -> Vec<(&'static str, &'static str)> {
     TABLE.iter().map(|entry| (entry.family, entry.name)).collect()
+}
+
+/// The names of DataFusion's other functions that always give the same answer to the same arguments: over columns of few values,
+/// such as strings, they are evaluated on the host once for each and looked up.
+pub fn looked_up_functions() -> Vec<String> {
+    let mut names: Vec<String> = datafusion::functions::all_default_functions()
+        .iter()
+        .filter(|f| f.signature().volatility == Volatility::Immutable && TABLE.iter().all(|e| e.name != f.name()))
+        .map(|f| f.name().to_string())
+        .collect();
+    names.sort();
+    names
 }
 
 /// What a call of a scalar function becomes.
@@ -138,6 +196,10 @@ impl Tracer {
         data_type: &DataType,
     ) -> Result<TracedColumn> {
         match (function, args) {
+            (Function::Choice(choice), [_, ..]) => self.choose(*choice, args),
+            (Function::Math(math), [operand]) => self.math(*math, operand),
+            (Function::Math2(math), [lhs, rhs]) => self.math2(*math, lhs, rhs),
+            (Function::Exact(exact), [_, ..]) => self.exact_function(*exact, args, data_type),
             (Function::DatePart(part), [operand]) => self.date_part(*part, operand, data_type),
             (Function::DateTrunc(to), [operand]) => self.date_trunc(*to, operand),
             (Function::DateBin(bin), [operand]) => self.date_bin(bin, operand),
@@ -151,7 +213,7 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::function::{TABLE, supported_functions};
+    use crate::expr::function::{TABLE, looked_up_functions, supported_functions};
 
     #[test]
     fn every_function_of_the_table_is_datafusions() {
@@ -159,6 +221,8 @@ mod tests {
         for (_, name) in supported_functions() {
             assert!(known.iter().any(|f| f.name() == name), "{name}");
         }
+        let looked_up = looked_up_functions();
+        assert!(looked_up.iter().any(|name| name == "upper") && !looked_up.iter().any(|name| name == "random"));
         assert!(TABLE.is_sorted_by_key(|entry| (entry.family, entry.name)));
     }
 }

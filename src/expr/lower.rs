@@ -3,6 +3,7 @@
 use datafusion::error::{DataFusionError, Result};
 
 use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::in_set;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 
 impl DeviceExpr {
@@ -17,6 +18,10 @@ impl DeviceExpr {
             Node::Arithmetic(op, lhs, rhs) => {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
                 t.arithmetic(*op, &l, &r, &self.data_type)
+            }
+            Node::Bitwise(op, lhs, rhs) => {
+                let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
+                t.bitwise(*op, &l, &r, &self.data_type)
             }
             Node::Negate(operand) => {
                 let operand = operand.trace(t, input)?;
@@ -55,6 +60,9 @@ impl DeviceExpr {
             }
             Node::InList { operand, list, negated } => {
                 let operand = operand.trace(t, input)?;
+                if let Some(literals) = in_set::literals(list) {
+                    return t.in_set(&operand, &literals, *negated);
+                }
                 let list = list.iter().map(|item| item.trace(t, input)).collect::<Result<Vec<_>>>()?;
                 t.in_list(&operand, &list, *negated)
             }
@@ -63,9 +71,9 @@ impl DeviceExpr {
                 let operand = operand.trace(t, input)?;
                 t.cast(&operand, &self.data_type, *safe)
             }
-            Node::Lookup { operand, function } => {
-                let operand = operand.trace(t, input)?;
-                t.lookup(&operand, function, &self.data_type)
+            Node::Lookup { operands, function } => {
+                let operands = operands.iter().map(|operand| operand.trace(t, input)).collect::<Result<Vec<_>>>()?;
+                t.lookup(&operands, function, &self.data_type)
             }
         }
     }

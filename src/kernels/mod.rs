@@ -15,7 +15,7 @@ pub mod order_key;
 pub mod radix_sort;
 pub mod reduce;
 pub mod scan;
-pub mod small_sort;
+pub mod slot_rows;
 pub mod wide;
 
 /// How a kernel is written into a program.

@@ -16,13 +16,14 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use crate::planner::explain_fallback::ExplainFallback;
 use crate::planner::place_on_device::PlaceOnDevice;
 
-/// DataFusion's rules with Parallax's two in their places.
+/// DataFusion's rules with Parallax's two in their places, for a mesh of `devices`.
 pub fn with_device_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
+    devices: usize,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut out = rules.to_vec();
     let before = out.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(out.len());
-    out.insert(before, Arc::new(PlaceOnDevice));
+    out.insert(before, Arc::new(PlaceOnDevice { devices }));
     out.push(Arc::new(ExplainFallback));
     out
 }

@@ -23,7 +23,10 @@ use crate::exec::device_to_host::{DeviceToHostExec, cannot_run_on_device};
 use crate::planner::convert::{is_plumbing, try_convert};
 
 #[derive(Debug)]
-pub struct PlaceOnDevice;
+pub struct PlaceOnDevice {
+    /// Devices of the mesh.
+    pub devices: usize,
+}
 
 impl PhysicalOptimizerRule for PlaceOnDevice {
     fn name(&self) -> &str {
@@ -39,7 +42,7 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
         if options.placement == Placement::Never {
             return Ok(plan);
         }
-        let pass = Pass { placement: options.placement, count_rows: options.count_rows };
+        let pass = Pass { placement: options.placement, count_rows: options.count_rows, devices: self.devices };
         pass.place(plan, false)
     }
 }
@@ -47,6 +50,7 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
 struct Pass {
     placement: Placement,
     count_rows: bool,
+    devices: usize,
 }
 
 impl Pass {
@@ -64,7 +68,7 @@ impl Pass {
             return Ok(plan);
         }
         match try_convert(&plan) {
-            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.count_rows))),
+            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.count_rows, self.devices))),
             Err(reason) if reason.is_work() && self.placement == Placement::Always => {
                 Err(cannot_run_on_device(plan.name(), &reason))
             }

@@ -13,7 +13,6 @@ mod radix_sort;
 mod random;
 mod reduce;
 mod scan;
-mod small_sort;
 mod speed;
 mod wide;
 

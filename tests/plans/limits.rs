@@ -25,12 +25,33 @@ fn a_memory_limit_that_is_too_small_is_an_error_and_the_session_goes_on() {
 #[test]
 fn accumulators_count_too() {
     let db = Db::alone();
-    db.run("CREATE TABLE t(k BIGINT) AS VALUES (1), (300000)");
+    // 300,000 groups of 40,000 rows are dense: at most eight slots a row.
+    db.run("CREATE TABLE t AS SELECT value * 7 AS k FROM generate_series(1, 40000)");
     db.run("SET xla.memory_limit = '1MB'");
-    let error = db.error("SELECT k, count(*) FROM t GROUP BY k");
+    let sql = "SELECT k, count(*) AS n FROM t GROUP BY k ORDER BY k LIMIT 2";
+    let error = db.error(sql);
     assert!(error.starts_with("Resources exhausted: ") && error.contains("2097152 bytes"), "{error}");
     db.run("SET xla.memory_limit = 0");
-    assert_eq!(db.sorted("SELECT k, count(*) FROM t GROUP BY k"), ["1 | 1", "300000 | 1"]);
+    assert_eq!(db.rows(sql), ["7 | 1", "14 | 1"]);
+}
+
+/// Known before anything is allocated.
+#[test]
+fn a_join_that_is_too_large_is_an_error_and_the_session_goes_on() {
+    let db = Db::alone();
+    db.run("CREATE TABLE t AS SELECT value AS v FROM generate_series(1, 3000)");
+    db.run("SET xla.memory_limit = '4MB'");
+    let sql = "SELECT count(*) FROM t JOIN t u ON t.v + u.v > 5990";
+    let error = db.error(sql);
+    assert!(error.starts_with("Resources exhausted: the Inner join would have 9000000 rows"), "{error}");
+    assert!(error.contains("xla.memory_limit allows") && error.contains("filter the inputs of the join"), "{error}");
+    assert_eq!(db.rows("SELECT count(*) FROM t JOIN t u ON t.v = u.v"), ["3000"]);
+    db.run("SET xla.memory_limit = 0");
+    assert_eq!(db.rows(sql), ["55"]);
+    // More rows than row numbers of 32 bits can name, whatever the memory.
+    db.run("CREATE TABLE w AS SELECT value AS v FROM generate_series(1, 40000)");
+    let error = db.error("SELECT count(*) FROM w JOIN w u ON w.v + u.v > 79990");
+    assert!(error.contains("the join would have 1600000000 rows, more than the 1073741824"), "{error}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod partition;
 mod radix_sort;
 mod scan;
 mod scratch;
+mod slot_rows;
 mod threads;
 mod top;
 mod words;
@@ -29,7 +30,7 @@ use crate::runtime::custom_call::{HostFunction, register};
 
 /// Makes the functions known to XLA.
 pub(super) fn register_all() -> Result<()> {
-    let functions: [(&str, HostFunction); 9] = [
+    let functions: [(&str, HostFunction); 10] = [
         (host_functions::EXCLUSIVE_SUM, scan::exclusive_sum_call),
         (host_functions::LIVE_ROWS, compact::live_rows_call),
         (host_functions::ARGSORT, radix_sort::argsort_call),
@@ -38,6 +39,7 @@ pub(super) fn register_all() -> Result<()> {
         (host_functions::BUILD_INDEX, key_index::build_call),
         (host_functions::PROBE_INDEX, key_index::probe_call),
         (host_functions::BUCKET_ROWS, bucket_rows::bucket_rows_call),
+        (host_functions::SLOT_ROWS, slot_rows::slot_rows_call),
         (host_functions::EXPAND, expand::expand_call),
     ];
     for (name, function) in functions {

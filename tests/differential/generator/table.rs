@@ -115,6 +115,13 @@ pub fn small(data_type: Type) -> BoxedStrategy<Value> {
     match data_type {
         Type::Boolean => (0i128..=1).prop_map(Value::Integer).boxed(),
         Type::Date => (9_000i128..9_020).prop_map(Value::Integer).boxed(),
+        Type::Date64 => (9_000i128..9_008).prop_map(|day| Value::Integer(day * 86_400_000)).boxed(),
+        Type::Time => (0i128..20).prop_map(|n| Value::Integer(n * 1_000_003)).boxed(),
+        Type::Timestamp(_) | Type::Zoned => {
+            // The end of a February, in steps of a unit.
+            let start = 951_868_795 * data_type.per_second();
+            (0i128..12).prop_map(move |n| Value::Integer(start + n)).boxed()
+        }
         Type::Float32 | Type::Float64 => {
             let (most, one) = if data_type == Type::Float32 { (40, 4.0) } else { (800, 8.0) };
             let number = (-most..=most).prop_map(move |n| f64::from(n) / one);
@@ -139,6 +146,12 @@ pub fn wild(data_type: Type) -> BoxedStrategy<Value> {
     match data_type {
         Type::Boolean => small(data_type),
         Type::Date => prop_oneof![-719_000i128..2_900_000, Just(0i128), Just(-1i128)].prop_map(Value::Integer).boxed(),
+        Type::Date64 => (-700_000i128..2_900_000).prop_map(|day| Value::Integer(day * 86_400_000)).boxed(),
+        Type::Time => (0i128..86_400_000_000_000).prop_map(Value::Integer).boxed(),
+        Type::Timestamp(_) | Type::Zoned => {
+            let most = 8_000_000_000 * data_type.per_second();
+            prop_oneof![-most..most, Just(0i128), Just(-1i128)].prop_map(Value::Integer).boxed()
+        }
         Type::Float32 => float(f32::MAX.into(), 1e30),
         Type::Float64 => float(f64::MAX, 1e300),
         Type::Decimal(precision, _) => around(1 - 10i128.pow(precision.into()), 10i128.pow(precision.into()) - 1),

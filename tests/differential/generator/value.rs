@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, LargeStringArray, StringArray, StringViewArray, UInt8Array, UInt16Array, UInt32Array,
-    UInt64Array,
+    ArrayRef, BooleanArray, Date32Array, Date64Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, LargeStringArray, StringArray, StringViewArray, Time64NanosecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
+use datafusion::arrow::datatypes::TimeUnit;
 
 /// A column's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,14 @@ pub enum Type {
     Float32,
     Float64,
     Date,
+    /// Milliseconds, at midnight.
+    Date64,
+    /// Nanoseconds since midnight.
+    Time,
+    /// Without a zone.
+    Timestamp(TimeUnit),
+    /// Milliseconds in a zone of one offset.
+    Zoned,
     /// Precision and scale.
     Decimal(u8, i8),
     Utf8,
@@ -32,7 +42,7 @@ pub enum Type {
 }
 
 impl Type {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 26] = [
         Self::Int64,
         Self::Boolean,
         Self::Int32,
@@ -52,6 +62,13 @@ impl Type {
         Self::Decimal(38, 10),
         Self::Utf8,
         Self::LargeUtf8,
+        Self::Timestamp(TimeUnit::Nanosecond),
+        Self::Timestamp(TimeUnit::Microsecond),
+        Self::Timestamp(TimeUnit::Millisecond),
+        Self::Timestamp(TimeUnit::Second),
+        Self::Zoned,
+        Self::Time,
+        Self::Date64,
     ];
 
     pub const INTEGERS: [Self; 8] =
@@ -71,6 +88,30 @@ impl Type {
 
     pub fn is_string(self) -> bool {
         matches!(self, Self::Utf8 | Self::LargeUtf8 | Self::Utf8View)
+    }
+
+    pub fn is_timestamp(self) -> bool {
+        matches!(self, Self::Timestamp(_) | Self::Zoned)
+    }
+
+    /// Units in a second of a type that counts them.
+    pub fn per_second(self) -> i128 {
+        match self {
+            Self::Timestamp(TimeUnit::Second) => 1,
+            Self::Timestamp(TimeUnit::Microsecond) => 1_000_000,
+            Self::Timestamp(TimeUnit::Nanosecond) | Self::Time => 1_000_000_000,
+            _ => 1_000,
+        }
+    }
+
+    /// The name that `arrow_cast` takes.
+    fn arrow_name(self) -> String {
+        match self {
+            Self::Timestamp(unit) => format!("Timestamp({unit:?}, None)"),
+            Self::Zoned => "Timestamp(Millisecond, Some(\"+05:30\"))".to_string(),
+            Self::Time => "Time64(Nanosecond)".to_string(),
+            _ => format!("{self:?}"),
+        }
     }
 
     /// Minimum and maximum of an integer type.
@@ -121,6 +162,17 @@ impl Type {
             Self::UInt32 => integers!(UInt32Array),
             Self::UInt64 => integers!(UInt64Array),
             Self::Date => integers!(Date32Array),
+            Self::Date64 => integers!(Date64Array),
+            Self::Time => integers!(Time64NanosecondArray),
+            Self::Timestamp(TimeUnit::Second) => integers!(TimestampSecondArray),
+            Self::Timestamp(TimeUnit::Millisecond) => integers!(TimestampMillisecondArray),
+            Self::Timestamp(TimeUnit::Microsecond) => integers!(TimestampMicrosecondArray),
+            Self::Timestamp(TimeUnit::Nanosecond) => integers!(TimestampNanosecondArray),
+            Self::Zoned => {
+                let array: TimestampMillisecondArray =
+                    values.iter().map(|v| v.as_ref().map(Value::milliseconds)).collect();
+                Arc::new(array.with_timezone("+05:30"))
+            }
             Self::Float32 => {
                 Arc::new(values.iter().map(|v| v.as_ref().map(|v| v.float() as f32)).collect::<Float32Array>())
             }
@@ -137,6 +189,11 @@ impl Type {
 
     /// A literal of exactly this type.
     pub fn literal(self, value: Option<&Value>) -> String {
+        let counts = self.is_timestamp() || matches!(self, Self::Time | Self::Date64);
+        if counts {
+            let value = value.map_or("NULL".to_string(), |value| value.integer().to_string());
+            return format!("arrow_cast({value}, '{}')", self.arrow_name());
+        }
         let Some(value) = value else { return format!("CAST(NULL AS {self})") };
         match (self, value) {
             (Self::Boolean, v) => (v.integer() != 0).to_string(),
@@ -168,6 +225,7 @@ impl fmt::Display for Type {
             Self::Float32 => "FLOAT",
             Self::Float64 => "DOUBLE",
             Self::Date => "DATE",
+            Self::Date64 | Self::Time | Self::Timestamp(_) | Self::Zoned => return f.write_str(&self.arrow_name()),
             Self::Decimal(precision, scale) => return write!(f, "DECIMAL({precision}, {scale})"),
             Self::Utf8 | Self::LargeUtf8 | Self::Utf8View => "VARCHAR",
         })
@@ -188,6 +246,10 @@ impl Value {
             Self::Integer(i) => *i,
             other => unreachable!("{other:?} is not an integer"),
         }
+    }
+
+    fn milliseconds(&self) -> i64 {
+        self.integer() as i64
     }
 
     fn float(&self) -> f64 {

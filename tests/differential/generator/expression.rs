@@ -16,7 +16,7 @@ pub struct Expressions {
     pub columns: Arc<Vec<Column>>,
 }
 
-type Sql = BoxedStrategy<String>;
+pub type Sql = BoxedStrategy<String>;
 
 impl Expressions {
     fn names(&self, keep: impl Fn(&Column) -> bool) -> Vec<String> {
@@ -24,13 +24,13 @@ impl Expressions {
     }
 
     /// A type that some column has, so that comparisons are about data.
-    fn some_type(&self, keep: impl Fn(Type) -> bool) -> BoxedStrategy<Type> {
+    pub fn some_type(&self, keep: impl Fn(Type) -> bool) -> BoxedStrategy<Type> {
         let types: Vec<_> = self.columns.iter().map(|c| c.data_type).filter(|t| keep(*t)).collect();
         if types.is_empty() { Just(Type::Int64).boxed() } else { prop::sample::select(types).boxed() }
     }
 
     /// A column of the type if there is one, else a literal; for a boolean rather a test of any column.
-    fn leaf(&self, data_type: Type) -> Sql {
+    pub fn leaf(&self, data_type: Type) -> Sql {
         let names = self.names(|c| c.data_type == data_type);
         if names.is_empty() && data_type == Type::Boolean {
             return prop::sample::select(self.names(|_| true)).prop_map(|c| format!("({c} IS NULL)")).boxed();
@@ -68,7 +68,7 @@ impl Expressions {
         }
         let this = self.clone();
         let next = depth - 1;
-        (0..13u8)
+        (0..14u8)
             .prop_flat_map(move |form| {
                 let some = this.some_type(|_| true);
                 let left = this.boolean(next, total);
@@ -89,6 +89,7 @@ impl Expressions {
                         .boxed(),
                     8 => some.prop_flat_map(move |t| inner.between(t, next)).boxed(),
                     9 | 10 => some.prop_flat_map(move |t| inner.in_list(t, next)).boxed(),
+                    12 => this.test(),
                     11 => {
                         let parts = (this.boolean(next, true), this.boolean(next, true), this.boolean(next, true));
                         parts.prop_map(|(a, b, c)| format!("(CASE WHEN {a} THEN {b} ELSE {c} END)")).boxed()
@@ -144,7 +145,7 @@ impl Expressions {
         }
         let this = self.clone();
         let next = depth - 1;
-        (0..10u8)
+        (0..12u8)
             .prop_flat_map(move |form| {
                 let (a, b) = (this.integer(data_type, next, total), this.integer(data_type, next, total));
                 let signed = data_type.bounds().is_some_and(|(low, _)| low < 0);
@@ -169,6 +170,7 @@ impl Expressions {
                         })
                         .boxed(),
                     8 => this.risky_cast(data_type, next, total),
+                    9 | 10 => this.integer_function(data_type, total),
                     _ => this.case(data_type, next, total),
                 }
             })
@@ -211,7 +213,7 @@ impl Expressions {
             return self.leaf(data_type);
         }
         let this = self.clone();
-        (0..7u8)
+        (0..9u8)
             .prop_flat_map(move |form| {
                 let operand = || match deep {
                     true => prop_oneof![prop::sample::select(tame.clone()), this.exact(&tame)].boxed(),
@@ -229,6 +231,7 @@ impl Expressions {
                         .some_type(|t| t.is_integer() || t.is_decimal())
                         .prop_flat_map(move |t| inner.leaf(t).prop_map(move |e| format!("CAST({e} AS {data_type})")))
                         .boxed(),
+                    6 | 7 => this.float_function(data_type),
                     _ => this.case(data_type, 0, true),
                 }
             })
@@ -247,7 +250,7 @@ impl Expressions {
             return self.leaf(data_type);
         }
         let this = self.clone();
-        (0..8u8)
+        (0..10u8)
             .prop_flat_map(move |form| {
                 let (a, b) = (this.leaf(data_type), this.leaf(data_type));
                 let integer = this.leaf(Type::Int32);
@@ -259,17 +262,25 @@ impl Expressions {
                     5 if !total => (a, integer).prop_map(|(a, b)| format!("({a} * {b})")).boxed(),
                     6 => a.prop_map(|a| format!("(- {a})")).boxed(),
                     7 => this.case(data_type, 0, true),
+                    8 => (a, b).prop_map(|(a, b)| format!("greatest({a}, {b})")).boxed(),
+                    9 => (prop::sample::select(vec!["abs", "trunc", "round"]), a)
+                        .prop_map(|(f, a)| format!("{f}({a})"))
+                        .boxed(),
                     _ => this.leaf(data_type),
                 }
             })
             .boxed()
     }
 
-    /// Dates and strings: columns, literals and CASE.
+    /// Dates, times and strings: columns, literals, CASE and functions.
     fn plain(&self, data_type: Type, depth: u32) -> Sql {
         if depth == 0 {
             return self.leaf(data_type);
         }
-        prop_oneof![4 => self.leaf(data_type), 1 => self.case(data_type, 0, true)].boxed()
+        let function = match data_type.is_string() {
+            true => self.string_function(data_type),
+            false => self.time_function(data_type),
+        };
+        prop_oneof![3 => self.leaf(data_type), 1 => self.case(data_type, 0, true), 3 => function].boxed()
     }
 }

@@ -47,17 +47,33 @@ impl Cell {
 pub struct Rows {
     schema: SchemaRef,
     rows: Vec<Vec<Cell>>,
+    /// As they came.
+    unsorted: Option<Vec<Vec<Cell>>>,
 }
 
 impl Rows {
+    /// Rows as they came, to compare their order, too.
+    pub fn in_order(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        Self::read(schema, batches, true)
+    }
+
     pub fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
+        Self::read(schema, batches, false)
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn read(schema: SchemaRef, batches: &[RecordBatch], in_order: bool) -> Result<Self> {
         let mut rows = Vec::new();
         for batch in batches {
             let columns: Vec<_> = batch.columns().iter().map(|c| cells(c.as_ref())).collect::<Result<_>>()?;
             rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|c| c[row].clone()).collect()));
         }
+        let unsorted = in_order.then(|| rows.clone());
         rows.sort_by_cached_key(|row: &Vec<Cell>| row.iter().map(Cell::key).collect::<Vec<_>>());
-        Ok(Self { schema, rows })
+        Ok(Self { schema, rows, unsorted })
     }
 
     /// Says how `self` differs from `other`, in names, types or rows; nothing if it does not. The sign of a zero counts
@@ -78,6 +94,11 @@ impl Rows {
             ));
         }
         let agree = |a: &[Cell], b: &[Cell]| a.iter().zip(b).all(|(a, b)| a.agrees(b, signs));
+        if let (Some(these), Some(those)) = (&self.unsorted, &other.unsorted) {
+            let at = these.iter().zip(those).position(|(a, b)| !agree(a, b));
+            return at
+                .map(|at| format!("row {at} is\n  {:?} in the first,\n  {:?} in the second", these[at], those[at]));
+        }
         if self.rows.iter().zip(&other.rows).all(|(a, b)| agree(a, b)) {
             return None;
         }

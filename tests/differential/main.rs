@@ -9,8 +9,13 @@
 //! Rows are compared as multisets, floats to 1e-9, NaN equal to NaN; where DataFusion fails, the device must fail, too.
 //! A query that the device refuses (`cannot run on the device`) or that has nothing to place proves nothing; more than
 //! a fifth of such queries fails the test and prints the reasons. The generator is described in [`generator`].
+//!
+//! [`fuzz`] writes queries over three tables (joins, sorts, aggregates, set operations, subqueries) for `make fuzz`;
+//! [`tpch`] compares the 22 queries of TPC-H.
 
+mod fuzz;
 mod generator;
+mod tpch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};

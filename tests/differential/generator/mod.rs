@@ -21,6 +21,7 @@
 //! | SUM of decimals at 38 digits | DataFusion's wraps; ours is an error |
 
 pub mod expression;
+pub mod function;
 pub mod query;
 pub mod rows;
 pub mod table;

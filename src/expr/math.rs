@@ -1,0 +1,595 @@
+//! The math functions of floats. All but rounding is computed in 64 bits, also of Float32. XLA:CPU takes subnormal numbers for
+//! zero, so those that would show are taken apart first.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+
+use crate::expr::device_expr::ArithmeticOp;
+use crate::expr::function::{Call, Converted, Function};
+use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::hlo::{Comparison, Scalar, Value};
+use crate::kernels::order_key;
+use crate::program::ElementType::{self, F32, F64, S32, S64};
+
+/// A function of one float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Math {
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    Cbrt,
+    Ceil,
+    Cos,
+    Cosh,
+    Cot,
+    Degrees,
+    Exp,
+    Floor,
+    Ln,
+    Log10,
+    Log2,
+    Radians,
+    Signum,
+    Sin,
+    Sinh,
+    Sqrt,
+    Tan,
+    Tanh,
+    Trunc,
+}
+
+/// A function of two floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Math2 {
+    Atan2,
+    /// The logarithm of the second to the base of the first.
+    Log,
+    Nanvl,
+    Power,
+}
+
+/// Degrees in a radian, or radians in a degree.
+fn degrees_factor(math: Math) -> f64 {
+    match math {
+        Math::Degrees => 180.0 / std::f64::consts::PI,
+        _ => std::f64::consts::PI / 180.0,
+    }
+}
+
+fn is_float(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+/// A call of a function of one float; `None` where its argument is none.
+pub fn of_float(call: &Call, math: Math) -> Converted {
+    let operand = call.arg(0)?;
+    match is_float(&operand.data_type) && operand.data_type == *call.data_type && call.n_args() == 1 {
+        true => Ok(crate::expr::device_expr::Node::Function(Function::Math(math), vec![operand])),
+        false => Err(call.refuse(format!("this function of {} has no device form", operand.data_type))),
+    }
+}
+
+pub fn of_floats(call: &Call, math: Math2) -> Converted {
+    let args = call.args()?;
+    match args.len() == 2 && args.iter().all(|arg| is_float(&arg.data_type) && arg.data_type == *call.data_type) {
+        true => Ok(crate::expr::device_expr::Node::Function(Function::Math2(math), args)),
+        false => Err(call.refuse("this function has a device form for two floats of one type only")),
+    }
+}
+
+/// `log(x)` and `log(base, x)` of floats, and of decimals with digits after the point.
+pub fn convert_log(call: &Call) -> Converted {
+    use crate::expr::device_expr::{DeviceExpr, Node};
+    use datafusion::common::ScalarValue;
+    let value = call.arg(call.n_args() - 1)?;
+    let value = match &value.data_type {
+        t if is_float(t) => value,
+        DataType::Decimal128(_, scale) if *scale > 0 => call.cast(value, &DataType::Float64)?,
+        other => return Err(call.refuse(format!("a logarithm of {other} has no device form yet"))),
+    };
+    let base = match call.n_args() {
+        2 => call.arg(0)?,
+        _ => DeviceExpr::new(
+            Node::Literal(ScalarValue::new_ten(&value.data_type).map_err(|e| call.refuse(e.to_string()))?),
+            value.data_type.clone(),
+        ),
+    };
+    let base = call.cast(base, &value.data_type)?;
+    if value.data_type != *call.data_type {
+        return Err(call.refuse("the logarithm has another type"));
+    }
+    Ok(Node::Function(Function::Math2(Math2::Log), vec![base, value]))
+}
+
+impl Tracer {
+    pub fn math(&mut self, math: Math, operand: &TracedColumn) -> Result<TracedColumn> {
+        let x = operand.float()?;
+        if math == Math::Sqrt {
+            let negative = self.is_below_zero(x)?;
+            let message = "Arrow error: Compute error: Execution error: cannot take square root of a negative number";
+            self.fail(negative, operand.valid, message.to_string())?;
+        }
+        let element_type = self.builder.element_type(x);
+        let y = match (math, element_type) {
+            (Math::Degrees | Math::Radians, F32) => self.scale_single(math, x)?,
+            _ => {
+                let x = self.widen_float(x)?;
+                let mut y = self.math_of_f64(math, x)?;
+                if element_type == F32 && matches!(math, Math::Acosh | Math::Asinh) {
+                    y = self.overflow_single(x, y)?;
+                }
+                self.narrow_float(y, element_type)?
+            }
+        };
+        Ok(TracedColumn { values: Values::Float(y), ..operand.clone() })
+    }
+
+    fn math_of_f64(&mut self, math: Math, x: Value) -> Result<Value> {
+        let one = self.builder.constant(Scalar::F64(1.0));
+        let half = self.builder.constant(Scalar::F64(0.5));
+        // Of a subnormal number these are the number itself.
+        let near_identity = |t: &mut Self, y: Value| -> Result<Value> {
+            let tiny = t.is_subnormal(x)?;
+            Ok(t.builder.select(tiny, x, y)?)
+        };
+        Ok(match math {
+            Math::Exp => self.builder.exponential(x)?,
+            Math::Ln => self.ln(x)?,
+            Math::Log2 => self.log2(x)?,
+            Math::Log10 => self.log10(x)?,
+            Math::Sqrt => self.scaled_root(x, 2)?,
+            Math::Cbrt => self.scaled_root(x, 3)?,
+            Math::Sin => self.builder.sine(x)?,
+            Math::Cos => self.builder.cosine(x)?,
+            Math::Tan => self.builder.tan(x)?,
+            Math::Cot => {
+                let tan = self.builder.tan(x)?;
+                self.float_arithmetic(ArithmeticOp::Divide, one, tan)?
+            }
+            Math::Tanh => {
+                let y = self.builder.tanh(x)?;
+                near_identity(self, y)?
+            }
+            Math::Atan => {
+                let y = self.builder.atan2(x, one)?;
+                near_identity(self, y)?
+            }
+            Math::Asin => {
+                let other = self.other_leg(x)?;
+                let y = self.builder.atan2(x, other)?;
+                near_identity(self, y)?
+            }
+            Math::Acos => {
+                let other = self.other_leg(x)?;
+                self.builder.atan2(other, x)?
+            }
+            Math::Sinh => {
+                let magnitude = self.builder.abs(x)?;
+                let u = self.builder.exponential_minus_one(magnitude)?;
+                let v = self.builder.add(u, one)?;
+                let rest = self.builder.divide(u, v)?;
+                let sum = self.builder.add(u, rest)?;
+                let y = self.builder.multiply(sum, half)?;
+                let y = self.unless_huge(magnitude, y)?;
+                let y = self.copy_sign(y, x)?;
+                near_identity(self, y)?
+            }
+            Math::Cosh => {
+                let magnitude = self.builder.abs(x)?;
+                let e = self.builder.exponential(magnitude)?;
+                let inverse = self.builder.divide(one, e)?;
+                let sum = self.builder.add(e, inverse)?;
+                let y = self.builder.multiply(sum, half)?;
+                self.unless_huge(magnitude, y)?
+            }
+            // As Rust's standard library has them.
+            Math::Asinh => {
+                let ax = self.builder.abs(x)?;
+                let ix = self.builder.divide(one, ax)?;
+                let square = self.builder.multiply(ix, ix)?;
+                let hypotenuse = self.builder.add(square, one)?;
+                let hypotenuse = self.builder.sqrt(hypotenuse)?;
+                let divisor = self.builder.add(hypotenuse, ix)?;
+                let quotient = self.builder.divide(ax, divisor)?;
+                let sum = self.builder.add(ax, quotient)?;
+                let y = self.builder.log_plus_one(sum)?;
+                // Where 1/x overflows x is the answer.
+                let small = self.builder.constant(Scalar::F64(1e-9));
+                let tiny = self.builder.compare(ax, small, Comparison::Lt)?;
+                let y = self.builder.select(tiny, ax, y)?;
+                let y = self.copy_sign(y, x)?;
+                near_identity(self, y)?
+            }
+            Math::Acosh => {
+                let (less, more) = (self.builder.subtract(x, one)?, self.builder.add(x, one)?);
+                let (less, more) = (self.builder.sqrt(less)?, self.builder.sqrt(more)?);
+                let product = self.builder.multiply(less, more)?;
+                let sum = self.builder.add(x, product)?;
+                self.builder.log(sum)?
+            }
+            Math::Atanh => {
+                let two = self.builder.constant(Scalar::F64(2.0));
+                let ax = self.builder.abs(x)?;
+                let twice = self.builder.multiply(ax, two)?;
+                let rest = self.builder.subtract(one, ax)?;
+                let quotient = self.builder.divide(twice, rest)?;
+                let y = self.builder.log_plus_one(quotient)?;
+                let y = self.builder.multiply(y, half)?;
+                let y = self.copy_sign(y, x)?;
+                near_identity(self, y)?
+            }
+            Math::Degrees | Math::Radians => {
+                let (n, tiny) = self.normal(x)?;
+                let factor = self.float_parameter(F64, degrees_factor(math));
+                let y = self.float_arithmetic(ArithmeticOp::Multiply, n, factor)?;
+                let of_tiny = self.unscale(y)?;
+                self.builder.select(tiny, of_tiny, y)?
+            }
+            Math::Floor | Math::Ceil => {
+                let floor = math == Math::Floor;
+                let y = if floor { self.builder.floor(x)? } else { self.builder.ceil(x)? };
+                let (below, above) = if floor { (-1.0, 0.0) } else { (-0.0, 1.0) };
+                let (below, above) =
+                    (self.builder.constant(Scalar::F64(below)), self.builder.constant(Scalar::F64(above)));
+                let negative = self.is_below_zero(x)?;
+                let of_tiny = self.builder.select(negative, below, above)?;
+                let tiny = self.is_subnormal(x)?;
+                self.builder.select(tiny, of_tiny, y)?
+            }
+            Math::Trunc => {
+                let y = self.truncate(x)?;
+                self.one_zero(x, y)?
+            }
+            Math::Signum => {
+                let y = self.copy_sign(one, x)?;
+                let nan = self.builder.compare(x, x, Comparison::Ne)?;
+                let y = self.builder.select(nan, x, y)?;
+                self.one_zero(x, y)?
+            }
+        })
+    }
+
+    pub fn math2(&mut self, math: Math2, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<TracedColumn> {
+        let mut valid = and_valid(&mut self.builder, lhs.valid, rhs.valid)?;
+        let (x, y) = (lhs.float()?, rhs.float()?);
+        let element_type = self.builder.element_type(x);
+        let value = match math {
+            Math2::Nanvl => {
+                let nan = self.builder.compare(x, x, Comparison::Ne)?;
+                valid = match (lhs.valid, rhs.valid) {
+                    (l, None) => l,
+                    (l, Some(r)) => {
+                        let number = self.builder.not(nan)?;
+                        let chosen = self.builder.or(number, r)?;
+                        and_valid(&mut self.builder, l, Some(chosen))?
+                    }
+                };
+                self.builder.select(nan, y, x)?
+            }
+            Math2::Power => {
+                let zero = self.is_zero(x)?;
+                let negative = self.is_below_zero(y)?;
+                let undefined = self.builder.and(zero, negative)?;
+                let message = "Arrow error: Compute error: zero raised to a negative power is undefined";
+                self.fail(undefined, valid, message.to_string())?;
+                self.power(x, y)?
+            }
+            Math2::Atan2 => {
+                let (y, x) = (self.widen_float(x)?, self.widen_float(y)?);
+                let angle = self.atan2_scaled(y, x)?;
+                self.narrow_float(angle, element_type)?
+            }
+            Math2::Log => {
+                let (base, x) = (self.widen_float(x)?, self.widen_float(y)?);
+                let (base, x) = (self.ln(base)?, self.ln(x)?);
+                let y = self.float_arithmetic(ArithmeticOp::Divide, x, base)?;
+                self.narrow_float(y, element_type)?
+            }
+        };
+        Ok(TracedColumn { values: Values::Float(value), valid, data_type: lhs.data_type.clone(), dictionary: None })
+    }
+
+    /// In 32 bits, as DataFusion multiplies.
+    fn scale_single(&mut self, math: Math, x: Value) -> Result<Value> {
+        let wide = self.widen_float(x)?;
+        let factor = self.float_parameter(F64, f64::from(degrees_factor(math) as f32));
+        // The product of two 24-bit numbers is exact in 53.
+        let product = self.float_arithmetic(ArithmeticOp::Multiply, wide, factor)?;
+        self.narrow_float(product, F32)
+    }
+
+    /// Infinite where the sum of two numbers of the size of `x` is, in 32 bits: Rust adds before it takes the logarithm.
+    fn overflow_single(&mut self, x: Value, y: Value) -> Result<Value> {
+        let magnitude = self.builder.abs(x)?;
+        let most = self.builder.constant(Scalar::F64(f64::from(f32::MAX / 2.0)));
+        let huge = self.builder.compare(magnitude, most, Comparison::Gt)?;
+        let number = self.builder.compare(y, y, Comparison::Eq)?;
+        let huge = self.builder.and(huge, number)?;
+        let infinity = self.builder.constant(Scalar::F64(f64::INFINITY));
+        let infinity = self.copy_sign(infinity, y)?;
+        Ok(self.builder.select(huge, infinity, y)?)
+    }
+
+    /// `y * 2^-1074`, to the nearest subnormal number where it is one.
+    fn unscale(&mut self, y: Value) -> Result<Value> {
+        let magnitude = self.builder.abs(y)?;
+        let limit = self.builder.constant(Scalar::F64(2f64.powi(53)));
+        let small = self.builder.compare(magnitude, limit, Comparison::Lt)?;
+        let rounded = self.builder.round_nearest_even(magnitude)?;
+        let bits = self.builder.convert(rounded, S64)?;
+        let subnormal = self.builder.bitcast_convert(bits, F64)?;
+        let half = self.float_parameter(F64, 2f64.powi(-537));
+        let scaled = self.builder.multiply(magnitude, half)?;
+        let scaled = self.builder.multiply(scaled, half)?;
+        let value = self.builder.select(small, subnormal, scaled)?;
+        self.copy_sign(value, y)
+    }
+
+    /// atan2, where one is subnormal and the other below one of both times 2^1000.
+    fn atan2_scaled(&mut self, y: Value, x: Value) -> Result<Value> {
+        let (ny, y_tiny) = self.normal(y)?;
+        let (nx, x_tiny) = self.normal(x)?;
+        let rest = self.builder.constant(Scalar::F64(2f64.powi(-74)));
+        let up = self.builder.constant(Scalar::F64(2f64.powi(1000)));
+        let mut scaled = Vec::with_capacity(2);
+        for (n, tiny) in [(ny, y_tiny), (nx, x_tiny)] {
+            let factor = self.builder.select(tiny, rest, up)?;
+            scaled.push(self.builder.multiply(n, factor)?);
+        }
+        let any = self.builder.or(y_tiny, x_tiny)?;
+        let one = self.builder.constant(Scalar::F64(1.0));
+        let (ay, ax) = (self.builder.abs(y)?, self.builder.abs(x)?);
+        let largest = self.builder.maximum(ay, ax)?;
+        let below = self.builder.compare(largest, one, Comparison::Lt)?;
+        let any = self.builder.and(any, below)?;
+        let (y, x) = (self.builder.select(any, scaled[0], y)?, self.builder.select(any, scaled[1], x)?);
+        Ok(self.builder.atan2(y, x)?)
+    }
+
+    /// `(x * 10^places)` rounded or cut, divided by as much again, in the type of `x`.
+    pub fn round_float(&mut self, operand: &TracedColumn, places: i32, cut: bool) -> Result<TracedColumn> {
+        let x = operand.float()?;
+        let element_type = self.builder.element_type(x);
+        let factor = match element_type {
+            F32 if cut => f64::from(10f32.powi(places)),
+            _ => 10f64.powi(places),
+        };
+        let factor = self.float_parameter(element_type, factor);
+        let scaled = self.float_arithmetic(ArithmeticOp::Multiply, x, factor)?;
+        let whole = if cut { self.truncate(scaled)? } else { self.builder.round_nearest_afz(scaled)? };
+        let y = self.float_arithmetic(ArithmeticOp::Divide, whole, factor)?;
+        Ok(TracedColumn { values: Values::Float(y), ..operand.clone() })
+    }
+
+    pub fn is_nan(&mut self, x: Value) -> Result<Value> {
+        Ok(self.builder.compare(x, x, Comparison::Ne)?)
+    }
+
+    /// Whether a float is 0.0 or -0.0, and no subnormal number.
+    pub fn is_zero(&mut self, x: Value) -> Result<Value> {
+        self.compare_key(x, Comparison::Eq)
+    }
+
+    /// Whether a float is below zero, and no NaN.
+    fn is_below_zero(&mut self, x: Value) -> Result<Value> {
+        let below = self.compare_key(x, Comparison::Lt)?;
+        let number = self.builder.compare(x, x, Comparison::Eq)?;
+        Ok(self.builder.and(below, number)?)
+    }
+
+    fn compare_key(&mut self, x: Value, direction: Comparison) -> Result<Value> {
+        let key = order_key::from_float_one_zero(&mut self.builder, x)?;
+        let zero = self.builder.constant_of(self.builder.element_type(key), 0)?;
+        Ok(self.builder.compare(key, zero, direction)?)
+    }
+
+    fn truncate(&mut self, x: Value) -> Result<Value> {
+        let zero = self.builder.constant_of(self.builder.element_type(x), 0)?;
+        let (floor, ceil) = (self.builder.floor(x)?, self.builder.ceil(x)?);
+        let negative = self.builder.compare(x, zero, Comparison::Lt)?;
+        let y = self.builder.select(negative, ceil, floor)?;
+        // Of numbers below one, zero with their sign.
+        self.copy_sign(y, x)
+    }
+
+    /// 0.0 where `x` is a zero of either sign, else `y`.
+    fn one_zero(&mut self, x: Value, y: Value) -> Result<Value> {
+        let zero = self.is_zero(x)?;
+        let plus_zero = self.builder.constant_of(self.builder.element_type(y), 0)?;
+        Ok(self.builder.select(zero, plus_zero, y)?)
+    }
+
+    /// The magnitude of `y` with the sign of `x`.
+    fn copy_sign(&mut self, y: Value, x: Value) -> Result<Value> {
+        let float = self.builder.element_type(x);
+        let (bits_type, sign) = match float {
+            F32 => (S32, i128::from(i32::MIN)),
+            _ => (S64, i128::from(i64::MIN)),
+        };
+        let sign = self.builder.constant_of(bits_type, sign)?;
+        let b = &mut self.builder;
+        let rest = b.not(sign)?;
+        let (y, x) = (b.bitcast_convert(y, bits_type)?, b.bitcast_convert(x, bits_type)?);
+        let (y, x) = (b.and(y, rest)?, b.and(x, sign)?);
+        let bits = b.or(y, x)?;
+        Ok(b.bitcast_convert(bits, float)?)
+    }
+
+    /// sqrt(1 - x^2), exact near 1.
+    fn other_leg(&mut self, x: Value) -> Result<Value> {
+        let one = self.builder.constant(Scalar::F64(1.0));
+        let (less, more) = (self.builder.subtract(one, x)?, self.builder.add(one, x)?);
+        let product = self.builder.multiply(less, more)?;
+        Ok(self.builder.sqrt(product)?)
+    }
+
+    /// `y`, but e^x / 2 in two halves where e^x alone would overflow.
+    fn unless_huge(&mut self, x: Value, y: Value) -> Result<Value> {
+        let (half, limit) = (self.builder.constant(Scalar::F64(0.5)), self.builder.constant(Scalar::F64(700.0)));
+        let halved = self.builder.multiply(x, half)?;
+        let root = self.builder.exponential(halved)?;
+        let first = self.builder.multiply(root, half)?;
+        let first = self.hide(first)?;
+        let huge_value = self.builder.multiply(first, root)?;
+        let huge = self.builder.compare(x, limit, Comparison::Gt)?;
+        Ok(self.builder.select(huge, huge_value, y)?)
+    }
+
+    /// A value that XLA's rewriting does not see through.
+    fn hide(&mut self, value: Value) -> Result<Value> {
+        let negative_zero = self.float_parameter(self.builder.element_type(value), -0.0);
+        Ok(self.builder.add(value, negative_zero)?)
+    }
+
+    fn is_subnormal(&mut self, x: Value) -> Result<Value> {
+        let magnitude = self.magnitude_bits(x)?;
+        let (zero, least) = (self.builder.constant(Scalar::S64(0)), self.builder.constant(Scalar::S64(1 << 52)));
+        let above = self.builder.compare(magnitude, zero, Comparison::Gt)?;
+        let below = self.builder.compare(magnitude, least, Comparison::Lt)?;
+        Ok(self.builder.and(above, below)?)
+    }
+
+    fn magnitude_bits(&mut self, x: Value) -> Result<Value> {
+        let bits = self.builder.bitcast_convert(x, S64)?;
+        let rest = self.builder.constant(Scalar::S64(i64::MAX));
+        Ok(self.builder.and(bits, rest)?)
+    }
+
+    /// `x`, and in the place of a subnormal number that number times 2^1074; and where that is.
+    fn normal(&mut self, x: Value) -> Result<(Value, Value)> {
+        let tiny = self.is_subnormal(x)?;
+        let magnitude = self.magnitude_bits(x)?;
+        let scaled = self.builder.convert(magnitude, F64)?;
+        let scaled = self.copy_sign(scaled, x)?;
+        Ok((self.builder.select(tiny, scaled, x)?, tiny))
+    }
+
+    fn ln(&mut self, x: Value) -> Result<Value> {
+        let (x, tiny) = self.normal(x)?;
+        let y = self.builder.log(x)?;
+        let shift = self.builder.constant(Scalar::F64(1074.0 * std::f64::consts::LN_2));
+        let shifted = self.builder.subtract(y, shift)?;
+        Ok(self.builder.select(tiny, shifted, y)?)
+    }
+
+    fn log2(&mut self, x: Value) -> Result<Value> {
+        let (n, tiny) = self.normal(x)?;
+        let y = self.builder.log(n)?;
+        let ln2 = self.float_parameter(F64, std::f64::consts::LN_2);
+        let y = self.float_arithmetic(ArithmeticOp::Divide, y, ln2)?;
+        // Of a power of two, its exponent.
+        let bits = self.builder.bitcast_convert(n, S64)?;
+        let mantissa = self.builder.constant(Scalar::S64((1 << 52) - 1));
+        let mantissa = self.builder.and(bits, mantissa)?;
+        let (zero, width) = (self.builder.constant(Scalar::S64(0)), self.builder.constant(Scalar::S64(52)));
+        let power = self.builder.compare(mantissa, zero, Comparison::Eq)?;
+        let exponent = self.builder.shift_right_arithmetic(bits, width)?;
+        let (least, most) = (self.builder.constant(Scalar::S64(1)), self.builder.constant(Scalar::S64(2046)));
+        let low = self.builder.compare(exponent, least, Comparison::Ge)?;
+        let high = self.builder.compare(exponent, most, Comparison::Le)?;
+        let within = self.builder.and(low, high)?;
+        let power = self.builder.and(power, within)?;
+        let bias = self.builder.constant(Scalar::S64(1023));
+        let exponent = self.builder.subtract(exponent, bias)?;
+        let exponent = self.builder.convert(exponent, F64)?;
+        let y = self.builder.select(power, exponent, y)?;
+        let shift = self.builder.constant(Scalar::F64(1074.0));
+        let shifted = self.builder.subtract(y, shift)?;
+        Ok(self.builder.select(tiny, shifted, y)?)
+    }
+
+    fn log10(&mut self, x: Value) -> Result<Value> {
+        let y = self.ln(x)?;
+        let ln10 = self.float_parameter(F64, std::f64::consts::LN_10);
+        let y = self.float_arithmetic(ArithmeticOp::Divide, y, ln10)?;
+        // Of the double nearest to a power of ten, its exponent.
+        let power = |n: i32| format!("1e{n}").parse::<f64>().unwrap_or(0.0);
+        let table = self.table_parameter(F64, (-307..=308).flat_map(|n| power(n).to_le_bytes()).collect());
+        let nearest = self.builder.round_nearest_even(y)?;
+        let index = self.builder.convert(nearest, S32)?;
+        let (first, zero) = (self.builder.constant(Scalar::S32(307)), self.builder.constant(Scalar::S32(0)));
+        let last = self.builder.constant(Scalar::S32(615));
+        let index = self.builder.add(index, first)?;
+        let index = self.builder.clamp(zero, index, last)?;
+        let power = self.gather(table, index)?;
+        let exact = self.builder.compare(power, x, Comparison::Eq)?;
+        Ok(self.builder.select(exact, nearest, y)?)
+    }
+
+    /// A subnormal base is m * 2^-1074.
+    fn power(&mut self, base: Value, exponent: Value) -> Result<Value> {
+        let element_type = self.builder.element_type(base);
+        let (base, exponent) = (self.widen_float(base)?, self.widen_float(exponent)?);
+        let (base, tiny) = self.normal(base)?;
+        let y = self.builder.power(base, exponent)?;
+        let (two, shift) = (self.float_parameter(F64, 2.0), self.float_parameter(F64, -537.0));
+        let half = self.builder.multiply(exponent, shift)?;
+        let half = self.builder.power(two, half)?;
+        let scaled = self.builder.multiply(y, half)?;
+        let scaled = self.hide(scaled)?;
+        let scaled = self.builder.multiply(scaled, half)?;
+        let y = self.builder.select(tiny, scaled, y)?;
+        self.narrow_float(y, element_type)
+    }
+
+    /// Square or cube root.
+    fn scaled_root(&mut self, x: Value, degree: i32) -> Result<Value> {
+        let (n, tiny) = self.normal(x)?;
+        let y = if degree == 2 { self.builder.sqrt(n)? } else { self.builder.cbrt(n)? };
+        let factor = self.builder.constant(Scalar::F64(2f64.powi(-1074 / degree)));
+        let scaled = self.builder.multiply(y, factor)?;
+        let y = self.builder.select(tiny, scaled, y)?;
+        if degree == 2 {
+            return Ok(y);
+        }
+        // Zeros and infinities are their own.
+        let (zero, finite) = (self.is_zero(x)?, self.builder.is_finite(x)?);
+        let infinite = self.builder.not(finite)?;
+        let itself = self.builder.or(zero, infinite)?;
+        Ok(self.builder.select(itself, x, y)?)
+    }
+
+    /// An exact F64.
+    pub fn widen_float(&mut self, x: Value) -> Result<Value> {
+        if self.builder.element_type(x) == F64 {
+            return Ok(x);
+        }
+        let b = &mut self.builder;
+        let bits = b.bitcast_convert(x, S32)?;
+        let rest = b.constant(Scalar::S32(i32::MAX));
+        let magnitude = b.and(bits, rest)?;
+        let least = b.constant(Scalar::S32(1 << 23));
+        let tiny = b.compare(magnitude, least, Comparison::Lt)?;
+        let scaled = b.convert(magnitude, F64)?;
+        let unit = b.constant(Scalar::F64(2f64.powi(-149)));
+        let scaled = b.multiply(scaled, unit)?;
+        let negated = b.negate(scaled)?;
+        let zero = b.constant(Scalar::S32(0));
+        let negative = b.compare(bits, zero, Comparison::Lt)?;
+        let scaled = b.select(negative, negated, scaled)?;
+        let wide = b.convert(x, F64)?;
+        Ok(b.select(tiny, scaled, wide)?)
+    }
+
+    /// The nearest float of a type, subnormal numbers included.
+    pub fn narrow_float(&mut self, y: Value, element_type: ElementType) -> Result<Value> {
+        if element_type == F64 {
+            return Ok(y);
+        }
+        let b = &mut self.builder;
+        let narrow = b.convert(y, F32)?;
+        let magnitude = b.abs(y)?;
+        let least = b.constant(Scalar::F64(f64::from(f32::MIN_POSITIVE)));
+        let tiny = b.compare(magnitude, least, Comparison::Lt)?;
+        let unit = b.constant(Scalar::F64(2f64.powi(149)));
+        let scaled = b.multiply(magnitude, unit)?;
+        let scaled = b.round_nearest_even(scaled)?;
+        let bits = b.convert(scaled, S32)?;
+        let subnormal = b.bitcast_convert(bits, F32)?;
+        let subnormal = self.copy_sign(subnormal, narrow)?;
+        Ok(self.builder.select(tiny, subnormal, narrow)?)
+    }
+}

@@ -1,0 +1,29 @@
+//! A row for each slot: `parallax_slot_rows`.
+
+use std::ffi::c_void;
+
+use crate::runtime::host_kernels::call::Call;
+
+/// (sizes s64[2] = n, slots; slot of each row s32[n], -1 for none) -> row of each slot s32[slots], duplicates s32[1].
+pub(super) unsafe extern "C" fn slot_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+    // SAFETY: `kernels::slot_rows` passes these shapes.
+    let (slots, row_of, duplicates) = unsafe {
+        let call = Call::new(output, inputs);
+        let [n, n_slots] = call.sizes();
+        (call.input(1, n), call.output(0, n_slots), call.output(1, 1))
+    };
+    duplicates[0] = i32::from(slot_rows(slots, row_of));
+}
+
+/// `row_of[s]` is the last row of slot s, or -1; whether a slot has several rows.
+fn slot_rows(slots: &[i32], row_of: &mut [i32]) -> bool {
+    row_of.fill(-1);
+    let mut duplicates = false;
+    for (row, slot) in (0..).zip(slots) {
+        if let Some(place) = row_of.get_mut(*slot as u32 as usize) {
+            duplicates |= *place >= 0;
+            *place = row;
+        }
+    }
+    duplicates
+}

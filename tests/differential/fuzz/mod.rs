@@ -1,0 +1,271 @@
+//! Fuzzing: random queries over three random tables, on the device and beside DataFusion's own operators.
+//!
+//! ```text
+//! make fuzz                                          100,000 cases, release build
+//! make fuzz PARALLAX_FUZZ_CASES=5000                 fewer
+//! make fuzz PARALLAX_FUZZ_SEED=100000                the next 100,000
+//! make fuzz PARALLAX_FUZZ_SEED=4711 PARALLAX_FUZZ_CASES=1    one case again, with its tables as SQL
+//! ```
+//!
+//! A case is a number, from which everything follows:
+//!
+//! ```text
+//! number / (QUERIES * ROUNDS)   shape: types and domains of the columns, structure of QUERIES queries, how the device
+//!                               runs (`ENGINES`)
+//! number / QUERIES              round: the rows of the tables, the literals
+//! number % QUERIES              query
+//! ```
+//!
+//! The rounds of a shape share most of their programs, so that compiling does not take all the time. A block of
+//! [`BLOCK`] cases runs in a process of its own, because a process keeps every program that it has compiled.
+
+mod data;
+mod query;
+mod random;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::error::Result;
+use futures::TryStreamExt;
+use parallax::session::Session;
+
+use crate::fuzz::data::{Dataset, Shape};
+use crate::fuzz::query::{Query, Writer};
+use crate::fuzz::random::Random;
+use crate::generator::rows::Rows;
+use crate::{UNPLANNED, holds_device_node, number, plan, runtime};
+
+const QUERIES: u64 = 20;
+const ROUNDS: u64 = 50;
+
+/// Cases of one process.
+const BLOCK: u64 = 8 * QUERIES * ROUNDS;
+
+/// Cases of the ordinary test, in a debug build.
+const FEW: u64 = 60;
+
+/// How often a block says where it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// Failures after which a block gives up.
+const MOST_FAILURES: usize = 20;
+
+/// How the device runs: name, devices, options.
+const ENGINES: [(&str, usize, &[(&str, &str)]); 4] = [
+    ("xla2, chunks of 1024", 2, &[("xla.chunk_rows", "1024")]),
+    ("xla1", 1, &[]),
+    ("xla1, chunks of 1024, portable kernels", 1, &[("xla.chunk_rows", "1024"), ("xla.portable_kernels", "true")]),
+    ("xla1, chunks of 1024", 1, &[("xla.chunk_rows", "1024")]),
+];
+
+/// A few cases of every run of the tests: other shapes than the first ones of `make fuzz`, one round of each.
+#[test]
+fn joins_sorts_aggregates_sets() {
+    let mut fuzz = Fuzz::new();
+    for shape in 0..FEW / QUERIES {
+        let first = (1_000_000 + shape) * QUERIES * ROUNDS + shape * QUERIES;
+        fuzz.run(first, QUERIES);
+    }
+    fuzz.finish();
+}
+
+#[test]
+#[ignore = "an hour: `make fuzz`"]
+fn fuzz() {
+    let first = number("PARALLAX_FUZZ_SEED").unwrap_or(0);
+    let cases = number("PARALLAX_FUZZ_CASES").unwrap_or(100_000);
+    if cases <= BLOCK {
+        let mut fuzz = Fuzz::new();
+        fuzz.verbose = cases == 1;
+        fuzz.run(first, cases);
+        return fuzz.finish();
+    }
+    let start = Instant::now();
+    let mut failed = Vec::new();
+    let mut at = first;
+    while at < first + cases {
+        // Blocks begin with a shape.
+        let next = ((at / BLOCK + 1) * BLOCK).min(first + cases);
+        let status = Command::new(std::env::current_exe().expect("the path of this test"))
+            .args(["--ignored", "--exact", "fuzz::fuzz", "--nocapture", "--quiet"])
+            .env("PARALLAX_FUZZ_SEED", at.to_string())
+            .env("PARALLAX_FUZZ_CASES", (next - at).to_string())
+            .status()
+            .expect("a process for a block of cases");
+        if !status.success() {
+            failed.push(format!("{at} to {}: {status}", next - 1));
+        }
+        at = next;
+        let seconds = start.elapsed().as_secs_f64();
+        let done = at - first;
+        eprintln!("{done} of {cases} cases, {:.0} a second, {} blocks failed", done as f64 / seconds, failed.len());
+    }
+    assert!(failed.is_empty(), "blocks of cases that failed (the failures are above):\n{}", failed.join("\n"));
+}
+
+struct Fuzz {
+    host: Session,
+    devices: Vec<Session>,
+    /// Round whose tables are registered.
+    round: Option<u64>,
+    /// A single case is shown with its tables and its plan.
+    verbose: bool,
+    cases: usize,
+    /// Plans that were looked at, and those with nothing on the device.
+    plans: usize,
+    vacuous: usize,
+    /// Cases that fail on the host, and so on the device.
+    errors: usize,
+    rows: usize,
+    times: [Duration; 2],
+    failures: Vec<String>,
+}
+
+impl Fuzz {
+    fn new() -> Self {
+        let build = |(_, devices, options): &(&str, usize, &[(&str, &str)])| {
+            let mut builder = Session::builder().devices(*devices);
+            for (name, value) in *options {
+                builder = builder.set(name, value);
+            }
+            builder.build().expect("a session on the device")
+        };
+        let devices = ENGINES.iter().map(build).collect();
+        let host = Session::builder().set("xla.placement", "never").build().expect("a session on the host");
+        Self {
+            host,
+            devices,
+            round: None,
+            verbose: false,
+            cases: 0,
+            plans: 0,
+            vacuous: 0,
+            errors: 0,
+            rows: 0,
+            times: [Duration::ZERO; 2],
+            failures: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, first: u64, cases: u64) {
+        let (start, mut shown) = (Instant::now(), Instant::now());
+        for (done, number) in (first..first + cases).enumerate() {
+            self.case(number);
+            if self.failures.len() >= MOST_FAILURES {
+                return;
+            }
+            if shown.elapsed() > PROGRESS {
+                shown = Instant::now();
+                let rate = (done + 1) as f64 / start.elapsed().as_secs_f64();
+                eprintln!("  case {number}: {rate:.1} a second, {} failures", self.failures.len());
+            }
+        }
+    }
+
+    fn finish(self) {
+        let [host, device] = self.times.map(|time| time.as_secs_f64());
+        eprintln!(
+            "{} cases ({} rows, {} errors on both sides; host {host:.1} s, device {device:.1} s); {} of {} plans had \
+             nothing on the device",
+            self.cases, self.rows, self.errors, self.vacuous, self.plans
+        );
+        assert!(self.failures.is_empty(), "{} failures (above)", self.failures.len());
+        assert!(self.vacuous * 5 <= self.plans, "more than a fifth of the queries did not run on the device");
+    }
+
+    fn case(&mut self, number: u64) {
+        let (shape_number, round, query) = (number / (QUERIES * ROUNDS), number / QUERIES, number % QUERIES);
+        let shape = Shape::draw(&mut Random::of(&[shape_number]));
+        let dataset = Dataset::draw(&shape, &mut Random::of(&[shape_number, round, 1]));
+        let engine = (shape_number % ENGINES.len() as u64) as usize;
+        if self.round != Some(round) {
+            register(&self.host, &dataset).expect("tables");
+            register(&self.devices[engine], &dataset).expect("tables");
+            self.round = Some(round);
+        }
+        let mut writer = Writer {
+            shape: &shape,
+            structure: Random::of(&[shape_number, query, 2]),
+            literals: Random::of(&[number, 3]),
+        };
+        let query = writer.query();
+        if self.verbose {
+            eprintln!("{}\n{};", dataset.sql(), query.sql);
+        }
+        // Looking at a plan costs as much as making it.
+        if self.verbose || round % ROUNDS == query_phase(number) {
+            self.look_at_plan(engine, &query);
+        }
+        self.cases += 1;
+        if let Some(difference) = runtime().block_on(self.difference(engine, &query)) {
+            let failure = format!(
+                "case {number} on {}: {difference}\n{};\nagain: make fuzz PARALLAX_FUZZ_SEED={number} PARALLAX_FUZZ_CASES=1\n",
+                ENGINES[engine].0, query.sql
+            );
+            eprintln!("{failure}");
+            self.failures.push(failure);
+        }
+    }
+
+    fn look_at_plan(&mut self, engine: usize, query: &Query) {
+        if let Ok(plan) = runtime().block_on(plan(&self.devices[engine], &query.sql)) {
+            self.plans += 1;
+            self.vacuous += usize::from(!holds_device_node(&plan));
+            if self.verbose {
+                eprintln!("{}", datafusion::physical_plan::displayable(plan.as_ref()).indent(false));
+            }
+        }
+    }
+
+    async fn difference(&mut self, engine: usize, query: &Query) -> Option<String> {
+        let start = Instant::now();
+        let expected = rows(&self.host, query).await;
+        let middle = Instant::now();
+        if let Err(error) = &expected {
+            let text = error.to_string();
+            if ["Error during planning", "Schema error", "SQL error"].iter().any(|known| text.contains(known))
+                && !UNPLANNED.iter().any(|known| text.contains(known))
+            {
+                return Some(format!("the generator wrote SQL that DataFusion does not plan: {error}"));
+            }
+        }
+        let actual = rows(&self.devices[engine], query).await;
+        self.times[0] += middle - start;
+        self.times[1] += middle.elapsed();
+        match (&expected, &actual) {
+            (Ok(expected), Ok(actual)) => {
+                self.rows += expected.len();
+                expected.difference(actual, false)
+            }
+            (Ok(_), Err(error)) => Some(format!("host answers, device fails: {error}")),
+            (Err(error), Ok(_)) => Some(format!("device answers, host fails: {error}")),
+            (Err(_), Err(_)) => {
+                self.errors += 1;
+                None
+            }
+        }
+    }
+}
+
+/// The round in which a query's plan is looked at.
+fn query_phase(number: u64) -> u64 {
+    number % QUERIES
+}
+
+fn register(session: &Session, dataset: &Dataset) -> Result<()> {
+    for (n, table) in dataset.tables()?.into_iter().enumerate() {
+        let name = format!("t{n}");
+        session.context().deregister_table(name.as_str())?;
+        session.context().register_table(name.as_str(), Arc::new(table))?;
+    }
+    Ok(())
+}
+
+async fn rows(session: &Session, query: &Query) -> Result<Rows> {
+    let stream = session.execute(&query.sql).await?;
+    let schema = stream.schema();
+    let batches: Vec<_> = stream.try_collect().await?;
+    if query.ordered { Rows::in_order(schema, &batches) } else { Rows::new(schema, &batches) }
+}
