@@ -71,7 +71,7 @@ pub struct JoinSpec {
     /// NOT IN: a NULL on the right side lets nothing through.
     pub null_aware: bool,
     /// Pairs come in the order of the left side's rows, not the right's.
-    left_first: bool,
+    pub left_first: bool,
     /// Columns of the join that are kept, in order.
     pub projection: Option<Vec<usize>>,
 }

@@ -53,7 +53,9 @@ const PROGRESS: Duration = Duration::from_secs(10);
 const MOST_FAILURES: usize = 20;
 
 /// How the device runs: name, devices, options.
-const ENGINES: [(&str, usize, &[(&str, &str)]); 4] = [
+type Engine = (&'static str, usize, &'static [(&'static str, &'static str)]);
+
+const ENGINES: [Engine; 4] = [
     ("xla2, chunks of 1024", 2, &[("xla.chunk_rows", "1024")]),
     ("xla1", 1, &[]),
     ("xla1, chunks of 1024, portable kernels", 1, &[("xla.chunk_rows", "1024"), ("xla.portable_kernels", "true")]),

@@ -54,7 +54,7 @@ impl Writer<'_> {
             3..=7 => 2,
             _ => 3,
         };
-        let mut order = vec![0, 1, 2];
+        let mut order = [0, 1, 2];
         for i in (1..3).rev() {
             order.swap(i, self.structure.below(i + 1));
         }
