@@ -1,4 +1,4 @@
-//! Compiled programs, by their text.
+//! Compiled programs, by their text: the most recently used ones.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,6 +9,10 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::program::{Program, Shape};
 use crate::runtime::Executable;
+
+/// Most programs that are kept. XLA:CPU maps the code of each in a dozen pieces or so, and Linux gives a process 65,530 mappings
+/// (`vm.max_map_count`); at the last one `mmap` fails, in whatever thread is next.
+const MOST_PROGRAMS: usize = 1024;
 
 /// How a program was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +41,15 @@ pub struct ProgramStats {
 }
 
 /// The executables of one runtime, which fixes the device kind and XLA's version. The key is the rest: text, replicas.
-pub(super) struct ProgramCache<E = Executable>(Mutex<Slots<E>>);
+pub(super) struct ProgramCache<E = Executable> {
+    most: usize,
+    slots: Mutex<Slots<E>>,
+}
 
 struct Slots<E> {
     by_key: HashMap<Key, Arc<Slot<E>>>,
-    in_order: Vec<Arc<Slot<E>>>,
+    /// Requests so far.
+    clock: u64,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -56,17 +64,24 @@ struct Slot<E> {
     parameters: Vec<Shape>,
     n_replicas: usize,
     hits: AtomicU64,
+    /// The requests that asked for it first and last, by the clock.
+    first_used: u64,
+    last_used: AtomicU64,
     /// Locked while it is compiled, so that others wait; empty after a failure, so that the next one tries again.
     compiled: Mutex<Option<(Arc<E>, Duration)>>,
 }
 
 impl<E> Default for ProgramCache<E> {
     fn default() -> Self {
-        Self(Mutex::new(Slots { by_key: HashMap::new(), in_order: Vec::new() }))
+        Self::new(MOST_PROGRAMS)
     }
 }
 
 impl<E> ProgramCache<E> {
+    fn new(most: usize) -> Self {
+        Self { most, slots: Mutex::new(Slots { by_key: HashMap::new(), clock: 0 }) }
+    }
+
     /// Finds the program, or puts in what `compile` returns with the time that it took.
     pub(super) fn get_or_compile(
         &self,
@@ -88,9 +103,16 @@ impl<E> ProgramCache<E> {
 
     fn slot(&self, program: &Program, n_replicas: usize) -> Arc<Slot<E>> {
         let key = Key { text: program.text.clone(), n_replicas };
-        let mut slots = lock(&self.0);
+        let mut slots = lock(&self.slots);
+        slots.clock += 1;
         if let Some(slot) = slots.by_key.get(&key) {
+            slot.last_used.store(slots.clock, Ordering::Relaxed);
             return Arc::clone(slot);
+        }
+        if slots.by_key.len() >= self.most {
+            // Whoever runs it still has it.
+            let oldest = slots.by_key.values().map(|slot| slot.last_used.load(Ordering::Relaxed)).min();
+            slots.by_key.retain(|_, slot| Some(slot.last_used.load(Ordering::Relaxed)) != oldest);
         }
         let mut hasher = DefaultHasher::new();
         program.text.hash(&mut hasher);
@@ -100,16 +122,18 @@ impl<E> ProgramCache<E> {
             parameters: program.parameters.clone(),
             n_replicas,
             hits: AtomicU64::new(0),
+            first_used: slots.clock,
+            last_used: AtomicU64::new(slots.clock),
             compiled: Mutex::new(None),
         });
-        slots.in_order.push(Arc::clone(&slot));
         slots.by_key.insert(key, Arc::clone(&slot));
         slot
     }
 
-    /// What was compiled, in the order in which it was first asked for. Waits for compiles under way.
+    /// What was compiled and is kept, in the order in which it was first asked for. Waits for compiles under way.
     pub(super) fn stats(&self) -> Vec<ProgramStats> {
-        let slots = lock(&self.0).in_order.clone();
+        let mut slots: Vec<_> = lock(&self.slots).by_key.values().cloned().collect();
+        slots.sort_unstable_by_key(|slot| slot.first_used);
         let stats = slots.iter().filter_map(|slot| {
             let compile_time = lock(&slot.compiled).as_ref()?.1;
             Some(ProgramStats {
@@ -168,6 +192,15 @@ mod tests {
         let hit = |text, n| cache.get_or_compile(&program(text), n, || Ok(((), Duration::ZERO))).unwrap().1.hit;
         assert_eq!([hit("a", 1), hit("b", 1), hit("a", 2), hit("a", 1)], [false, false, false, true]);
         assert_eq!(cache.stats().len(), 3);
+    }
+
+    #[test]
+    fn the_least_recently_used_program_makes_room() {
+        let cache = ProgramCache::new(2);
+        let hit = |text| cache.get_or_compile(&program(text), 1, || Ok(((), Duration::ZERO))).unwrap().1.hit;
+        assert_eq!([hit("a"), hit("b"), hit("a"), hit("c")], [false, false, true, false]);
+        assert_eq!(cache.stats().len(), 2);
+        assert_eq!([hit("a"), hit("b")], [true, false]);
     }
 
     #[test]

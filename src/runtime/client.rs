@@ -190,7 +190,7 @@ impl Runtime {
         })
     }
 
-    /// The programs compiled so far, in the order of their first compile.
+    /// The compiled programs that are kept, in the order of their first compile.
     pub fn programs(&self) -> Vec<ProgramStats> {
         self.programs.stats()
     }

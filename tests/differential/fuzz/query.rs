@@ -164,7 +164,8 @@ impl Writer<'_> {
         match form {
             0..=2 => {
                 let op = *self.structure.pick(&["=", "<", "<=", ">", "<>", ">=", "IS DISTINCT FROM"]);
-                format!("{} {op} {}", column.sql, self.literal(&column.column))
+                // DataFusion reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`.
+                format!("({} {op} {})", column.sql, self.literal(&column.column))
             }
             3 => format!("{} IS {}NULL", column.sql, self.structure.pick(&["", "NOT "])),
             4 => {
