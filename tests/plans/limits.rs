@@ -30,7 +30,10 @@ fn accumulators_count_too() {
     db.run("SET xla.memory_limit = '1MB'");
     let sql = "SELECT k, max(k) AS m FROM t GROUP BY k ORDER BY k LIMIT 2";
     let error = db.error(sql);
-    assert!(error.starts_with("Resources exhausted: ") && error.contains("uploading s32[131072] asked for 524288 bytes"), "{error}");
+    assert!(
+        error.starts_with("Resources exhausted: ") && error.contains("uploading s32[131072] asked for 524288 bytes"),
+        "{error}"
+    );
     db.run("SET xla.memory_limit = 0");
     assert_eq!(db.rows(sql), ["2 | 2", "4 | 4"]);
 }
