@@ -13,6 +13,7 @@ mod radix_sort;
 mod random;
 mod reduce;
 mod scan;
+mod slot_rows;
 mod speed;
 mod wide;
 
