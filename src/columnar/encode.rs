@@ -8,11 +8,12 @@ use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, new_null_array,
 };
 use datafusion::arrow::buffer::Buffer;
-use datafusion::arrow::compute;
+use datafusion::arrow::compute::{self, cast};
 use datafusion::arrow::datatypes::{
     ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
@@ -90,6 +91,9 @@ impl ColumnEncoder {
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
             DataType::Null => arrays.iter().map(|a| new_null_array(&DataType::Boolean, a.len())).collect(),
+            DataType::Dictionary(_, strings) => {
+                arrays.iter().map(|a| cast(a, strings)).collect::<Result<_, ArrowError>>()?
+            }
             _ => match plain_integer(data_type) {
                 Some(plain) => arrays.iter().map(|a| reinterpret(a, &plain)).collect::<Result<_>>()?,
                 None => arrays,

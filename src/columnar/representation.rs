@@ -28,9 +28,22 @@ impl Kind {
             DataType::Boolean | DataType::Null => Some(Self::Boolean),
             DataType::Float32 => Some(Self::Float(ElementType::F32)),
             DataType::Float64 => Some(Self::Float(ElementType::F64)),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(Self::String),
+            _ if string_type(data_type).is_some() => Some(Self::String),
             _ => Range::of_type(data_type).map(|_| Self::Integer),
         }
+    }
+}
+
+/// The type of the strings of a column that has codes on the device: itself, or the values of an Arrow dictionary. Dictionaries
+/// with keys of 8 bits are left out: a result may have more strings than they can number.
+pub fn string_type(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(data_type),
+        DataType::Dictionary(key, value) if !matches!(**key, DataType::Int8 | DataType::UInt8) => match **value {
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(value),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -115,7 +115,9 @@ impl XlaJoinExec {
         } else {
             return Err(FallbackReason::Operator { name: host.name().to_string() });
         };
-        spec.left_first = spec.keys.is_empty() && is_one_batch(host.children()[1]);
+        // A left side of one row is looked up, and the right side need not be gathered for it.
+        let rows = |side: usize| known_rows(host.children()[side]);
+        spec.left_first = spec.keys.is_empty() && rows(0) != Some(1) && rows(1).is_none_or(|rows| rows <= BATCH_ROWS);
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
@@ -234,12 +236,11 @@ impl JoinSpec {
     }
 }
 
-/// Whether the rows surely fit one batch. DataFusion pairs each left row with a whole batch of the right side, so that the
-/// pairs of a join without keys then come in the order of the left rows.
-fn is_one_batch(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
-    let rows = statistics.ok().and_then(|statistics| statistics.num_rows.get_value().copied());
-    rows.is_some_and(|rows| rows <= BATCH_ROWS)
+/// How many rows there are at most, where DataFusion knows. It pairs each left row with a whole batch of the right side, so that
+/// the pairs of a join without keys come in the order of the left rows where the right side is one batch.
+fn known_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
+    statistics.num_rows.get_value().copied()
 }
 
 fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {

@@ -7,9 +7,10 @@ use datafusion::error::Result;
 use crate::exec::aggregate::SINGLE_ROW_CAPACITY;
 use crate::exec::group_keys::GroupKeys;
 use crate::exec::key_words::{KeyUse, KeyWords};
-use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
+use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::group::{Groups, group_rows};
+use crate::kernels::order_key;
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 
@@ -74,7 +75,16 @@ impl RowGroups {
         let zero = t.builder.constant_of(S32, 0)?;
         let spare = t.broadcast(zero, SPARE_SLOTS)?;
         let rows = t.builder.concatenate(&[groups.first_rows, spare], 0)?;
-        keys.iter().map(|key| t.take_column(key, rows, self.rows)).collect()
+        let columns = keys.iter().map(|key| {
+            let mut column = t.take_column(key, rows, self.rows)?;
+            if let Values::Float(value) = &mut column.values {
+                // The group of both zeros shows as 0.0, as DataFusion's does.
+                let bits = order_key::from_float_one_zero(&mut t.builder, *value)?;
+                *value = order_key::to_float(&mut t.builder, bits)?;
+            }
+            Ok(column)
+        });
+        columns.collect()
     }
 
     /// Which slots are hashed groups.

@@ -69,7 +69,7 @@ pub fn offset_of(data_type: &DataType) -> Option<i128> {
 }
 
 /// The date of a day, as the device computes it.
-fn civil_from_days(days: i128) -> (i128, i128, i128) {
+pub fn civil_from_days(days: i128) -> (i128, i128, i128) {
     let z = days + 719_468;
     let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
     let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;

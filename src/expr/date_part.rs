@@ -4,11 +4,12 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::{CHRONO_DAYS, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::calendar::{CHRONO_DAYS, NANOS_IN_SECOND, SECONDS_IN_DAY, fixed_offset, per_second};
 use crate::expr::device_expr::{ArithmeticOp, Node};
 use crate::expr::function::{Call, Converted, Function};
 use crate::expr::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::expr::zone;
 use crate::hlo::Value;
 use crate::program::ElementType::F64;
 
@@ -84,7 +85,8 @@ pub fn convert(call: &Call) -> Converted {
     let operand = call.arg(1)?;
     let known = match &operand.data_type {
         DataType::Date32 | DataType::Date64 => true,
-        zoned @ DataType::Timestamp(_, _) => offset_of(zoned).is_some() || part == DatePart::Epoch,
+        DataType::Timestamp(_, Some(zone)) => fixed_offset(zone).is_some() || zone::is_known(zone),
+        DataType::Timestamp(_, None) => true,
         DataType::Time32(_) | DataType::Time64(_) => part.of_day() || part == DatePart::Epoch,
         DataType::Duration(_) => part.of_day() || matches!(part, DatePart::Week | DatePart::Day),
         _ => false,
@@ -152,10 +154,13 @@ impl Tracer {
         let (days, of_day) = match data_type {
             DataType::Date32 => (*int, self.constant_int(0)),
             _ => {
-                let Some(offset) = offset_of(data_type) else {
-                    return Err(DataFusionError::Internal(format!("{data_type} has no fixed offset")));
+                let local = match data_type {
+                    DataType::Timestamp(_, Some(zone)) => match fixed_offset(zone) {
+                        Some(offset) => self.plus_constant(int, offset * per_second)?,
+                        None => self.local_time(int, zone, per_second)?,
+                    },
+                    _ => *int,
                 };
-                let local = self.plus_constant(int, offset * per_second)?;
                 self.floor_divide(&local, SECONDS_IN_DAY * per_second)?
             }
         };

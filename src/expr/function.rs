@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ScalarUDF, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility};
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
@@ -112,6 +113,7 @@ const TABLE: &[Entry] = &[
     entry("math", "tan", |call| math::of_float(call, Math::Tan)),
     entry("math", "tanh", |call| math::of_float(call, Math::Tanh)),
     entry("math", "trunc", numbers::convert_trunc),
+    entry("types", "arrow_typeof", convert_typeof),
 ];
 
 /// Family and name of every function in the table.
@@ -138,6 +140,15 @@ pub fn convert_function(expr: &ScalarFunctionExpr, schema: &Schema, data_type: &
         return Err(FallbackReason::expression(expr, format!("the function {name} has no device form yet")));
     };
     (entry.convert)(&Call { expr, schema, data_type })
+}
+
+/// The type of an argument is a constant of the plan.
+fn convert_typeof(call: &Call) -> Converted {
+    let typed = call.expr.evaluate(&RecordBatch::new_empty(Arc::new(call.schema.clone())));
+    match typed {
+        Ok(ColumnarValue::Scalar(name)) => Ok(Node::Literal(name)),
+        _ => Err(call.refuse("the type is known only at run time")),
+    }
 }
 
 /// Whether the function is DataFusion's own, and not one that a program registered under its name.

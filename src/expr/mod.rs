@@ -28,6 +28,7 @@ pub mod numbers;
 pub mod subquery;
 pub mod time;
 pub mod tracer;
+pub mod zone;
 
 impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {
     fn from(error: crate::hlo::HloError) -> Self {

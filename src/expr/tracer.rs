@@ -209,6 +209,9 @@ impl Tracer {
 
     /// A literal as parameters of the program.
     pub fn literal(&mut self, value: &ScalarValue, data_type: &DataType) -> Result<TracedColumn> {
+        if let ScalarValue::Dictionary(_, value) = value {
+            return self.literal(value, data_type);
+        }
         let null = value.is_null();
         let valid = if null { Some(self.builder.constant(Scalar::Pred(false))) } else { None };
         let mut dictionary = None;

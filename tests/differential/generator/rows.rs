@@ -114,14 +114,16 @@ impl Rows {
     }
 }
 
-/// The first rows that only one side has.
+/// The first rows that one side has more often.
 fn unmatched(a: &Rows, b: &Rows, signs: bool) -> String {
     let only = |these: &Rows, those: &Rows| -> Vec<String> {
-        let found =
-            |row: &Vec<Cell>| those.rows.iter().any(|other| row.iter().zip(other).all(|(a, b)| a.agrees(b, signs)));
-        these.rows.iter().filter(|row| !found(row)).take(5).map(|row| format!("{row:?}")).collect()
+        let same = |x: &Vec<Cell>, y: &Vec<Cell>| x.iter().zip(y).all(|(x, y)| x.agrees(y, signs));
+        let count = |rows: &Rows, row: &Vec<Cell>| rows.rows.iter().filter(|other| same(row, other)).count();
+        let surplus = these.rows.iter().map(|row| (row, count(these, row), count(those, row)));
+        let surplus = surplus.filter(|(_, here, there)| here > there);
+        surplus.take(5).map(|(row, here, there)| format!("{row:?}, {here} times, not {there}")).collect()
     };
-    format!("only in the first:\n  {}\nonly in the second:\n  {}", only(a, b).join("\n  "), only(b, a).join("\n  "))
+    format!("more in the first:\n  {}\nmore in the second:\n  {}", only(a, b).join("\n  "), only(b, a).join("\n  "))
 }
 
 fn cells(array: &dyn Array) -> Result<Vec<Cell>> {
