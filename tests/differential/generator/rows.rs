@@ -33,7 +33,8 @@ impl Cell {
                 !signs || a.is_sign_negative() == b.is_sign_negative()
             }
             (Self::Float(a, tolerance), Self::Float(b, _)) => {
-                let near = (a - b).abs() <= tolerance * a.abs().max(b.abs());
+                // Infinity is near nothing.
+                let near = a.is_finite() && b.is_finite() && (a - b).abs() <= tolerance * a.abs().max(b.abs());
                 // What underflows may be flushed to zero.
                 let tiny = if *tolerance == TOLERANCE { 1e-290 } else { 1e-36 };
                 (a.is_nan() && b.is_nan()) || a == b || near || (a.abs() < tiny && b.abs() < tiny)
