@@ -93,7 +93,9 @@ fn nearly(a: &str, b: &str) -> bool {
         && a.iter().zip(&b).all(|(a, b)| {
             a == b
                 || match (a.parse::<f64>(), b.parse::<f64>()) {
-                    (Ok(x), Ok(y)) => (x - y).abs() <= 1e-9 * x.abs().max(y.abs()) || (x - y).abs() < 1e-12,
+                    (Ok(x), Ok(y)) if x.is_finite() && y.is_finite() => {
+                        (x - y).abs() <= 1e-9 * x.abs().max(y.abs()) || (x - y).abs() < 1e-12
+                    }
                     _ => false,
                 }
         })

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::MetricBuilder;
 
-use crate::columnar::decode::{decode_column, download_pred};
+use crate::columnar::decode::{decode_columns, download_pred};
 use crate::columnar::layout::{Layout, capacity_bucket};
 use crate::columnar::table::{DeviceChunk, DeviceColumn, DeviceTable};
 use crate::exec::engine::Engine;
@@ -221,13 +221,14 @@ impl Engine {
         check_errors(result, source_errors, buffers)?;
         self.record_counts(result, buffers)?;
         let live = BooleanArray::new(download_pred(&buffers[result.array_count()])?, None);
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(result.columns.len());
-        let mut at = 0;
+        let mut parts = Vec::with_capacity(result.columns.len());
+        let mut rest = buffers;
         for column in &result.columns {
-            let n = column.array_count();
-            columns.push(decode_column(&column.spec, &buffers[at..at + n], Some(&live))?);
-            at += n;
+            let (arrays, others) = rest.split_at(column.array_count());
+            parts.push((&column.spec, arrays));
+            rest = others;
         }
+        let columns = decode_columns(&parts, &live)?;
         let options = RecordBatchOptions::new().with_row_count(Some(live.true_count()));
         let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
         let bytes = buffers.iter().map(Buffer::size_bytes).sum();

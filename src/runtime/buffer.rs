@@ -5,6 +5,7 @@ use crate::program::Shape;
 use crate::runtime::element::{Element, copy_out};
 use crate::runtime::executable::xla_error;
 use crate::runtime::memory::Reservation;
+use crate::runtime::scratch::Scratch;
 
 /// An array on one device, counted in the runtime's memory until it is dropped.
 pub struct Buffer {
@@ -64,6 +65,16 @@ impl Buffer {
             return self.refuse(format!("{n} elements of {}", T::TYPE));
         }
         let mut values = vec![T::default(); n];
+        T::read(self, &mut values)?;
+        Ok(values)
+    }
+
+    /// All its elements, in memory that is used again. Elements of another type of the same size keep their bits.
+    pub fn to_scratch<T: Element>(&self) -> Result<Scratch<T>> {
+        if T::TYPE.size_bytes() != self.shape.element_type.size_bytes() {
+            return self.refuse(format!("elements of {}", T::TYPE));
+        }
+        let mut values = Scratch::filled(self.shape.element_count(), T::default());
         T::read(self, &mut values)?;
         Ok(values)
     }

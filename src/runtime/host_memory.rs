@@ -1,7 +1,7 @@
 //! How the C allocator treats memory that XLA:CPU frees.
 
-/// Blocks up to this size come from the heap, which keeps them; glibc allows no more.
-const MMAP_THRESHOLD: libc::c_int = 32 << 20;
+/// Blocks that glibc maps apart from its heap, and unmaps when they are freed: none.
+const MMAP_MAX: libc::c_int = 0;
 
 /// Free memory at the top of a heap that is kept.
 const TRIM_THRESHOLD: libc::c_int = 1 << 30;
@@ -14,7 +14,7 @@ pub(super) fn keep_freed_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt takes no pointers, and locks its own state.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+        libc::mallopt(libc::M_MMAP_MAX, MMAP_MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
     }
 }

@@ -50,6 +50,7 @@ mod host_kernels;
 mod host_memory;
 mod memory;
 mod mesh;
+mod scratch;
 mod silence;
 
 pub use buffer::Buffer;
@@ -60,6 +61,7 @@ pub use element::Element;
 pub use executable::{Argument, Executable};
 pub use memory::{DeviceMemory, Reservation};
 pub use mesh::Mesh;
+pub use scratch::Scratch;
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.
 #[cfg(test)]

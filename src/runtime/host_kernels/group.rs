@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
-use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
+use crate::runtime::scratch::Scratch;
 
 /// (sizes s64[3 + 2 keys] = n, keys, whether there is a mask, then bytes and bits of each key; keys x u8 to u64[n],
 /// perhaps live pred[n]) -> ids s32[n], first rows s32[n], count s32[].

@@ -12,8 +12,8 @@ use std::ffi::c_void;
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::group::group_rows;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
-use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::threads;
+use crate::runtime::scratch::Scratch;
 
 /// Words before the first slot: a cache line.
 const HEADER: usize = 8;

@@ -18,7 +18,6 @@ mod key_index;
 mod partition;
 mod radix_sort;
 mod scan;
-mod scratch;
 mod slot_rows;
 mod threads;
 mod top;

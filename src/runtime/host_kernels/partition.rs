@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::threads;
+use crate::runtime::scratch::Scratch;
 
 /// Records by bucket, in row order within each; bucket k is `records[starts[k]..starts[k + 1]]`.
 pub(super) struct Partitioned<R: Copy> {

@@ -13,9 +13,9 @@
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
-use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
+use crate::runtime::scratch::Scratch;
 
 /// (sizes s64[2 + 2 keys] = n, keys, then bytes and bits of each; keys x u8 to u64[n], first most significant)
 /// -> row ids s32[n].

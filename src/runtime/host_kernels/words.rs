@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::runtime::host_kernels::call::Call;
-use crate::runtime::host_kernels::scratch::Scratch;
 use crate::runtime::host_kernels::threads;
+use crate::runtime::scratch::Scratch;
 
 /// A key of each row, of which only the low `bits` bits can be set.
 struct Column<'a> {
