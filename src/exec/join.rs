@@ -274,7 +274,7 @@ impl Engine {
             probe = Relation { source: Source::Table(self.collect(&probe, None)?), steps: Vec::new() };
             build = self.reduce(join, build, &probe)?;
         }
-        let build = self.build_side(join, &build, !probe_is_left)?;
+        let build = self.build_side(join, &build, !probe_is_left, probe.source_rows())?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };

@@ -56,7 +56,7 @@ impl Built {
     fn of_table(table: Arc<DeviceTable>, columns: Vec<Vec<Arc<Side>>>) -> Self {
         Self {
             columns,
-            keys: JoinKeys::plan(&[], 0, 0, false),
+            keys: JoinKeys::plan(&[], (0, 0), 0, false),
             index: Vec::new(),
             row_of: None,
             hits: None,
@@ -149,8 +149,8 @@ pub fn take_or(t: &mut Tracer, table: Value, index: Value, otherwise: i128) -> R
 }
 
 impl Engine {
-    /// Collects the build side of a join and indexes its keys.
-    pub fn build_side(&self, join: &XlaJoinExec, relation: &Relation, is_left: bool) -> Result<Built> {
+    /// Collects the build side of a join that at most `probes` rows will ask, and indexes its keys.
+    pub fn build_side(&self, join: &XlaJoinExec, relation: &Relation, is_left: bool, probes: usize) -> Result<Built> {
         let table = self.collect(relation, None)?;
         let mesh = &self.device.mesh;
         let columns = table.columns.iter().map(|c| Side::of_column(c, mesh)).collect::<Result<Vec<_>>>()?;
@@ -167,8 +167,8 @@ impl Engine {
             .t
             .with_active(mask, |t| key_exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let spec = &join.spec;
-        built.keys =
-            JoinKeys::plan(&key_columns, table.layout.rows, self.options.max_dense_groups, spec.null_equals_null);
+        let max_slots = self.options.max_dense_groups;
+        built.keys = JoinKeys::plan(&key_columns, (table.layout.rows, probes), max_slots, spec.null_equals_null);
         let numbers = built.keys.numbers(&mut trace.t, &key_columns, mask, capacity)?;
         let null_key = any_null(&mut trace.t, &key_columns, mask, capacity)?;
         let t = &mut trace.t;

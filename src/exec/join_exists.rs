@@ -32,7 +32,7 @@ impl Engine {
         let columns =
             trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let max_slots = self.options.max_dense_groups;
-        let keys = JoinKeys::plan(&columns, table.layout.rows, max_slots, join.spec.null_equals_null);
+        let keys = JoinKeys::plan(&columns, (table.layout.rows, 0), max_slots, join.spec.null_equals_null);
         let KeyForm::Dense { slots } = keys.form else { return Ok(None) };
         let numbers = keys.numbers(&mut trace.t, &columns, mask, capacity)?;
         let null_key = any_null(&mut trace.t, &columns, mask, capacity)?;

@@ -24,8 +24,12 @@ use crate::program::ElementType::{self, S32, S64, U64};
 /// Slots that are always few enough.
 const FEW_SLOTS: i128 = 1 << 16;
 
-/// Slots a row up to which a table of slots is better than a hash table.
-const SLOTS_A_ROW: i128 = 8;
+/// Slots a row of the build side up to which a table of slots is better than a hash table: hashing a row takes as long as
+/// clearing some 50 slots.
+const SLOTS_A_ROW: i128 = 32;
+
+/// Slots a row of the probe side: a probe of slots saves as much as clearing some 8 slots takes.
+const SLOTS_A_PROBE: i128 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyForm {
@@ -61,8 +65,13 @@ pub struct KeyNumbers {
 }
 
 impl JoinKeys {
-    /// Plans the keys of a build side of `rows` rows.
-    pub fn plan(columns: &[TracedColumn], rows: usize, max_slots: usize, null_equals_null: bool) -> Self {
+    /// Plans the keys of a build side of so many rows, which so many rows will ask.
+    pub fn plan(
+        columns: &[TracedColumn],
+        (rows, probes): (usize, usize),
+        max_slots: usize,
+        null_equals_null: bool,
+    ) -> Self {
         let mut keys = Vec::with_capacity(columns.len());
         let mut total: i128 = 1;
         for column in columns {
@@ -81,7 +90,7 @@ impl JoinKeys {
             });
             total = total.saturating_mul(extent);
         }
-        let few = FEW_SLOTS.max(rows as i128 * SLOTS_A_ROW).min(max_slots as i128);
+        let few = FEW_SLOTS.max(rows as i128 * SLOTS_A_ROW).max(probes as i128 * SLOTS_A_PROBE).min(max_slots as i128);
         let form = if total <= few {
             KeyForm::Dense { slots: (total as usize).next_power_of_two().max(8) }
         } else if total < i128::from(i64::MAX) {

@@ -126,6 +126,15 @@ impl Relation {
         }
     }
 
+    /// Rows that its steps begin with, where they are known before anything runs.
+    pub fn source_rows(&self) -> usize {
+        match &self.source {
+            Source::Table(table) => table.layout.rows,
+            Source::Selected(_, selection) => selection.counts.iter().flatten().sum(),
+            Source::Groups(_) => 0,
+        }
+    }
+
     pub fn selection(&self) -> Option<&Arc<Selection>> {
         match &self.source {
             Source::Selected(_, selection) => Some(selection),
