@@ -202,7 +202,13 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         ## Why operators stayed on the host\n\n\
         Records with at least one operator that stayed for the reason.\n\n\
         | records | reason |\n|--:|---|\n{reasons}\n\
-        ## Failures\n\n{}\n\
+        ## Failures\n\n\
+        What the words mean. *another order*: the same rows where no ORDER BY covers the whole order, or where DataFusion\n\
+        does not keep it (`pwmj.slt`: its merge join gives the second key in falling order). *rows instead of an error*:\n\
+        DataFusion runs out of the memory pool that the file sets, or evaluates a division that AND and OR would skip.\n\
+        *other rows*: a LIMIT or a window over rows in no order, or an estimate that is exact here. *last digits*: sums of\n\
+        floats in another order. The SQL and both outputs of each are in the file that `make conformance` names.\n\n\
+        {}\n\
         ## Files\n\n\
         *fail*: pass with `never` and fail with another. *other plan*: EXPLAIN. *agree*, *disagree*: fail with `never`, and\n\
         the other runs give the same, or not.\n\n{}",

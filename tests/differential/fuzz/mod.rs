@@ -65,7 +65,7 @@ const ENGINES: [Engine; 4] = [
 /// A few cases of every run of the tests: other shapes than the first ones of `make fuzz`, one round of each.
 #[test]
 fn joins_sorts_aggregates_sets() {
-    let mut fuzz = Fuzz::new();
+    let mut fuzz = Fuzz { every_plan: true, ..Fuzz::new() };
     for shape in 0..FEW / QUERIES {
         let first = (1_000_000 + shape) * QUERIES * ROUNDS + shape * QUERIES;
         fuzz.run(first, QUERIES);
@@ -114,6 +114,8 @@ struct Fuzz {
     round: Option<u64>,
     /// A single case is shown with its tables and its plan.
     verbose: bool,
+    /// Every plan is looked at, not only some of each round.
+    every_plan: bool,
     cases: usize,
     /// Plans that were looked at, and those with nothing on the device.
     plans: usize,
@@ -148,6 +150,7 @@ impl Fuzz {
             rows: 0,
             times: [Duration::ZERO; 2],
             failures: Vec::new(),
+            every_plan: false,
         }
     }
 
@@ -197,7 +200,7 @@ impl Fuzz {
             eprintln!("{}\n{};", dataset.sql(), query.sql);
         }
         // Looking at a plan costs as much as making it.
-        if self.verbose || round % ROUNDS == query_phase(number) {
+        if self.verbose || self.every_plan || round % ROUNDS == query_phase(number) {
             self.look_at_plan(engine, &query);
         }
         self.cases += 1;
