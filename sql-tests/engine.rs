@@ -229,7 +229,7 @@ impl AsyncDB for Engine {
     async fn run(&mut self, sql: &str) -> Result<DBOutput<Column>, DataFusionError> {
         match self.name {
             EngineName::Host => self.run_on_host(sql).await,
-            EngineName::Xla1 | EngineName::Xla2 => self.run_on_device(sql).await,
+            EngineName::Xla1 | EngineName::Xla2 | EngineName::Xla4 => self.run_on_device(sql).await,
         }
     }
 
