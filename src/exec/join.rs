@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::physical_plan::execution_plan::EmissionType;
@@ -117,7 +118,9 @@ impl XlaJoinExec {
         };
         // A left side of one row is looked up, and the right side need not be gathered for it.
         let rows = |side: usize| known_rows(host.children()[side]);
-        spec.left_first = spec.keys.is_empty() && rows(0) != Some(1) && rows(1).is_none_or(|rows| rows <= BATCH_ROWS);
+        let one_row = rows(0) == Precision::Exact(1);
+        let one_batch = rows(1).get_value().is_none_or(|rows| *rows <= BATCH_ROWS);
+        spec.left_first = spec.keys.is_empty() && !one_row && one_batch;
         Ok(Self::new(left, right, spec, host.schema()))
     }
 
@@ -236,11 +239,11 @@ impl JoinSpec {
     }
 }
 
-/// How many rows there are at most, where DataFusion knows. It pairs each left row with a whole batch of the right side, so that
-/// the pairs of a join without keys come in the order of the left rows where the right side is one batch.
-fn known_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new()).ok()?;
-    statistics.num_rows.get_value().copied()
+/// How many rows there are, as far as DataFusion knows. It pairs each left row with a whole batch of the right side, so that the
+/// pairs of a join without keys come in the order of the left rows where the right side is one batch.
+fn known_rows(plan: &Arc<dyn ExecutionPlan>) -> Precision<usize> {
+    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+    statistics.map_or(Precision::Absent, |statistics| statistics.num_rows)
 }
 
 fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {

@@ -154,13 +154,7 @@ impl Tracer {
         let (days, of_day) = match data_type {
             DataType::Date32 => (*int, self.constant_int(0)),
             _ => {
-                let local = match data_type {
-                    DataType::Timestamp(_, Some(zone)) => match fixed_offset(zone) {
-                        Some(offset) => self.plus_constant(int, offset * per_second)?,
-                        None => self.local_time(int, zone, per_second)?,
-                    },
-                    _ => *int,
-                };
+                let local = self.wall_clock(int, data_type)?;
                 self.floor_divide(&local, SECONDS_IN_DAY * per_second)?
             }
         };

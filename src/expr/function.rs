@@ -23,6 +23,7 @@ use crate::expr::math::{self, Math, Math2};
 use crate::expr::numbers::{self, Exact};
 use crate::expr::time;
 use crate::expr::tracer::{TracedColumn, Tracer};
+use crate::expr::zone;
 
 /// A function whose arguments the node holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,7 @@ pub enum Function {
     DateBin(DateBin),
     MakeDate,
     MakeTime,
+    ToLocalTime,
     /// Of fractions of seconds.
     ToTimestamp,
 }
@@ -71,6 +73,7 @@ const TABLE: &[Entry] = &[
     entry("dates and times", "make_date", time::convert_make_date),
     entry("dates and times", "make_time", time::convert_make_time),
     entry("dates and times", "to_date", time::convert_to_date),
+    entry("dates and times", "to_local_time", zone::convert_to_local_time),
     entry("dates and times", "to_timestamp", time::convert_to_timestamp),
     entry("dates and times", "to_timestamp_micros", time::convert_to_timestamp),
     entry("dates and times", "to_timestamp_millis", time::convert_to_timestamp),
@@ -216,6 +219,7 @@ impl Tracer {
             (Function::DateBin(bin), [operand]) => self.date_bin(bin, operand),
             (Function::MakeDate, [year, month, day]) => self.make_date(year, month, day),
             (Function::MakeTime, [hour, minute, second]) => self.make_time(hour, minute, second),
+            (Function::ToLocalTime, [operand]) => self.to_local_time(operand, data_type),
             (Function::ToTimestamp, [operand]) => self.timestamp_from_float(operand, data_type),
             _ => datafusion::common::internal_err!("{function:?} of {} arguments", args.len()),
         }

@@ -9,9 +9,11 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Time32SecondType, TimeU
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::SECONDS_IN_DAY;
+use crate::expr::calendar::{I64, SECONDS_IN_DAY, fixed_offset, per_second};
+use crate::expr::device_expr::Node;
+use crate::expr::function::{Call, Converted, Function};
 use crate::expr::integer::{Int, Limbs};
-use crate::expr::tracer::Tracer;
+use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Comparison;
 use crate::program::ElementType::S32;
 
@@ -72,9 +74,36 @@ impl Offsets {
     }
 }
 
+/// `to_local_time`: the wall clock of a timestamp with a zone, as a timestamp without.
+pub fn convert_to_local_time(call: &Call) -> Converted {
+    let operand = call.arg(0)?;
+    match &operand.data_type {
+        DataType::Timestamp(_, zone) if zone.as_ref().is_none_or(|z| fixed_offset(z).is_some() || is_known(z)) => {
+            Ok(Node::Function(Function::ToLocalTime, vec![operand]))
+        }
+        other => Err(call.refuse(format!("the local time of {other} has no device form yet"))),
+    }
+}
+
 impl Tracer {
+    pub fn to_local_time(&mut self, operand: &TracedColumn, data_type: &DataType) -> Result<TracedColumn> {
+        let local = self.wall_clock(operand.int()?, &operand.data_type)?;
+        let local =
+            self.confine_or_fail(&local, &I64, operand.valid, "Arrow error: Compute error: Timestamp out of range")?;
+        Ok(TracedColumn { values: Values::Int(local), data_type: data_type.clone(), ..operand.clone() })
+    }
+
+    /// A timestamp as a clock in its zone shows it; other types as they are.
+    pub fn wall_clock(&mut self, moment: &Int, data_type: &DataType) -> Result<Int> {
+        let DataType::Timestamp(unit, Some(zone)) = data_type else { return Ok(*moment) };
+        match fixed_offset(zone) {
+            Some(offset) => self.plus_constant(moment, offset * per_second(*unit)),
+            None => self.local_time(moment, zone, per_second(*unit)),
+        }
+    }
+
     /// Moments since 1970 as a clock in the zone shows them.
-    pub fn local_time(&mut self, moment: &Int, zone: &str, per_second: i128) -> Result<Int> {
+    fn local_time(&mut self, moment: &Int, zone: &str, per_second: i128) -> Result<Int> {
         let (days, of_day) = self.floor_divide(moment, SECONDS_IN_DAY * per_second)?;
         let known = days.range.intersection(&CHANGES).unwrap_or(if days.range.max < CHANGES.min {
             Range::new(CHANGES.min, CHANGES.min)
