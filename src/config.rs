@@ -51,6 +51,8 @@ pub struct XlaOptions {
     pub placement: Placement,
     /// Bytes of device memory; `None` is no limit of ours.
     pub memory_limit: Option<usize>,
+    /// Bytes of host memory for the strings of resident columns; `None` is no limit.
+    pub host_memory_limit: Option<usize>,
     /// Rows of one chunk; 0 lets the device kind choose.
     pub chunk_rows: usize,
     /// Host threads that run chunks on a CPU device; 0 is one per core.
@@ -70,6 +72,7 @@ impl Default for XlaOptions {
         Self {
             placement: Placement::Auto,
             memory_limit: None,
+            host_memory_limit: None,
             chunk_rows: 0,
             threads: 0,
             max_dense_groups: 1 << 25,
@@ -102,6 +105,13 @@ const OPTIONS: &[OptionRow] = &[
         description: "Device memory that Parallax may use, e.g. '512MB' or '4GB'; 0 is no limit. Default 0.",
         get: |o| o.memory_limit.unwrap_or(0).to_string(),
         set: |o, v| parse_bytes("xla.memory_limit", v).map(|b| o.memory_limit = (b > 0).then_some(b)),
+    },
+    OptionRow {
+        name: "host_memory_limit",
+        description: "Host memory for the strings of columns that stay on the device; the least recently used columns make \
+                      room. 0 is no limit. Default 0.",
+        get: |o| o.host_memory_limit.unwrap_or(0).to_string(),
+        set: |o, v| parse_bytes("xla.host_memory_limit", v).map(|b| o.host_memory_limit = (b > 0).then_some(b)),
     },
     OptionRow {
         name: "chunk_rows",

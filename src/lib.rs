@@ -39,7 +39,7 @@
 //! | [`expr`] | DataFusion's physical expressions and HLO values; runs nothing |
 //! | [`exec`] | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
 //! | [`planner`] | plans; never a device |
-//! | [`plan_cache`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
+//! | [`plan_cache`], [`statement`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
 //! | [`sample`], [`shell`], [`cli`] | people |
 //!
 //! # What holds
@@ -96,6 +96,9 @@ pub mod config;
 
 // Errors below DataFusion, and what they become there.
 pub mod error;
+
+// CACHE TABLE, UNCACHE TABLE, SHOW CACHE, SHOW PROGRAMS.
+pub mod statement;
 
 // Files and folders as tables.
 pub mod tables;

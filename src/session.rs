@@ -22,6 +22,7 @@ use crate::planner::analyze::CountRowsOfAnalyze;
 use crate::planner::with_device_rules;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
+use crate::statement;
 
 /// A database session on a mesh of devices.
 pub struct Session {
@@ -122,8 +123,12 @@ impl Session {
     }
 
     /// Plans a statement; rows come when the frame is collected or executed.
+    /// CACHE TABLE and the like run at once, as DataFusion's own CREATE TABLE does.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        self.ctx.sql(sql).await
+        match statement::run(&self.ctx, sql).await? {
+            Some(frame) => Ok(frame),
+            None => self.ctx.sql(sql).await,
+        }
     }
 
     /// Runs a statement and streams its rows. The physical plan of a repeated query is cached.
@@ -131,7 +136,7 @@ impl Session {
         if let Some(plan) = self.plans.get(&self.ctx, sql).await {
             return execute_stream(plan, self.ctx.task_ctx());
         }
-        let frame = self.ctx.sql(sql).await?;
+        let frame = self.sql(sql).await?;
         let task = frame.task_ctx().into();
         let logical = frame.logical_plan().clone();
         let plan = frame.create_physical_plan().await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 
@@ -101,8 +101,18 @@ impl DeviceColumn {
 
     /// Bytes in device memory, over all devices.
     pub fn size_bytes(&self) -> usize {
+        (0..self.chunks.len()).map(|device| self.device_bytes(device)).sum()
+    }
+
+    /// Bytes in the memory of one device.
+    pub fn device_bytes(&self, device: usize) -> usize {
         let of_chunk = |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
-        self.chunks.iter().flatten().map(of_chunk).sum()
+        self.chunks[device].iter().map(of_chunk).sum()
+    }
+
+    /// Bytes of its strings, which stay on the host.
+    pub fn host_bytes(&self) -> usize {
+        self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().get_array_memory_size())
     }
 }
 

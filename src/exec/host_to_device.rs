@@ -23,9 +23,10 @@ use crate::columnar::table::{DeviceColumn, DeviceTable, UploadCost};
 use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{device_execution_plan, device_properties};
-use crate::exec::resident::ColumnSource;
+use crate::exec::resident::{ColumnSource, HostBudget};
 use crate::exec::table_source::TableSource;
 use crate::expr::fallback::FallbackReason;
+use crate::runtime::DeviceKind;
 
 #[derive(Debug)]
 pub struct HostToDeviceExec {
@@ -125,9 +126,14 @@ impl HostToDeviceExec {
             let read_layout = Arc::new(read_layout);
             let pending = missing.iter().copied().zip(arrays).collect();
             let uploaded = self.upload(pending, schema, strings, read_layout.clone(), device).await?;
+            let host = HostBudget {
+                limit: options.host_memory_limit,
+                pool: task.memory_pool(),
+                device_is_host: device.mesh.runtime().kind() == DeviceKind::Cpu,
+            };
             for (i, column, arrays) in uploaded {
                 let layout = (*read_layout).clone();
-                device.resident.insert(keys[i].clone(), layout, strings[i], column.clone(), &arrays);
+                device.resident.insert(keys[i].clone(), layout, strings[i], column.clone(), &arrays, &host);
                 columns[i] = Some(column);
             }
             layout = Some((*read_layout).clone());

@@ -1,11 +1,14 @@
 //! Columns that stay on the device between queries. A column is found again by what it was made of: the very Arrow
 //! arrays of an in-memory table, or a file's path, size, modification time and etag. When device memory runs short the
-//! least recently used column goes first.
+//! least recently used column goes first; the columns of a table that CACHE TABLE has named stay.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 
 use crate::columnar::encode::Strings;
 use crate::columnar::layout::Layout;
@@ -17,8 +20,44 @@ pub enum ColumnSource {
     /// Addresses of the column's arrays, in order. An entry holds weak references to them, which keep the addresses
     /// from being used again.
     Arrays(Vec<usize>),
-    /// Files in order, and the column's name.
-    Files { files: Vec<FileIdentity>, column: String },
+    /// Files in order, and the column's name and type.
+    Files { set: Arc<FileSet>, column: String },
+}
+
+/// Files that are one table.
+#[derive(Clone, Debug)]
+pub struct FileSet {
+    pub files: Vec<FileIdentity>,
+    /// The schema object of the table that reads them, where the format has options (the delimiter of a CSV file) that
+    /// belong to the table: another table may read the same files otherwise.
+    pub reader: Option<SchemaRef>,
+}
+
+impl FileSet {
+    fn reader_address(&self) -> Option<usize> {
+        self.reader.as_ref().map(|schema| Arc::as_ptr(schema) as usize)
+    }
+
+    /// Whether `other` is another version of these files.
+    fn is_other_version_of(&self, other: &Self) -> bool {
+        let names = |set: &Self| set.files.iter().map(|f| (f.store.clone(), f.path.clone())).collect::<Vec<_>>();
+        self.reader_address() == other.reader_address() && self.files != other.files && names(self) == names(other)
+    }
+}
+
+impl PartialEq for FileSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.reader_address() == other.reader_address() && self.files == other.files
+    }
+}
+
+impl Eq for FileSet {}
+
+impl Hash for FileSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.reader_address().hash(state);
+        self.files.hash(state);
+    }
 }
 
 /// A version of a file.
@@ -27,6 +66,7 @@ pub struct FileIdentity {
     pub store: String,
     pub path: String,
     pub size: u64,
+    /// Nanoseconds since 1970.
     pub modified: i64,
     pub etag: Option<String>,
 }
@@ -42,6 +82,36 @@ struct Entry {
     column: Arc<DeviceColumn>,
     arrays: Vec<Weak<dyn Array>>,
     used_at: u64,
+    hits: u64,
+}
+
+impl Entry {
+    /// Whether the in-memory table that it was made of still has its rows.
+    fn is_alive(&self) -> bool {
+        self.arrays.iter().all(|array| array.strong_count() > 0)
+    }
+}
+
+/// A column in the cache, for `SHOW CACHE`.
+pub struct ResidentColumn {
+    pub source: ColumnSource,
+    /// Of the table.
+    pub rows: usize,
+    pub column: Arc<DeviceColumn>,
+    /// Queries that have found it here.
+    pub hits: u64,
+    /// Kept by `CACHE TABLE` until `UNCACHE TABLE`.
+    pub pinned: bool,
+}
+
+/// What the cache may hold on the host, and who is to know.
+pub struct HostBudget<'a> {
+    /// `xla.host_memory_limit`: bytes of dictionaries and strings.
+    pub limit: Option<usize>,
+    /// DataFusion's account of the process's memory.
+    pub pool: &'a Arc<dyn MemoryPool>,
+    /// Whether device memory is memory of the host, so that the pool counts it.
+    pub device_is_host: bool,
 }
 
 /// The cache, one a session.
@@ -54,13 +124,58 @@ pub struct ResidentColumns {
 struct State {
     entries: HashMap<Key, Entry>,
     /// Total rows of file sets, known once they have been read.
-    file_rows: HashMap<Vec<FileIdentity>, usize>,
+    file_rows: HashMap<Arc<FileSet>, usize>,
+    /// The columns of tables that CACHE TABLE has named.
+    pins: HashMap<String, Vec<ColumnSource>>,
     clock: u64,
+    /// What the pool has been told.
+    reservation: Option<MemoryReservation>,
+    device_is_host: bool,
 }
 
 /// Address of an array, the identity of an in-memory column.
 pub fn array_address(array: &ArrayRef) -> usize {
     Arc::as_ptr(array) as *const () as usize
+}
+
+impl State {
+    fn is_pinned(&self, source: &ColumnSource) -> bool {
+        self.pins.values().flatten().any(|pinned| pinned == source)
+    }
+
+    /// The least recently used column that no one has pinned; where `unused`, that no query holds.
+    fn oldest(&self, unused: bool) -> Option<Key> {
+        let is_used = |e: &Entry| unused && Arc::strong_count(&e.column) > 1;
+        let candidates = self.entries.iter().filter(|(key, e)| !is_used(e) && !self.is_pinned(&key.source));
+        candidates.min_by_key(|(_, e)| e.used_at).map(|(key, _)| key.clone())
+    }
+
+    /// Bytes of dictionaries and strings.
+    fn host_bytes(&self) -> usize {
+        self.entries.values().map(|e| e.column.host_bytes()).sum()
+    }
+
+    fn device_bytes(&self) -> usize {
+        self.entries.values().map(|e| e.column.size_bytes()).sum()
+    }
+
+    /// Tells the pool what is here; false if it has no room for it.
+    fn account(&self) -> bool {
+        let on_device = if self.device_is_host { self.device_bytes() } else { 0 };
+        match &self.reservation {
+            Some(reservation) => reservation.try_resize(self.host_bytes() + on_device).is_ok(),
+            None => true,
+        }
+    }
+
+    /// Forgets columns of in-memory tables that are gone.
+    fn sweep(&mut self) {
+        let before = self.entries.len();
+        self.entries.retain(|_, e| e.is_alive());
+        if self.entries.len() < before {
+            self.account();
+        }
+    }
 }
 
 impl ResidentColumns {
@@ -78,10 +193,11 @@ impl ResidentColumns {
         let key = if state.entries.contains_key(&ordered) { ordered } else { key(strings) };
         let entry = state.entries.get_mut(&key)?;
         entry.used_at = now;
+        entry.hits += 1;
         Some(entry.column.clone())
     }
 
-    /// Keeps a column. `arrays` are what it was made of, for in-memory sources.
+    /// Keeps a column, unless the host has no room for its strings. `arrays` are what it was made of, for in-memory sources.
     pub fn insert(
         &self,
         source: ColumnSource,
@@ -89,6 +205,7 @@ impl ResidentColumns {
         strings: Strings,
         column: Arc<DeviceColumn>,
         arrays: &[ArrayRef],
+        host: &HostBudget<'_>,
     ) {
         let arrays = match source {
             ColumnSource::Arrays(_) => arrays.iter().map(Arc::downgrade).collect(),
@@ -97,38 +214,79 @@ impl ResidentColumns {
         let mut state = self.lock();
         state.clock += 1;
         let used_at = state.clock;
-        // Whoever inserts also sweeps: columns of tables that are gone.
-        state.entries.retain(|_, e| e.arrays.iter().all(|a| a.strong_count() > 0));
-        state.entries.insert(Key { source, layout, strings }, Entry { column, arrays, used_at });
+        // Whoever inserts also sweeps.
+        state.sweep();
+        if state.reservation.is_none() {
+            state.reservation = Some(MemoryConsumer::new("columns on the device").register(host.pool));
+            state.device_is_host = host.device_is_host;
+        }
+        state.entries.insert(Key { source, layout, strings }, Entry { column, arrays, used_at, hits: 0 });
+        while host.limit.is_some_and(|limit| state.host_bytes() > limit) || !state.account() {
+            let Some(oldest) = state.oldest(false) else { break };
+            state.entries.remove(&oldest);
+        }
     }
 
     /// Rows of a set of files that has been read before.
-    pub fn file_rows(&self, files: &[FileIdentity]) -> Option<usize> {
-        self.lock().file_rows.get(files).copied()
+    pub fn file_rows(&self, set: &FileSet) -> Option<usize> {
+        self.lock().file_rows.get(set).copied()
     }
 
-    pub fn set_file_rows(&self, files: Vec<FileIdentity>, rows: usize) {
-        self.lock().file_rows.insert(files, rows);
+    /// Remembers the rows of files. What is here of other versions of the same files goes.
+    pub fn set_file_rows(&self, set: &Arc<FileSet>, rows: usize) {
+        let mut state = self.lock();
+        state.file_rows.retain(|other, _| !other.is_other_version_of(set));
+        state.entries.retain(|key, _| match &key.source {
+            ColumnSource::Files { set: other, .. } => !other.is_other_version_of(set),
+            ColumnSource::Arrays(_) => true,
+        });
+        state.file_rows.insert(Arc::clone(set), rows);
+        state.account();
     }
 
-    /// Drops the least recently used column that no query holds; false if there is none.
+    /// Drops the least recently used column that no query holds and no CACHE TABLE keeps; false if there is none.
     pub fn evict_one(&self) -> bool {
         let mut state = self.lock();
-        let oldest = state
-            .entries
-            .iter()
-            .filter(|(_, e)| Arc::strong_count(&e.column) == 1)
-            .min_by_key(|(_, e)| e.used_at)
-            .map(|(key, _)| key.clone());
-        match oldest {
-            Some(key) => state.entries.remove(&key).is_some(),
-            None => false,
-        }
+        let Some(oldest) = state.oldest(true) else { return false };
+        let evicted = state.entries.remove(&oldest).is_some();
+        state.account();
+        evicted
+    }
+
+    /// Keeps the columns of table `name` until they are released; columns that were pinned for it before are not kept longer.
+    pub fn pin(&self, name: &str, columns: Vec<ColumnSource>) {
+        self.lock().pins.insert(name.to_string(), columns);
+    }
+
+    /// Ends what `pin` began, and drops these columns and those that were pinned; false if the table was not pinned.
+    pub fn release(&self, name: &str, columns: &[ColumnSource]) -> bool {
+        let mut state = self.lock();
+        let pinned = state.pins.remove(name);
+        let was_pinned = pinned.is_some();
+        let mut gone = pinned.unwrap_or_default();
+        gone.extend_from_slice(columns);
+        state.entries.retain(|key, _| !gone.contains(&key.source));
+        state.account();
+        was_pinned
+    }
+
+    /// Everything that is here.
+    pub fn inventory(&self) -> Vec<ResidentColumn> {
+        let mut state = self.lock();
+        state.sweep();
+        let columns = state.entries.iter().map(|(key, entry)| ResidentColumn {
+            source: key.source.clone(),
+            rows: key.layout.rows,
+            column: entry.column.clone(),
+            hits: entry.hits,
+            pinned: state.is_pinned(&key.source),
+        });
+        columns.collect()
     }
 
     /// Bytes in device memory.
     pub fn size_bytes(&self) -> usize {
-        self.lock().entries.values().map(|e| e.column.size_bytes()).sum()
+        self.lock().device_bytes()
     }
 
     /// Columns that are here.
@@ -142,6 +300,8 @@ impl ResidentColumns {
 
     /// Drops everything that no query holds.
     pub fn clear(&self) {
-        self.lock().entries.retain(|_, e| Arc::strong_count(&e.column) > 1);
+        let mut state = self.lock();
+        state.entries.retain(|_, e| Arc::strong_count(&e.column) > 1);
+        state.account();
     }
 }

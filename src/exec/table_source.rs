@@ -1,5 +1,5 @@
 //! Recognises the scan of an unchanged table, so that its columns can stay on the device: an in-memory table by its
-//! arrays, Parquet files by path, size, modification time and etag. Anything else is read for each query.
+//! arrays, files (Parquet, CSV, JSON, Arrow) by path, size, modification time and etag. Anything else is read for each query.
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::exec::host_to_device::{collect_in_order, column_of};
-use crate::exec::resident::{ColumnSource, FileIdentity, ResidentColumns, array_address};
+use crate::exec::resident::{ColumnSource, FileIdentity, FileSet, ResidentColumns, array_address};
 
 /// A scan whose columns have an identity.
 pub enum TableSource {
@@ -27,9 +28,9 @@ pub enum TableSource {
         columns: Vec<Vec<ArrayRef>>,
         rows: usize,
     },
-    Parquet {
+    Files {
         config: Box<FileScanConfig>,
-        files: Vec<FileIdentity>,
+        set: Arc<FileSet>,
         /// Columns of the table that are projected.
         projection: Vec<usize>,
     },
@@ -45,7 +46,7 @@ impl TableSource {
         if let Some(memory) = source.downcast_ref::<MemorySourceConfig>() {
             return Self::memory(memory, plan.schema());
         }
-        source.downcast_ref::<FileScanConfig>().and_then(Self::parquet)
+        source.downcast_ref::<FileScanConfig>().and_then(Self::files)
     }
 
     fn memory(memory: &MemorySourceConfig, schema: SchemaRef) -> Option<Self> {
@@ -66,18 +67,30 @@ impl TableSource {
         Some(Self::Memory { columns, rows })
     }
 
-    fn parquet(config: &FileScanConfig) -> Option<Self> {
-        let source = config.file_source().downcast_ref::<ParquetSource>()?;
+    fn files(config: &FileScanConfig) -> Option<Self> {
+        let source = config.file_source();
         // A scan that filters or stops early is not the table.
-        let filters_rows = source.table_parquet_options().global.pushdown_filters && source.filter().is_some();
-        if filters_rows || config.limit.is_some() {
+        if config.limit.is_some() {
             return None;
         }
+        let reader = match source.file_type() {
+            "parquet" => {
+                let parquet = source.downcast_ref::<ParquetSource>()?;
+                if parquet.table_parquet_options().global.pushdown_filters && parquet.filter().is_some() {
+                    return None;
+                }
+                None
+            }
+            "csv" | "json" | "arrow" if source.filter().is_none() => {
+                Some(Arc::clone(source.table_schema().file_schema()))
+            }
+            _ => return None,
+        };
         let projection = match source.projection() {
             Some(exprs) => {
                 exprs.iter().map(|e| e.expr.downcast_ref::<Column>().map(|c| c.index())).collect::<Option<Vec<_>>>()?
             }
-            None => (0..config.file_source().table_schema().table_schema().fields().len()).collect(),
+            None => (0..source.table_schema().table_schema().fields().len()).collect(),
         };
         let store = config.object_store_url.as_str().to_string();
         let identity = |file: &PartitionedFile| FileIdentity {
@@ -88,7 +101,7 @@ impl TableSource {
             etag: file.object_meta.e_tag.clone(),
         };
         let files = whole_files(config)?.iter().map(identity).collect();
-        Some(Self::Parquet { config: Box::new(config.clone()), files, projection })
+        Some(Self::Files { config: Box::new(config.clone()), set: Arc::new(FileSet { files, reader }), projection })
     }
 
     /// The identity of each projected column.
@@ -97,11 +110,11 @@ impl TableSource {
             Self::Memory { columns, .. } => {
                 columns.iter().map(|arrays| ColumnSource::Arrays(arrays.iter().map(array_address).collect())).collect()
             }
-            Self::Parquet { config, files, projection } => projection
+            Self::Files { config, set, projection } => projection
                 .iter()
                 .zip(schema.fields())
                 .map(|(index, field)| ColumnSource::Files {
-                    files: files.clone(),
+                    set: Arc::clone(set),
                     column: format!(
                         "{}:{}",
                         config.file_source().table_schema().table_schema().field(*index).name(),
@@ -116,13 +129,13 @@ impl TableSource {
     pub fn known_rows(&self, resident: &ResidentColumns) -> Option<usize> {
         match self {
             Self::Memory { rows, .. } => Some(*rows),
-            Self::Parquet { files, .. } => resident.file_rows(files),
+            Self::Files { set, .. } => resident.file_rows(set),
         }
     }
 
     pub fn remember_rows(&self, resident: &ResidentColumns, rows: usize) {
-        if let Self::Parquet { files, .. } = self {
-            resident.set_file_rows(files.clone(), rows);
+        if let Self::Files { set, .. } = self {
+            resident.set_file_rows(set, rows);
         }
     }
 
@@ -130,9 +143,8 @@ impl TableSource {
     pub async fn read(&self, wanted: &[usize], task: &Arc<TaskContext>) -> Result<(usize, Vec<Vec<ArrayRef>>)> {
         match self {
             Self::Memory { columns, rows } => Ok((*rows, wanted.iter().map(|i| columns[*i].clone()).collect())),
-            Self::Parquet { config, projection, .. } => {
-                let indices: Vec<usize> = wanted.iter().map(|i| projection[*i]).collect();
-                let plan = whole_scan(config, indices, task)?;
+            Self::Files { config, projection, .. } => {
+                let plan = whole_scan(config, projection, wanted, task)?;
                 let batches = collect_in_order(plan, task).await?;
                 let rows = batches.iter().map(|b| b.num_rows()).sum();
                 Ok((rows, (0..wanted.len()).map(|i| column_of(&batches, i)).collect()))
@@ -167,23 +179,35 @@ fn whole_files(config: &FileScanConfig) -> Option<Vec<PartitionedFile>> {
     (files.last().is_none_or(|last| covered >= last.object_meta.size as i64)).then_some(files)
 }
 
-/// A scan of all rows of the files in the order of their paths, without the predicate that prunes row groups.
-fn whole_scan(config: &FileScanConfig, columns: Vec<usize>, task: &Arc<TaskContext>) -> Result<Arc<dyn ExecutionPlan>> {
+/// A scan of all rows of the files in the order of their paths, without the predicate that prunes row groups: columns
+/// `wanted` of those in `projection`.
+fn whole_scan(
+    config: &FileScanConfig,
+    projection: &[usize],
+    wanted: &[usize],
+    task: &Arc<TaskContext>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let files = whole_files(config)
         .ok_or_else(|| DataFusionError::Internal("a resident table of parts of files".to_string()))?;
-    let mut source = ParquetSource::new(config.file_source().table_schema().clone());
-    if let Some(old) = config.file_source().downcast_ref::<ParquetSource>() {
-        source = source.with_table_parquet_options(old.table_parquet_options().clone());
-        if let Some(factory) = old.parquet_file_reader_factory() {
+    let old = config.file_source();
+    let builder = FileScanConfigBuilder::from(config.clone())
+        .with_file_groups(vec![FileGroup::new(files)])
+        .with_output_ordering(Vec::new());
+    let config = if let Some(parquet) = old.downcast_ref::<ParquetSource>() {
+        let mut source = ParquetSource::new(old.table_schema().clone())
+            .with_table_parquet_options(parquet.table_parquet_options().clone());
+        if let Some(factory) = parquet.parquet_file_reader_factory() {
             source = source.with_parquet_file_reader_factory(factory.clone());
         }
-    }
-    let config = FileScanConfigBuilder::from(config.clone())
-        .with_source(Arc::new(source))
-        .with_file_groups(vec![FileGroup::new(files)])
-        .with_output_ordering(Vec::new())
-        .with_projection_indices(Some(columns))?
-        .build();
+        let columns = wanted.iter().map(|i| projection[*i]).collect();
+        builder.with_source(Arc::new(source)).with_projection_indices(Some(columns))?.build()
+    } else {
+        // The source has its projection already.
+        let columns = ProjectionExprs::from_indices(wanted, &*config.projected_schema()?);
+        let source = old.try_pushdown_projection(&columns)?;
+        let what = || DataFusionError::Internal(format!("{} files cannot be read by column", old.file_type()));
+        builder.with_source(source.ok_or_else(what)?).build()
+    };
     let plan: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
     let session = task.session_config();
     // Byte ranges in file order: partition after partition is still row after row.

@@ -159,8 +159,11 @@ impl Sql<'_> {
     fn setting(&self) -> Vec<String> {
         let is_value = matches!(self.tokens.last(), Some(Token::Eq)) || is_any(self.tokens.last(), &["TO"]);
         if !is_value {
-            let show: &[&str] =
-                if is_any(self.tokens.first(), &["SHOW"]) { &["ALL", "COLUMNS", "TABLES"] } else { &[] };
+            let show: &[&str] = if is_any(self.tokens.first(), &["SHOW"]) {
+                &["ALL", "CACHE", "COLUMNS", "PROGRAMS", "TABLES"]
+            } else {
+                &[]
+            };
             let words = [self.keywords(show), self.options()].concat();
             return if self.tokens.len() == 1 { words } else { Vec::new() };
         }

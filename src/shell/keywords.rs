@@ -2,8 +2,8 @@
 
 /// Words that begin a statement.
 pub const STATEMENTS: &[&str] = &[
-    "ALTER", "ANALYZE", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXPLAIN", "INSERT", "RESET", "SELECT", "SET",
-    "SHOW", "TRUNCATE", "UPDATE", "VALUES", "WITH",
+    "ALTER", "ANALYZE", "CACHE", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXPLAIN", "INSERT", "RESET",
+    "SELECT", "SET", "SHOW", "TRUNCATE", "UNCACHE", "UPDATE", "VALUES", "WITH",
 ];
 
 /// Words after which a table is named.

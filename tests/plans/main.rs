@@ -1,6 +1,7 @@
 //! Plans as EXPLAIN shows them, and what a session does when data, options or memory change under its queries.
 
 mod analyze;
+mod cache;
 mod changes;
 mod devices;
 mod explain;

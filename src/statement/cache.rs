@@ -1,0 +1,114 @@
+//! `CACHE TABLE` and `UNCACHE TABLE`: columns that stay on the device whatever else needs room.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::{TableReference, plan_datafusion_err, plan_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionContext;
+
+use crate::columnar::encode::Strings;
+use crate::columnar::representation::Kind;
+use crate::config::XlaOptions;
+use crate::exec::context::DeviceContext;
+use crate::exec::host_to_device::HostToDeviceExec;
+use crate::exec::resident::ColumnSource;
+use crate::exec::table_source::TableSource;
+use crate::statement::show;
+
+/// A table's columns as the cache knows them.
+pub struct CacheableTable {
+    pub scan: Arc<dyn ExecutionPlan>,
+    /// Of each column of the scan.
+    pub sources: Vec<ColumnSource>,
+}
+
+impl CacheableTable {
+    /// Columns `indices` of a table; `None` if its rows have no identity, so that a copy of them could be out of date.
+    pub async fn open(ctx: &SessionContext, table: &TableReference, indices: Vec<usize>) -> Result<Option<Self>> {
+        let provider = ctx.table_provider(table.clone()).await?;
+        let scan = provider.scan(&ctx.state(), Some(&indices), &[], None).await?;
+        let Some(source) = TableSource::of(&scan) else { return Ok(None) };
+        let sources = source.column_sources(&scan.schema());
+        Ok(Some(Self { scan, sources }))
+    }
+}
+
+/// The name by which a table is kept, whatever the session's default schema is later on.
+fn full_name(ctx: &SessionContext, table: &TableReference) -> String {
+    let state = ctx.state();
+    let catalog = &state.config_options().catalog;
+    table.clone().resolve(&catalog.default_catalog, &catalog.default_schema).to_string()
+}
+
+/// Uploads columns and pins them; the rows are those of `SHOW CACHE` for the table.
+///
+/// # Errors
+/// When there is no such table or column, a named column has no encoding, the table is a view or the like, or the columns
+/// do not fit `xla.memory_limit`.
+pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<Vec<String>>) -> Result<DataFrame> {
+    let state = ctx.state();
+    let options = XlaOptions::of(state.config_options());
+    if !options.resident {
+        return plan_err!("CACHE TABLE: xla.resident is false, so no query would use the columns; set it to true");
+    }
+    let schema = ctx.table_provider(table.clone()).await?.schema();
+    let indices = chosen(&table, &schema, columns)?;
+    let Some(cacheable) = CacheableTable::open(ctx, &table, indices).await? else {
+        return plan_err!(
+            "CACHE TABLE: {table} is neither files nor rows in memory (a view?), so its columns cannot be kept; CREATE \
+             TABLE AS makes a table of its rows"
+        );
+    };
+    let task = ctx.task_ctx();
+    let device = DeviceContext::of(&task)?;
+    device.mesh.runtime().memory().set_limit(options.memory_limit);
+    let border = HostToDeviceExec::try_new(cacheable.scan)
+        .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
+    let ordered = vec![Strings::Ordered; cacheable.sources.len()];
+    border.load(&task, &device, &options, &ordered).await?;
+    device.resident.pin(&full_name(ctx, &table), cacheable.sources);
+    show::cache(ctx, Some(&table)).await
+}
+
+/// The columns that are asked for, or all that have an encoding.
+fn chosen(table: &TableReference, schema: &Schema, columns: Option<Vec<String>>) -> Result<Vec<usize>> {
+    let is_encoded = |index: &usize| Kind::of(schema.field(*index).data_type()).is_some();
+    let Some(columns) = columns else {
+        let all: Vec<usize> = (0..schema.fields().len()).filter(is_encoded).collect();
+        return if all.is_empty() { plan_err!("CACHE TABLE: no column of {table} has an encoding") } else { Ok(all) };
+    };
+    let index = |name: &String| match schema.index_of(name) {
+        Ok(index) if is_encoded(&index) => Ok(index),
+        Ok(index) => {
+            plan_err!("CACHE TABLE: column {name} of type {} has no encoding", schema.field(index).data_type())
+        }
+        Err(_) => {
+            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            plan_err!("CACHE TABLE: {table} has no column {name}; its columns are {}", names.join(", "))
+        }
+    };
+    columns.iter().map(index).collect()
+}
+
+/// Drops the columns of a table from the device, pinned or not.
+///
+/// # Errors
+/// When the table was not cached, unless `if_exists`.
+pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: bool) -> Result<DataFrame> {
+    let device = DeviceContext::of(&ctx.task_ctx())?;
+    // A table that is gone may still have columns here.
+    let sources = match ctx.table_provider(table.clone()).await {
+        Ok(provider) => {
+            let all = (0..provider.schema().fields().len()).collect();
+            CacheableTable::open(ctx, &table, all).await?.map_or(Vec::new(), |table| table.sources)
+        }
+        Err(_) => Vec::new(),
+    };
+    if !device.resident.release(&full_name(ctx, &table), &sources) && !if_exists {
+        return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists what is, with pinned = true");
+    }
+    ctx.read_empty()
+}

@@ -1,0 +1,179 @@
+//! Statements that DataFusion does not have: `CACHE TABLE`, `UNCACHE TABLE`, `SHOW CACHE` and `SHOW PROGRAMS`.
+//!
+//! ```text
+//! CACHE TABLE t [COLUMNS (a, b)]     uploads the columns and keeps them, whatever else needs room
+//! UNCACHE TABLE [IF EXISTS] t        drops them
+//! SHOW CACHE                         a row for each column and device
+//! SHOW PROGRAMS                      a row for each compiled program
+//! ```
+
+pub mod cache;
+pub mod show;
+
+use datafusion::common::TableReference;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+/// One of the statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceStatement {
+    Cache {
+        table: TableReference,
+        /// `None` is all that have an encoding.
+        columns: Option<Vec<String>>,
+    },
+    Uncache {
+        table: TableReference,
+        if_exists: bool,
+    },
+    ShowCache,
+    ShowPrograms,
+}
+
+impl DeviceStatement {
+    /// The statement that `sql` is; `None` if it is one for DataFusion.
+    ///
+    /// # Errors
+    /// A CACHE or UNCACHE that is not complete, with the line and column.
+    pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool) -> Result<Option<Self>> {
+        if !may_be_one(sql) {
+            return Ok(None);
+        }
+        // A statement that is not even tokens is DataFusion's to report.
+        let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
+        let statement = if parser.parse_keywords(&[Keyword::CACHE, Keyword::TABLE]) {
+            cache(&mut parser, normalize)?
+        } else if parser.parse_keywords(&[Keyword::UNCACHE, Keyword::TABLE]) {
+            let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+            Self::Uncache { table: table(&mut parser, normalize)?, if_exists }
+        } else if parser.parse_keyword(Keyword::SHOW) {
+            let statement = match parser.next_token().token {
+                Token::Word(word) if word.value.eq_ignore_ascii_case("cache") => Self::ShowCache,
+                Token::Word(word) if word.value.eq_ignore_ascii_case("programs") => Self::ShowPrograms,
+                _ => return Ok(None),
+            };
+            // `SHOW cache.x` would be an option.
+            if !is_at_end(&parser) {
+                return Ok(None);
+            }
+            statement
+        } else {
+            return Ok(None);
+        };
+        if !is_at_end(&parser) {
+            parser.expected("the end of the statement", parser.peek_token())?;
+        }
+        Ok(Some(statement))
+    }
+
+    /// Runs it; its rows are those of the frame.
+    pub async fn run(self, ctx: &SessionContext) -> Result<DataFrame> {
+        match self {
+            Self::Cache { table, columns } => cache::cache(ctx, table, columns).await,
+            Self::Uncache { table, if_exists } => cache::uncache(ctx, table, if_exists).await,
+            Self::ShowCache => show::cache(ctx, None).await,
+            Self::ShowPrograms => show::programs(ctx),
+        }
+    }
+}
+
+/// Runs `sql` if it is one of these statements; `None` if it is for DataFusion. For programs that have a context of their own;
+/// [`Session`](crate::session::Session) does it by itself.
+pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
+    if !may_be_one(sql) {
+        return Ok(None);
+    }
+    match parse_for(ctx, sql)? {
+        Some(statement) => statement.run(ctx).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>> {
+    let state = ctx.state();
+    let options = &state.config_options().sql_parser;
+    let dialect = dialect_from_str(options.dialect).unwrap_or_else(|| Box::new(GenericDialect));
+    DeviceStatement::parse(sql, dialect.as_ref(), options.enable_ident_normalization)
+}
+
+/// Whether the first word is one with which these statements begin, so that others need not be read twice.
+fn may_be_one(sql: &str) -> bool {
+    let text = sql.trim_start();
+    let word = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let is_comment = text.starts_with("--") || text.starts_with("/*");
+    is_comment || ["CACHE", "UNCACHE", "SHOW"].iter().any(|first| word.eq_ignore_ascii_case(first))
+}
+
+fn cache(parser: &mut Parser<'_>, normalize: bool) -> Result<DeviceStatement> {
+    let table = table(parser, normalize)?;
+    let columns = if parser.parse_keyword(Keyword::COLUMNS) {
+        parser.expect_token(&Token::LParen)?;
+        let names = parser.parse_comma_separated(Parser::parse_identifier)?;
+        parser.expect_token(&Token::RParen)?;
+        let normalizer = IdentNormalizer::new(normalize);
+        Some(names.into_iter().map(|name| normalizer.normalize(name)).collect())
+    } else {
+        None
+    };
+    Ok(DeviceStatement::Cache { table, columns })
+}
+
+fn table(parser: &mut Parser<'_>, normalize: bool) -> Result<TableReference> {
+    let name = parser.parse_object_name(false)?;
+    object_name_to_table_reference(name, normalize)
+}
+
+fn is_at_end(parser: &Parser<'_>) -> bool {
+    let mut n = 0;
+    while parser.peek_nth_token_ref(n).token == Token::SemiColon {
+        n += 1;
+    }
+    parser.peek_nth_token_ref(n).token == Token::EOF
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::common::TableReference;
+    use datafusion::error::Result;
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+    use crate::statement::DeviceStatement;
+
+    fn parse(sql: &str) -> Result<Option<DeviceStatement>> {
+        DeviceStatement::parse(sql, &GenericDialect, true)
+    }
+
+    #[test]
+    fn statements_are_recognised() {
+        let table = TableReference::bare("t");
+        let cache = |columns| Some(DeviceStatement::Cache { table: table.clone(), columns });
+        assert_eq!(parse("cache table T;").unwrap(), cache(None));
+        let columns = Some(vec!["a".to_string(), "B".to_string()]);
+        assert_eq!(parse("-- now\nCACHE TABLE t COLUMNS (A, \"B\")").unwrap(), cache(columns));
+        let uncache = DeviceStatement::Uncache { table: TableReference::partial("s", "t"), if_exists: true };
+        assert_eq!(parse("UNCACHE TABLE IF EXISTS s.t").unwrap(), Some(uncache));
+        assert_eq!(parse("SHOW cache ;").unwrap(), Some(DeviceStatement::ShowCache));
+        assert_eq!(parse("show PROGRAMS").unwrap(), Some(DeviceStatement::ShowPrograms));
+    }
+
+    #[test]
+    fn others_are_left_to_datafusion() {
+        for sql in ["SHOW TABLES", "SHOW cache.x", "SELECT 1", "", "-- nothing", "CACHED", "SHOW", "/* 'open"] {
+            assert_eq!(parse(sql).unwrap(), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_incomplete_says_what_was_expected() {
+        let error = |sql| parse(sql).unwrap_err().to_string();
+        assert!(error("CACHE TABLE").contains("Expected: identifier, found: EOF"), "{}", error("CACHE TABLE"));
+        assert!(error("CACHE TABLE t COLUMNS a").contains("Expected: (, found: a"));
+        assert!(error("CACHE TABLE t t").contains("Expected: the end of the statement, found: t"));
+    }
+}
