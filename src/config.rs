@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
@@ -51,8 +52,11 @@ pub struct XlaOptions {
     pub placement: Placement,
     /// Bytes of device memory; `None` is no limit of ours.
     pub memory_limit: Option<usize>,
-    /// Bytes of host memory for the strings of resident columns; `None` is no limit.
+    /// Bytes of host memory for the strings of resident columns, and as many for columns that the device has no room for;
+    /// `None` is no limit.
     pub host_memory_limit: Option<usize>,
+    /// Folder of spill files; empty is the system's.
+    pub spill_dir: String,
     /// Rows of one chunk; 0 lets the device kind choose.
     pub chunk_rows: usize,
     /// Host threads that run chunks on a CPU device; 0 is one per core.
@@ -73,6 +77,7 @@ impl Default for XlaOptions {
             placement: Placement::Auto,
             memory_limit: None,
             host_memory_limit: None,
+            spill_dir: String::new(),
             chunk_rows: 0,
             threads: 0,
             max_dense_groups: 1 << 25,
@@ -108,10 +113,20 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "host_memory_limit",
-        description: "Host memory for the strings of columns that stay on the device; the least recently used columns make \
-                      room. 0 is no limit. Default 0.",
+        description: "Host memory for the strings of resident columns, the least recently used of which make room, and as \
+                      much for columns that the device has no room for, which then go to files. 0 is no limit. Default 0.",
         get: |o| o.host_memory_limit.unwrap_or(0).to_string(),
         set: |o, v| parse_bytes("xla.host_memory_limit", v).map(|b| o.host_memory_limit = (b > 0).then_some(b)),
+    },
+    OptionRow {
+        name: "spill_dir",
+        description: "Folder for what fits neither xla.memory_limit nor xla.host_memory_limit; empty is the system's folder \
+                      for temporary files. Default empty.",
+        get: |o| o.spill_dir.clone(),
+        set: |o, v| {
+            o.spill_dir = v.to_string();
+            Ok(())
+        },
     },
     OptionRow {
         name: "chunk_rows",
@@ -212,6 +227,11 @@ impl XlaOptions {
     /// The options in a session's configuration, or the defaults where the extension is absent.
     pub fn of(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Folder of spill files.
+    pub fn spill_dir(&self) -> PathBuf {
+        if self.spill_dir.is_empty() { std::env::temp_dir() } else { PathBuf::from(&self.spill_dir) }
     }
 
     /// `(name, default, description)` of every option, for documentation.

@@ -125,6 +125,11 @@ impl ColumnEncoder {
         Ok(Self { arrays, starts, representation, range, null_count, dictionary })
     }
 
+    /// Bytes of a row on the device.
+    pub fn row_bytes(&self) -> usize {
+        self.representation.row_bytes() + usize::from(self.null_count > 0)
+    }
+
     /// Encodes `rows` into arrays of `capacity` elements; what is NULL or padding holds the least value of the range.
     pub fn encode(&self, rows: Rows<usize>, capacity: usize) -> Result<EncodedChunk> {
         let values = match self.representation {

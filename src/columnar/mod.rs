@@ -4,6 +4,7 @@
 pub mod decode;
 pub mod dictionary;
 pub mod encode;
+pub mod host_array;
 pub mod layout;
 pub mod range;
 pub mod representation;

@@ -1,27 +1,88 @@
-//! Columns and tables in device memory.
+//! Columns and tables in device memory, or waiting on the host for their turn.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::Array;
+use datafusion::arrow::buffer::Buffer as HostBuffer;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 
 use crate::columnar::decode::ColumnSpec;
 use crate::columnar::dictionary::Dictionary;
-use crate::columnar::encode::{ColumnEncoder, Strings};
+use crate::columnar::encode::ColumnEncoder;
+use crate::columnar::host_array::{HostArray, HostWriter};
 use crate::columnar::layout::Layout;
 use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
 use crate::program::{ElementType, Shape};
 use crate::runtime::{Buffer, Mesh};
 
-/// The device arrays of one chunk of one column, each `[capacity]`.
+/// One array of a chunk, `[capacity]`.
+pub enum ChunkArray {
+    Device(Buffer),
+    /// Waits on the host, and is uploaded when a program reads it.
+    Host(HostArray),
+}
+
+impl ChunkArray {
+    pub fn shape(&self) -> &Shape {
+        match self {
+            Self::Device(buffer) => buffer.shape(),
+            Self::Host(array) => array.shape(),
+        }
+    }
+
+    /// The array in device memory.
+    pub fn buffer(&self) -> Result<&Buffer> {
+        match self {
+            Self::Device(buffer) => Ok(buffer),
+            Self::Host(array) => {
+                datafusion::common::internal_err!("{} waits on the host where it is read whole", array.shape())
+            }
+        }
+    }
+
+    /// The bytes of its first `rows` elements.
+    pub fn prefix(&self, rows: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; rows * self.shape().element_type.size_bytes()];
+        match self {
+            Self::Device(buffer) => buffer.download_into(&mut bytes)?,
+            Self::Host(array) => array.read_into(&mut bytes)?,
+        }
+        Ok(bytes)
+    }
+
+    fn device_bytes(&self) -> usize {
+        match self {
+            Self::Device(buffer) => buffer.size_bytes(),
+            Self::Host(_) => 0,
+        }
+    }
+}
+
+/// The arrays of one chunk of one column.
 pub struct DeviceChunk {
     /// As `Representation::element_types` says.
-    pub values: Vec<Buffer>,
+    pub values: Vec<ChunkArray>,
     /// `pred`, present if the column has NULLs anywhere.
-    pub valid: Option<Buffer>,
+    pub valid: Option<ChunkArray>,
+}
+
+impl DeviceChunk {
+    /// Arrays in device memory.
+    pub fn on_device(values: Vec<Buffer>, valid: Option<Buffer>) -> Self {
+        Self { values: values.into_iter().map(ChunkArray::Device).collect(), valid: valid.map(ChunkArray::Device) }
+    }
+
+    /// Its values, then its validity.
+    pub fn arrays(&self) -> impl Iterator<Item = &ChunkArray> {
+        self.values.iter().chain(&self.valid)
+    }
+
+    /// Array `part` of them.
+    pub fn array(&self, part: usize) -> Option<&ChunkArray> {
+        self.arrays().nth(part)
+    }
 }
 
 /// A column in device memory.
@@ -36,57 +97,68 @@ pub struct DeviceColumn {
     pub chunks: Vec<Vec<DeviceChunk>>,
 }
 
-/// What an upload cost.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UploadCost {
-    pub bytes: usize,
-    pub time: Duration,
-}
-
 impl DeviceColumn {
-    /// Encodes `arrays` (the whole column, in order) and uploads them to the mesh.
-    pub fn upload(
-        arrays: Vec<ArrayRef>,
+    /// Encodes a column and uploads it to the mesh.
+    pub fn upload(encoder: &ColumnEncoder, data_type: &DataType, layout: &Layout, mesh: &Mesh) -> Result<Self> {
+        Self::encode(encoder, data_type, layout, |device, shape, bytes| {
+            let uploaded = mesh.runtime().upload(device, &shape, bytes.as_slice())?;
+            Ok(Some(ChunkArray::Device(uploaded)))
+        })
+    }
+
+    /// Encodes a column whose chunks are uploaded only when a program reads them.
+    pub fn keep_on_host(
+        encoder: &ColumnEncoder,
         data_type: &DataType,
-        strings: Strings,
         layout: &Layout,
-        mesh: &Mesh,
-    ) -> Result<(Self, UploadCost)> {
-        let start = Instant::now();
-        let encoder = ColumnEncoder::with_strings(arrays, data_type, strings)?;
+        mut host: HostWriter,
+    ) -> Result<Self> {
+        let mut column = Self::encode(encoder, data_type, layout, |_, shape, bytes| {
+            host.put(shape, bytes)?;
+            Ok(None)
+        })?;
+        let mut arrays = host.finish().into_iter().map(ChunkArray::Host);
+        let n_values = encoder.representation.element_types().len();
+        for chunk in column.chunks.iter_mut().flatten() {
+            chunk.values = arrays.by_ref().take(n_values).collect();
+            chunk.valid = if column.has_nulls { arrays.next() } else { None };
+        }
+        Ok(column)
+    }
+
+    /// Encodes chunk after chunk; `put(device, shape, bytes)` takes each array, and may give it back later.
+    fn encode(
+        encoder: &ColumnEncoder,
+        data_type: &DataType,
+        layout: &Layout,
+        mut put: impl FnMut(usize, Shape, HostBuffer) -> Result<Option<ChunkArray>>,
+    ) -> Result<Self> {
         let element_types = encoder.representation.element_types();
         let mut chunks = Vec::with_capacity(layout.shards.len());
-        for (shard, ranges) in layout.shards.iter().enumerate() {
-            let device = shard;
-            let upload = |element_type: ElementType, bytes: &[u8]| {
-                let shape = Shape::new(element_type, [layout.capacity]);
-                mesh.runtime().upload(device, &shape, bytes).map_err(DataFusionError::from)
-            };
+        for (device, ranges) in layout.shards.iter().enumerate() {
             let mut of_shard = Vec::with_capacity(ranges.len());
             for rows in ranges {
                 let encoded = encoder.encode(rows.clone(), layout.capacity)?;
                 let mut values = Vec::with_capacity(element_types.len());
-                for (element_type, bytes) in element_types.iter().zip(&encoded.values) {
-                    values.push(upload(*element_type, bytes.as_slice())?);
+                for (element_type, bytes) in element_types.iter().zip(encoded.values) {
+                    values.extend(put(device, Shape::new(*element_type, [layout.capacity]), bytes)?);
                 }
-                let valid = match &encoded.valid {
-                    Some(bytes) => Some(upload(ElementType::Pred, bytes.as_slice())?),
+                let valid = match encoded.valid {
+                    Some(bytes) => put(device, Shape::new(ElementType::Pred, [layout.capacity]), bytes)?,
                     None => None,
                 };
                 of_shard.push(DeviceChunk { values, valid });
             }
             chunks.push(of_shard);
         }
-        let column = Self {
+        Ok(Self {
             data_type: data_type.clone(),
             representation: encoder.representation,
             range: encoder.range,
             has_nulls: encoder.null_count > 0,
-            dictionary: encoder.dictionary,
+            dictionary: encoder.dictionary.clone(),
             chunks,
-        };
-        let cost = UploadCost { bytes: column.size_bytes(), time: start.elapsed() };
-        Ok((column, cost))
+        })
     }
 
     /// What the arrays are.
@@ -106,13 +178,30 @@ impl DeviceColumn {
 
     /// Bytes in the memory of one device.
     pub fn device_bytes(&self, device: usize) -> usize {
-        let of_chunk = |c: &DeviceChunk| c.values.iter().chain(&c.valid).map(|b| b.shape().size_bytes()).sum::<usize>();
-        self.chunks[device].iter().map(of_chunk).sum()
+        self.chunks[device].iter().flat_map(DeviceChunk::arrays).map(ChunkArray::device_bytes).sum()
     }
 
-    /// Bytes of its strings, which stay on the host.
+    /// Bytes of host memory: its strings, and arrays that wait to be uploaded.
     pub fn host_bytes(&self) -> usize {
-        self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().get_array_memory_size())
+        let strings = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().get_array_memory_size());
+        strings + self.waiting().map(HostArray::memory_bytes).sum::<usize>()
+    }
+
+    /// Bytes in spill files.
+    pub fn disk_bytes(&self) -> usize {
+        self.waiting().map(HostArray::disk_bytes).sum()
+    }
+
+    /// Whether its chunks are uploaded for each program that reads them.
+    pub fn is_streamed(&self) -> bool {
+        self.waiting().next().is_some()
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &HostArray> {
+        self.chunks.iter().flatten().flat_map(DeviceChunk::arrays).filter_map(|array| match array {
+            ChunkArray::Device(_) => None,
+            ChunkArray::Host(array) => Some(array),
+        })
     }
 }
 

@@ -114,6 +114,11 @@ impl XlaAggregateExec {
         })
     }
 
+    /// Keys that decide a row's group; none where a row is in several groups, or there is but one.
+    pub fn plain_keys(&self) -> Vec<DeviceExpr> {
+        if self.group_by.has_grouping_set() { Vec::new() } else { self.keys.clone() }
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         Self {
             input,

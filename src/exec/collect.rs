@@ -22,11 +22,11 @@ use crate::runtime::Buffer;
 /// A chunk of more than this many rows is made smaller when less than a quarter of it is live.
 const SPARSE_CAPACITY: usize = 1 << 13;
 
-/// Packed rows of one chunk, on the host.
-struct Piece {
-    rows: usize,
+/// Packed rows on the host.
+pub struct Piece {
+    pub rows: usize,
     /// Bytes of the live rows of each array.
-    arrays: Vec<Vec<u8>>,
+    pub arrays: Vec<Vec<u8>>,
 }
 
 /// Record batches of one chunk and what they cost.
@@ -43,10 +43,9 @@ impl Engine {
             if table.is_single() {
                 return Ok(Arc::clone(table));
             }
-            let columns: Vec<ResultColumn> =
-                table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect();
+            let columns = result_columns(table);
             let pieces = download_table(table, limit)?;
-            return self.upload(&columns, pieces);
+            return self.upload_pieces(&columns, pieces, 0);
         }
         if self.devices_of(relation) > 1 && matches!(relation.source, Source::Table(_)) {
             MetricBuilder::new(&self.metrics).counter("relations_gathered", 0).add(1);
@@ -89,7 +88,7 @@ impl Engine {
                         Ok(limit.is_none_or(|limit| rows < limit))
                     },
                 )?;
-                self.upload(&result.columns, pieces)?
+                self.upload_pieces(&result.columns, pieces, 0)?
             }
         };
         self.kernel_time(start.elapsed());
@@ -124,14 +123,14 @@ impl Engine {
         let rows = self.live_count(result, source_errors, &buffers, source_rows)?;
         if result.capacity > SPARSE_CAPACITY && capacity_bucket(rows) * 4 <= result.capacity {
             let piece = self.read_piece(result, &buffers, rows)?;
-            return self.upload(&result.columns, vec![piece]);
+            return self.upload_pieces(&result.columns, vec![piece], 0);
         }
         let mut buffers = buffers.into_iter();
         let mut columns = Vec::with_capacity(result.columns.len());
         for column in &result.columns {
             let values = buffers.by_ref().take(column.spec.representation.element_types().len()).collect();
             let valid = if column.spec.nullable { buffers.next() } else { None };
-            columns.push(Arc::new(column.device_column(vec![vec![DeviceChunk { values, valid }]])));
+            columns.push(Arc::new(column.device_column(vec![vec![DeviceChunk::on_device(values, valid)]])));
         }
         Ok(Arc::new(DeviceTable { layout: Arc::new(Layout::single(rows, result.capacity)), columns }))
     }
@@ -152,10 +151,62 @@ impl Engine {
         Ok(Piece { rows, arrays: arrays.iter().map(|b| prefix(b, rows)).collect::<Result<_>>()? })
     }
 
-    /// Puts packed rows together in one chunk on device 0.
-    fn upload(&self, columns: &[ResultColumn], pieces: Vec<Piece>) -> Result<Arc<DeviceTable>> {
+    /// Computes a relation piece by piece, in row order, until `take` says that it wants no more.
+    pub fn pieces(
+        &self,
+        relation: &Relation,
+        mut take: impl FnMut(&[ResultColumn], Piece) -> Result<bool>,
+    ) -> Result<()> {
+        if let Some(table) = relation.as_table() {
+            let columns = result_columns(table);
+            for piece in download_table(table, None)? {
+                if !take(&columns, piece)? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let live = if relation.keeps_all_rows() { LiveRows::OfSource } else { LiveRows::Prefix };
+        let result = self.trace_rows(relation, live)?;
+        let ready = self.ready(&result.traced, relation)?;
+        let start = Instant::now();
+        let source_errors = relation.source_errors();
+        match &relation.source {
+            Source::Groups(groups) => {
+                let buffers = ready.run_totals(&groups.accumulators)?;
+                take(&result.columns, self.piece(&result, source_errors, &buffers, 0)?)?;
+            }
+            Source::Table(table) | Source::Selected(table, _) => run_chunks(
+                &ready,
+                self.chunks(table, relation),
+                |buffers, chunk_rows| self.piece(&result, source_errors, &buffers, chunk_rows),
+                |piece| take(&result.columns, piece),
+            )?,
+        }
+        self.kernel_time(start.elapsed());
+        Ok(())
+    }
+
+    /// All rows of a relation in one chunk of at least `capacity` rows on device 0.
+    pub fn collect_padded(&self, relation: &Relation, capacity: usize) -> Result<Arc<DeviceTable>> {
+        let (mut columns, mut pieces) = (Vec::new(), Vec::new());
+        self.pieces(relation, |of_piece, piece| {
+            columns = of_piece.to_vec();
+            pieces.push(piece);
+            Ok(true)
+        })?;
+        self.upload_pieces(&columns, pieces, capacity)
+    }
+
+    /// Puts packed rows together in one chunk of at least `capacity` rows on device 0.
+    pub fn upload_pieces(
+        &self,
+        columns: &[ResultColumn],
+        pieces: Vec<Piece>,
+        capacity: usize,
+    ) -> Result<Arc<DeviceTable>> {
         let rows = pieces.iter().map(|p| p.rows).sum();
-        let capacity = capacity_bucket(rows);
+        let capacity = capacity_bucket(rows).max(capacity);
         let mut at = 0;
         let mut out = Vec::with_capacity(columns.len());
         for column in columns {
@@ -170,7 +221,7 @@ impl Engine {
             };
             let values = column.spec.representation.element_types().iter().map(|e| array(*e)).collect::<Result<_>>()?;
             let valid = if column.spec.nullable { Some(array(ElementType::Pred)?) } else { None };
-            out.push(Arc::new(column.device_column(vec![vec![DeviceChunk { values, valid }]])));
+            out.push(Arc::new(column.device_column(vec![vec![DeviceChunk::on_device(values, valid)]])));
         }
         Ok(Arc::new(DeviceTable { layout: Arc::new(Layout::single(rows, capacity)), columns: out }))
     }
@@ -262,6 +313,10 @@ fn check_errors(result: &ResultProgram, source_errors: &[String], buffers: &[Buf
     Ok(())
 }
 
+fn result_columns(table: &DeviceTable) -> Vec<ResultColumn> {
+    table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect()
+}
+
 /// The rows of a table chunk by chunk, at most about `limit`.
 fn download_table(table: &DeviceTable, limit: Option<usize>) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
@@ -273,9 +328,8 @@ fn download_table(table: &DeviceTable, limit: Option<usize>) -> Result<Vec<Piece
             }
             let mut arrays = Vec::new();
             for column in &table.columns {
-                let chunk = &column.chunks[shard][chunk];
-                for buffer in chunk.values.iter().chain(&chunk.valid) {
-                    arrays.push(prefix(buffer, rows.len())?);
+                for array in column.chunks[shard][chunk].arrays() {
+                    arrays.push(array.prefix(rows.len())?);
                 }
             }
             total += rows.len();
@@ -297,7 +351,13 @@ impl ResultColumn {
         self.spec.representation.element_types().len() + usize::from(self.spec.nullable)
     }
 
-    fn device_column(&self, chunks: Vec<Vec<DeviceChunk>>) -> DeviceColumn {
+    /// Element types of its arrays.
+    pub fn element_types(&self) -> Vec<ElementType> {
+        let values = self.spec.representation.element_types().iter().copied();
+        values.chain(self.spec.nullable.then_some(ElementType::Pred)).collect()
+    }
+
+    pub fn device_column(&self, chunks: Vec<Vec<DeviceChunk>>) -> DeviceColumn {
         DeviceColumn {
             data_type: self.spec.data_type.clone(),
             representation: self.spec.representation,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 
-use crate::columnar::layout::CPU_CHUNK_ROWS;
+use crate::columnar::host_array::HostMemory;
+use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
 use crate::config::XlaOptions;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Cuts;
@@ -14,17 +15,22 @@ use crate::runtime::{DeviceKind, Mesh};
 /// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
 const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 
+/// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
+const CHUNK_ROW_BYTES: usize = 512;
+
 /// Lives in the session's config extensions; one for all queries of a session.
 pub struct DeviceContext {
     pub mesh: Mesh,
     pub resident: ResidentColumns,
+    /// Of columns that the device has no room for.
+    pub waiting: HostMemory,
     /// Where pipelines that ran before have packed their rows.
     pub cuts: Cuts,
 }
 
 impl DeviceContext {
     pub fn new(mesh: Mesh) -> Self {
-        Self { mesh, resident: ResidentColumns::default(), cuts: Cuts::default() }
+        Self { mesh, resident: ResidentColumns::default(), waiting: HostMemory::default(), cuts: Cuts::default() }
     }
 
     /// The context of the session that runs a task.
@@ -38,13 +44,23 @@ impl DeviceContext {
         })
     }
 
-    /// Rows of a chunk.
+    /// Rows of a chunk: a power of two, so few that the chunks that all workers have in hand fit `xla.memory_limit`.
     pub fn chunk_rows(&self, options: &XlaOptions) -> usize {
-        match (options.chunk_rows, self.mesh.runtime().kind()) {
+        let rows = match (options.chunk_rows, self.mesh.runtime().kind()) {
             (0, DeviceKind::Cpu) => CPU_CHUNK_ROWS,
             (0, _) => ACCELERATOR_CHUNK_ROWS,
-            (rows, _) => rows,
-        }
+            (rows, _) => return rows,
+        };
+        let Some(limit) = options.memory_limit else { return rows };
+        let fitting = limit / (self.workers(options) * CHUNK_ROW_BYTES);
+        rows.min((fitting + 1).next_power_of_two() / 2).max(MIN_CAPACITY)
+    }
+
+    /// Sets the limit of device memory for what comes. Columns that no query holds go where a lower limit was set.
+    pub fn set_memory_limit(&self, options: &XlaOptions) {
+        let memory = self.mesh.runtime().memory();
+        memory.set_limit(options.memory_limit);
+        while memory.limit().is_some_and(|limit| memory.used() > limit) && self.resident.evict_one() {}
     }
 
     /// Host threads that run chunks of one device at a time.

@@ -25,6 +25,7 @@ use crate::config::{Placement, XlaOptions};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::engine::Engine;
+use crate::exec::memory_mode::MemoryMode;
 use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::{Cancelled, DeviceFailure, device_error};
 use crate::expr::fallback::FallbackReason;
@@ -77,7 +78,7 @@ impl DeviceToHostExec {
     /// Runs the operators and returns the programs that they became, in order.
     pub async fn programs(&self, task: &Arc<TaskContext>) -> Result<Vec<Program>> {
         let run = self.prepare(task)?;
-        let engine = run.load(task).await?;
+        let engine = run.load(task, MemoryMode::Resident).await?;
         let work = move || {
             run.download(&engine, |_| Ok(true))?;
             Ok(engine.into_programs())
@@ -89,7 +90,7 @@ impl DeviceToHostExec {
         let device = DeviceContext::of(task)?;
         let mut options = XlaOptions::of(task.session_config().options());
         options.count_rows |= self.count_rows;
-        device.mesh.runtime().memory().set_limit(options.memory_limit);
+        device.set_memory_limit(&options);
         Ok(Run {
             input: self.input.clone(),
             schema: self.input.schema(),
@@ -115,9 +116,15 @@ struct Run {
 }
 
 impl Run {
-    async fn load(&self, task: &Arc<TaskContext>) -> Result<Engine> {
+    async fn load(&self, task: &Arc<TaskContext>, mode: MemoryMode) -> Result<Engine> {
         let (device, options) = (self.device.clone(), self.options.clone());
-        Engine::load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone()).await
+        Engine::load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone(), mode).await
+    }
+
+    /// Whether a run that has ended so may start again with less on the device.
+    fn may_be_frugal(&self, outcome: &Result<()>, sent: &AtomicBool) -> bool {
+        let ran_out = matches!(outcome, Err(DataFusionError::ResourcesExhausted(_)));
+        ran_out && self.options.memory_limit.is_some() && !sent.load(Ordering::Relaxed)
     }
 
     /// Runs the operators; `emit` gets the rows and says whether it wants more.
@@ -203,7 +210,14 @@ impl ExecutionPlan for DeviceToHostExec {
         let guard = CancelOnDrop(run.cancelled.clone());
         let driver = async move {
             let sent = Arc::new(AtomicBool::new(false));
-            let outcome = drive(&run, &task, rows.clone(), sent.clone()).await;
+            let mut mode = MemoryMode::Resident;
+            let mut outcome = drive(&run, &task, rows.clone(), sent.clone(), mode).await;
+            while let (true, Some(next)) = (run.may_be_frugal(&outcome, &sent), mode.next()) {
+                mode = next;
+                run.device.resident.clear();
+                MetricBuilder::new(&run.metrics).counter(format!("started again, memory mode {mode:?}"), 0).add(1);
+                outcome = drive(&run, &task, rows.clone(), sent.clone(), mode).await;
+            }
             if let Err(error) = outcome {
                 let may_start_over = !sent.load(Ordering::Relaxed) && run.options.placement != Placement::Always;
                 let outcome = match (reason_of(&error), failure_of(&error)) {
@@ -250,8 +264,9 @@ async fn drive(
     task: &Arc<TaskContext>,
     rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>,
     sent: Arc<AtomicBool>,
+    mode: MemoryMode,
 ) -> Result<()> {
-    let engine = run.load(task).await?;
+    let engine = run.load(task, mode).await?;
     let run = run.clone();
     let target = task.session_config().batch_size();
     let work = move || {

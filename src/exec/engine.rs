@@ -16,12 +16,13 @@ use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::{Groups, trace_update};
-use crate::exec::host_to_device::HostToDeviceExec;
+use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
+use crate::exec::memory_mode::MemoryMode;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::exec::run::{Cancelled, Chunks, Ready, run_update};
 use crate::exec::trace::{LiveRows, ResultProgram, Trace, TracedProgram};
 use crate::kernels::Lowering;
-use crate::program::Program;
+use crate::program::{Program, Shape};
 use crate::runtime::{CacheOutcome, DeviceKind};
 
 /// One run of the device operators below a border.
@@ -31,6 +32,7 @@ pub struct Engine {
     pub cancelled: Cancelled,
     /// Of the border.
     pub metrics: ExecutionPlanMetricsSet,
+    pub mode: MemoryMode,
     /// What the leaves read, by address of the leaf.
     tables: HashMap<usize, Arc<DeviceTable>>,
     /// Every program that was run, in order.
@@ -46,16 +48,18 @@ impl Engine {
         options: XlaOptions,
         cancelled: Cancelled,
         metrics: ExecutionPlanMetricsSet,
+        mode: MemoryMode,
     ) -> Result<Self> {
         let mut tables = HashMap::new();
         for (leaf, uses) in leaf_columns(top) {
             if let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() {
                 cancelled.check()?;
-                let table = source.load(task, &device, &options, &uses).await?;
+                let to = LoadTo { device: &device, options: &options, strings: &uses, mode };
+                let table = source.load(task, &to).await?;
                 tables.insert(address(leaf), Arc::new(table));
             }
         }
-        Ok(Self { device, options, cancelled, metrics, tables, programs: Mutex::default() })
+        Ok(Self { device, options, cancelled, metrics, mode, tables, programs: Mutex::default() })
     }
 
     /// The relation of a device operator and all below it.
@@ -82,6 +86,8 @@ impl Engine {
                 let mut input = self.open(only_input(plan)?)?;
                 if !input.is_single() && sort.keeps_few() {
                     input = input.with(Step::TopOfChunk(Arc::clone(plan)));
+                } else if self.mode > MemoryMode::Resident && !input.is_single() {
+                    return self.sort_in_parts(plan, input);
                 }
                 let input = self.single(input, None)?;
                 Ok(input.with(Step::Node(Arc::clone(plan))))
@@ -107,20 +113,23 @@ impl Engine {
         let DeviceNode::Aggregate(aggregate) = Step::node(plan)? else {
             return Err(DataFusionError::Internal("an aggregation was expected".to_string()));
         };
-        let whole = |input: Relation| Ok(input.with(Step::Node(Arc::clone(plan))));
-        let Some(table) = input.table().cloned() else { return whole(input) };
+        let input = if self.mode == MemoryMode::Spooled { self.spool(&input)? } else { input };
+        let whole = |input: Relation| match self.mode {
+            MemoryMode::Resident => Ok(self.single(input, None)?.with(Step::Node(Arc::clone(plan)))),
+            _ => self.aggregate_in_parts(plan, input),
+        };
+        let Some(table) = input.table().cloned() else { return Ok(input.with(Step::Node(Arc::clone(plan)))) };
         if aggregate.needs_all_rows() || input.steps.iter().any(Step::needs_all_rows) {
-            let input = self.single(input, None)?;
             return whole(input);
         }
         let input = self.select(input, aggregate.weight())?;
         let names = format!("{}_aggregate_update", input.program_name());
         let name = names.trim_start_matches("scan_");
         let trace = Trace::new(name, &self.options, self.devices_of(&input), self.lowering());
-        let Some(update) = trace_update(trace, &input, aggregate, table.layout.rows)? else {
-            let input = self.single(input, None)?;
+        let Some(update) = trace_update(trace, &input, aggregate, table.layout.rows)? else { return whole(input) };
+        if self.mode > MemoryMode::Resident && !self.has_room_for(&update.initial) {
             return whole(input);
-        };
+        }
         let ready = self.ready(&update.traced, &input)?;
         let start = std::time::Instant::now();
         let accumulators = run_update(&ready, &update.initial, self.chunks(&table, &input))?;
@@ -131,7 +140,22 @@ impl Engine {
             metrics: aggregate.metrics.clone(),
             errors: update.traced.errors,
         };
-        Ok(Relation { source: Source::Groups(Arc::new(groups)), steps: Vec::new() })
+        let relation = Relation { source: Source::Groups(Arc::new(groups)), steps: Vec::new() };
+        if self.mode == MemoryMode::Spooled { self.spool(&relation) } else { Ok(relation) }
+    }
+
+    /// Most slots of a join; where memory is short they take no more than a sixteenth of it.
+    pub fn most_slots(&self) -> usize {
+        let limit = self.options.memory_limit.filter(|_| self.mode > MemoryMode::Resident).unwrap_or(usize::MAX);
+        self.options.max_dense_groups.min(limit / (16 * size_of::<i32>()))
+    }
+
+    /// Whether the accumulators of all workers, and then their sum, take no more than half of what is left.
+    fn has_room_for(&self, initial: &[(Shape, Vec<u8>)]) -> bool {
+        let Some(limit) = self.options.memory_limit else { return true };
+        let of_worker: usize = initial.iter().map(|(shape, _)| shape.size_bytes()).sum();
+        let used = self.device.mesh.runtime().memory().used() as usize;
+        of_worker * (self.device.workers(&self.options) + 1) <= limit.saturating_sub(used) / 2
     }
 
     /// Traces the program that computes a relation.

@@ -27,6 +27,7 @@ use crate::columnar::representation::Kind;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::engine::Engine;
 use crate::exec::join_probe::Probe;
+use crate::exec::memory_mode::MemoryMode;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
@@ -257,24 +258,34 @@ fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {
 impl Engine {
     /// The relation of a join.
     pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
-        let (kind, probe_is_left) = join.spec.kind();
         let (build, probe) = join.sides();
+        let (build, probe) = (self.open(build)?, self.open(probe)?);
+        if self.mode == MemoryMode::Resident {
+            return self.join_rows(join, build, probe);
+        }
+        let has_parts = !join.spec.keys.is_empty() && !join.spec.null_aware;
+        let relation = match has_parts {
+            true => self.join_in_parts(join, build, probe, |build, probe| self.join_rows(join, build, probe))?,
+            false => self.join_rows(join, build, probe)?,
+        };
+        if self.mode == MemoryMode::Spooled { self.spool(&relation) } else { Ok(relation) }
+    }
+
+    /// Joins the rows of the side that is built with those of the other.
+    fn join_rows(&self, join: &XlaJoinExec, mut build: Relation, mut probe: Relation) -> Result<Relation> {
+        let (kind, probe_is_left) = join.spec.kind();
         let exists = matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) && join.spec.residual.is_none();
-        let mut build = self.open(build)?;
         if exists && !join.spec.keys.is_empty() {
             if build.steps.iter().any(Step::needs_all_rows) || matches!(build.source, Source::Groups(_)) {
-                let table = self.collect(&build, None)?;
-                build = Relation { source: Source::Table(table), steps: Vec::new() };
+                build = Relation::on(self.collect(&build, None)?);
             }
             if let Some(hits) = self.mark_keys(join, &build, !probe_is_left)? {
                 self.chose(&join.metrics, format!("gather join (existence only, {})", hits.keys.describe()));
-                let probe = self.open(probe)?;
                 return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
             }
         }
-        let mut probe = self.open(probe)?;
         if join.spec.residual.is_some() && matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
-            probe = Relation { source: Source::Table(self.collect(&probe, None)?), steps: Vec::new() };
+            probe = Relation::on(self.collect(&probe, None)?);
             build = self.reduce(join, build, &probe)?;
         }
         let build = self.build_side(join, &build, !probe_is_left, probe.source_rows())?;

@@ -167,7 +167,7 @@ impl Engine {
             .t
             .with_active(mask, |t| key_exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let spec = &join.spec;
-        let max_slots = self.options.max_dense_groups;
+        let max_slots = self.most_slots();
         built.keys = JoinKeys::plan(&key_columns, (table.layout.rows, probes), max_slots, spec.null_equals_null);
         let numbers = built.keys.numbers(&mut trace.t, &key_columns, mask, capacity)?;
         let null_key = any_null(&mut trace.t, &key_columns, mask, capacity)?;

@@ -31,7 +31,7 @@ impl Engine {
         let exprs = join.spec.side_keys(is_left);
         let columns =
             trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
-        let max_slots = self.options.max_dense_groups;
+        let max_slots = self.most_slots();
         let keys = JoinKeys::plan(&columns, (table.layout.rows, 0), max_slots, join.spec.null_equals_null);
         let KeyForm::Dense { slots } = keys.form else { return Ok(None) };
         let numbers = keys.numbers(&mut trace.t, &columns, mask, capacity)?;

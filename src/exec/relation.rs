@@ -12,6 +12,7 @@ use crate::columnar::table::DeviceTable;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::Groups;
 use crate::exec::join_probe::Probe;
+use crate::exec::parts::Part;
 use crate::exec::run::Selection;
 
 /// Rows that are there.
@@ -34,6 +35,8 @@ pub enum Step {
     TopOfChunk(Arc<dyn ExecutionPlan>),
     /// A join whose build side is ready.
     Probe(Arc<Probe>),
+    /// The rows of one part, where an operator runs in several.
+    Part(Arc<Part>),
 }
 
 /// A source and the steps above it, the lowest first.
@@ -56,6 +59,7 @@ impl Step {
             Self::Node(plan) => DeviceNode::of(plan).map_or("node", |node| node.name()),
             Self::TopOfChunk(_) => "top",
             Self::Probe(_) => "join",
+            Self::Part(_) => "part",
         }
     }
 
@@ -64,7 +68,7 @@ impl Step {
         match self {
             Self::Node(plan) => DeviceNode::of(plan).map(|node| node.metrics()),
             // Its rows are those of the sort above, which counts.
-            Self::TopOfChunk(_) => None,
+            Self::TopOfChunk(_) | Self::Part(_) => None,
             Self::Probe(probe) => probe.metrics.as_ref(),
         }
     }
@@ -78,14 +82,14 @@ impl Step {
                     Some(DeviceNode::Sort(_) | DeviceNode::Limit(_) | DeviceNode::Aggregate(_))
                 )
             }
-            Self::TopOfChunk(_) | Self::Probe(_) => false,
+            Self::TopOfChunk(_) | Self::Probe(_) | Self::Part(_) => false,
         }
     }
 
     /// What a row costs, in gathers.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Node(_) | Self::TopOfChunk(_) => 0,
+            Self::Node(_) | Self::TopOfChunk(_) | Self::Part(_) => 0,
             Self::Probe(probe) => 1 + probe.gathered_columns(),
         }
     }
@@ -94,7 +98,7 @@ impl Step {
     pub fn narrows(&self) -> bool {
         match self {
             Self::Node(plan) => !matches!(DeviceNode::of(plan), Some(DeviceNode::Projection(_))),
-            Self::TopOfChunk(_) => true,
+            Self::TopOfChunk(_) | Self::Part(_) => true,
             Self::Probe(probe) => probe.narrows(),
         }
     }
@@ -103,6 +107,11 @@ impl Step {
 impl Relation {
     pub fn of_table(table: DeviceTable) -> Self {
         Self { source: Source::Table(Arc::new(table)), steps: Vec::new() }
+    }
+
+    /// All rows of a table that may be shared.
+    pub fn on(table: Arc<DeviceTable>) -> Self {
+        Self { source: Source::Table(table), steps: Vec::new() }
     }
 
     pub fn with(mut self, step: Step) -> Self {

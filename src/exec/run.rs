@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::error::{DataFusionError, Result};
 
-use crate::columnar::table::DeviceTable;
+use crate::columnar::table::{ChunkArray, DeviceTable};
 use crate::exec::side::Side;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
 use crate::program::ElementType::S32;
 use crate::program::Shape;
-use crate::runtime::{Argument, Buffer, CacheOutcome, Executable, Mesh};
+use crate::runtime::{Argument, Buffer, CacheOutcome, Executable, Mesh, Runtime};
 
 /// Set when the reader of a query has gone away.
 #[derive(Clone, Default)]
@@ -37,6 +37,7 @@ impl Cancelled {
 
 /// A compiled program with the arguments that are the same for every chunk, on every device.
 pub struct Ready {
+    runtime: Arc<Runtime>,
     executable: Arc<Executable>,
     inputs: Vec<Input>,
     sides: Vec<Arc<Side>>,
@@ -74,7 +75,8 @@ impl Ready {
             }
             constants.push(of_device);
         }
-        Ok(Self { executable, inputs: traced.inputs.clone(), sides: traced.sides.clone(), constants, outcome })
+        let runtime = Arc::clone(mesh.runtime());
+        Ok(Self { runtime, executable, inputs: traced.inputs.clone(), sides: traced.sides.clone(), constants, outcome })
     }
 
     fn devices(&self) -> usize {
@@ -98,8 +100,11 @@ impl Ready {
                 Input::Side(side) => Argument::Borrow(self.sides[*side].on(device)?),
                 Input::Column { column, part } => {
                     let chunk = &rows.table.ok_or_else(missing)?.columns[*column].chunks[device][rows.chunk];
-                    let buffer = chunk.values.get(*part).or(chunk.valid.as_ref()).ok_or_else(missing)?;
-                    Argument::Borrow(buffer)
+                    match chunk.array(*part).ok_or_else(missing)? {
+                        ChunkArray::Device(buffer) => Argument::Borrow(buffer),
+                        // Its device memory is free again after the call.
+                        ChunkArray::Host(array) => Argument::Donate(array.upload(&self.runtime, device)?),
+                    }
                 }
                 Input::Accumulator { worker, index } => match rows.totals {
                     Some(totals) => Argument::Borrow(&totals[device][*worker][*index]),

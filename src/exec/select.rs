@@ -55,7 +55,9 @@ impl Engine {
         let Some(first) = steps.iter().position(Step::narrows) else { return Ok(relation) };
         let weight = weight + steps[first..].iter().map(Step::weight).sum::<usize>();
         let needs_all_rows = steps.iter().any(Step::needs_all_rows);
-        if table.layout.rows <= FEW_ROWS || weight < LEAST_WEIGHT || needs_all_rows {
+        // The numbers of selected rows take 4 bytes a row, if only while they are found.
+        let too_large = self.options.memory_limit.is_some_and(|limit| table.layout.rows * 4 > limit / 8);
+        if too_large || table.layout.rows <= FEW_ROWS || weight < LEAST_WEIGHT || needs_all_rows {
             return Ok(relation);
         }
         let table = Arc::clone(table);

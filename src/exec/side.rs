@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 
-use crate::columnar::table::DeviceColumn;
+use crate::columnar::table::{ChunkArray, DeviceColumn};
 use crate::program::Shape;
 use crate::runtime::{Buffer, Mesh};
 
@@ -32,10 +32,9 @@ impl Side {
 
     /// The arrays of a column that lies in one chunk: its values, then its validity.
     pub fn of_column(column: &Arc<DeviceColumn>, mesh: &Mesh) -> Result<Vec<Arc<Self>>> {
-        let chunk = &column.chunks[0][0];
-        let buffers: Vec<&Buffer> = chunk.values.iter().chain(&chunk.valid).collect();
-        let mut out = Vec::with_capacity(buffers.len());
-        for (part, buffer) in buffers.into_iter().enumerate() {
+        let mut out = Vec::new();
+        for (part, array) in column.chunks[0][0].arrays().enumerate() {
+            let buffer = array.buffer()?;
             let shape = buffer.shape().clone();
             if mesh.len() == 1 {
                 out.push(Arc::new(Self::Column { column: Arc::clone(column), part, shape }));
@@ -50,12 +49,10 @@ impl Side {
 
     /// The arrays of a column that lies in one chunk, for programs that run on device 0.
     pub fn of_single(column: &Arc<DeviceColumn>) -> Vec<Arc<Self>> {
-        let chunk = &column.chunks[0][0];
-        let buffers = chunk.values.iter().chain(&chunk.valid).enumerate();
-        let side = |(part, buffer): (usize, &Buffer)| {
-            Arc::new(Self::Column { column: Arc::clone(column), part, shape: buffer.shape().clone() })
+        let side = |(part, array): (usize, &ChunkArray)| {
+            Arc::new(Self::Column { column: Arc::clone(column), part, shape: array.shape().clone() })
         };
-        buffers.map(side).collect()
+        column.chunks[0][0].arrays().enumerate().map(side).collect()
     }
 
     /// An array that only programs on device 0 read.
@@ -74,8 +71,7 @@ impl Side {
     pub fn on(&self, device: usize) -> Result<&Buffer> {
         let buffer = match self {
             Self::Column { column, part, .. } => {
-                let chunk = &column.chunks[0][0];
-                chunk.values.get(*part).or(chunk.valid.as_ref())
+                column.chunks[0][0].array(*part).map(ChunkArray::buffer).transpose()?
             }
             Self::Own(copies) => copies.get(device),
         };

@@ -25,7 +25,7 @@ use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Value};
-use crate::kernels::radix_sort;
+use crate::kernels::radix_sort::{self, SortKey};
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 
@@ -86,6 +86,11 @@ impl XlaSortExec {
 }
 
 impl XlaSortExec {
+    /// Most rows that are kept.
+    pub fn rows_kept(&self) -> Option<usize> {
+        self.fetch
+    }
+
     /// Whether so few rows are kept that each chunk can choose its own first.
     pub fn keeps_few(&self) -> bool {
         self.fetch.is_some_and(|fetch| fetch <= MOST_TOP_ROWS)
@@ -94,15 +99,7 @@ impl XlaSortExec {
     /// Row ids in order: all of them, or the first that can be among those kept.
     fn order(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(Value, usize)> {
         let n = input.capacity;
-        let mut words = KeyWords::new(n);
-        if let Some(mask) = input.mask {
-            words.add_dead(t, mask)?;
-        }
-        for (expr, options) in &self.keys {
-            let column = t.with_active(input.mask, |t| expr.trace(t, input))?;
-            words.add(t, &column, *options, KeyUse::Sort)?;
-        }
-        let keys = words.pack(t)?;
+        let keys = self.words(t, input, input.mask)?;
         let kept = self.fetch.map_or(n, |fetch| capacity_bucket(fetch).min(n));
         let ids = if kept < n {
             radix_sort::argsort_top(&mut t.builder, t.lowering, &keys, n, kept)?
@@ -110,6 +107,19 @@ impl XlaSortExec {
             radix_sort::argsort(&mut t.builder, t.lowering, &keys, n)?
         };
         Ok((ids, kept))
+    }
+
+    /// The keys of every row, the most significant word first; rows outside `live` come last.
+    pub fn words(&self, t: &mut Tracer, input: &TracedRelation, live: Option<Value>) -> Result<Vec<SortKey>> {
+        let mut words = KeyWords::new(input.capacity);
+        if let Some(live) = live {
+            words.add_dead(t, live)?;
+        }
+        for (expr, options) in &self.keys {
+            let column = t.with_active(input.mask, |t| expr.trace(t, input))?;
+            words.add(t, &column, *options, KeyUse::Sort)?;
+        }
+        words.pack(t)
     }
 
     /// The rows of one chunk that can be among the first of all.

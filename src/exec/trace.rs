@@ -123,6 +123,7 @@ impl Trace {
     pub fn step(&mut self, step: &Step, rows: TracedRelation) -> Result<TracedRelation> {
         match step {
             Step::Probe(probe) => probe.trace(self, rows),
+            Step::Part(part) => part.trace(&mut self.t, rows),
             Step::TopOfChunk(plan) => match Step::node(plan)? {
                 DeviceNode::Sort(node) => node.trace_top(&mut self.t, rows),
                 _ => Ok(rows),

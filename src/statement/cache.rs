@@ -13,7 +13,8 @@ use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
-use crate::exec::host_to_device::HostToDeviceExec;
+use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
+use crate::exec::memory_mode::MemoryMode;
 use crate::exec::resident::ColumnSource;
 use crate::exec::table_source::TableSource;
 use crate::statement::show;
@@ -64,11 +65,13 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     };
     let task = ctx.task_ctx();
     let device = DeviceContext::of(&task)?;
-    device.mesh.runtime().memory().set_limit(options.memory_limit);
+    device.set_memory_limit(&options);
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
     let ordered = vec![Strings::Ordered; cacheable.sources.len()];
-    border.load(&task, &device, &options, &ordered).await?;
+    border
+        .load(&task, &LoadTo { device: &device, options: &options, strings: &ordered, mode: MemoryMode::Resident })
+        .await?;
     device.resident.pin(&full_name(ctx, &table), cacheable.sources);
     show::cache(ctx, Some(&table)).await
 }

@@ -27,11 +27,15 @@ fn accumulators_count_too() {
     let db = Db::alone();
     // 79,999 groups of 40,000 rows are dense: at most two slots a row.
     db.run("CREATE TABLE t AS SELECT value * 2 AS k FROM generate_series(1, 40000)");
-    db.run("SET xla.memory_limit = '1MB'");
     let sql = "SELECT k, max(k) AS m FROM t GROUP BY k ORDER BY k LIMIT 2";
+    db.run("SET xla.memory_limit = '1MB'");
+    assert_eq!(db.rows(sql), ["2 | 2", "4 | 4"]);
+    let plan = db.analyze(sql);
+    assert!(plan.contains("started again, memory mode Streamed=1"), "{plan}");
+    db.run("SET xla.memory_limit = '20KB'");
     let error = db.error(sql);
     assert!(
-        error.starts_with("Resources exhausted: ") && error.contains("uploading s32[131072] asked for 524288 bytes"),
+        error.starts_with("Resources exhausted: ") && error.contains("of the 20480 bytes allowed are in use"),
         "{error}"
     );
     db.run("SET xla.memory_limit = 0");

@@ -6,6 +6,7 @@ mod changes;
 mod devices;
 mod explain;
 mod fallback;
+mod larger_than_memory;
 mod limits;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

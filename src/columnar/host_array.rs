@@ -1,0 +1,216 @@
+//! Arrays of chunks that the device has no room for. They wait encoded in host memory or, where that is short, too, in a
+//! file, and are uploaded for each run of a program that reads them.
+//!
+//! A spill file has no name: it is unlinked before anything is written (`O_TMPFILE` on Linux), so the system frees it when the
+//! process lets go of it, however it ends. There is nothing to clean up at the next start.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::arrow::buffer::Buffer as HostBuffer;
+use datafusion::error::{DataFusionError, Result};
+
+use crate::program::Shape;
+use crate::runtime::{Buffer, Runtime};
+
+/// Bytes of host memory that waiting arrays take, in one session.
+#[derive(Clone, Debug, Default)]
+pub struct HostMemory(Arc<AtomicU64>);
+
+impl HostMemory {
+    pub fn used(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes` into the account if they fit below `limit`.
+    fn try_reserve(&self, bytes: u64, limit: u64) -> Option<HostReservation> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|total| *total <= limit);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(HostReservation { memory: self.clone(), bytes })
+    }
+}
+
+/// Bytes of a [`HostMemory`]; given back on drop.
+#[derive(Debug)]
+struct HostReservation {
+    memory: HostMemory,
+    bytes: u64,
+}
+
+impl Drop for HostReservation {
+    fn drop(&mut self) {
+        self.memory.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A file without a name.
+#[derive(Debug)]
+struct SpillFile {
+    file: File,
+    end: u64,
+}
+
+impl SpillFile {
+    fn create(dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir)).map(|file| Self { file, end: 0 }).map_err(
+            |error| {
+                let dir = dir.display();
+                DataFusionError::ResourcesExhausted(format!(
+                    "columns do not fit xla.memory_limit and xla.host_memory_limit, and no file can be made in {dir}: {error} \
+                     (set xla.spill_dir)"
+                ))
+            },
+        )
+    }
+}
+
+/// Where the arrays of one column are put.
+pub struct HostWriter {
+    memory: HostMemory,
+    /// Bytes of host memory that all waiting arrays may take; `None` is no limit.
+    limit: Option<usize>,
+    spill_dir: PathBuf,
+    /// Arrays that are in the file that is written, and the file itself.
+    spilled: Vec<(usize, Shape, u64)>,
+    file: Option<SpillFile>,
+    arrays: Vec<Option<HostArray>>,
+}
+
+impl HostWriter {
+    pub fn new(memory: HostMemory, limit: Option<usize>, spill_dir: PathBuf) -> Self {
+        Self { memory, limit, spill_dir, spilled: Vec::new(), file: None, arrays: Vec::new() }
+    }
+
+    /// Puts an array of `shape` aside. `finish` gives it back at the same place.
+    pub fn put(&mut self, shape: Shape, bytes: HostBuffer) -> Result<()> {
+        let limit = self.limit.map_or(u64::MAX, |limit| limit as u64);
+        if let Some(reservation) = self.memory.try_reserve(bytes.len() as u64, limit) {
+            self.arrays.push(Some(HostArray { shape, bytes: HostBytes::Memory { bytes, _reservation: reservation } }));
+            return Ok(());
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(SpillFile::create(&self.spill_dir)?),
+        };
+        file.file.write_all_at(&bytes, file.end).map_err(|error| {
+            DataFusionError::ResourcesExhausted(format!(
+                "writing {} bytes to a file in {}: {error} (free some space, or set xla.spill_dir to another disk)",
+                bytes.len(),
+                self.spill_dir.display()
+            ))
+        })?;
+        self.spilled.push((self.arrays.len(), shape, file.end));
+        self.arrays.push(None);
+        file.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The arrays, in the order in which they were put.
+    pub fn finish(mut self) -> Vec<HostArray> {
+        if let Some(file) = self.file.take().map(Arc::new) {
+            for (at, shape, offset) in self.spilled {
+                self.arrays[at] = Some(HostArray { shape, bytes: HostBytes::Disk { file: Arc::clone(&file), offset } });
+            }
+        }
+        self.arrays.into_iter().flatten().collect()
+    }
+}
+
+/// An array that waits on the host.
+#[derive(Debug)]
+pub struct HostArray {
+    shape: Shape,
+    bytes: HostBytes,
+}
+
+#[derive(Debug)]
+enum HostBytes {
+    Memory { bytes: HostBuffer, _reservation: HostReservation },
+    Disk { file: Arc<SpillFile>, offset: u64 },
+}
+
+impl HostArray {
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Bytes of host memory.
+    pub fn memory_bytes(&self) -> usize {
+        match &self.bytes {
+            HostBytes::Memory { bytes, .. } => bytes.len(),
+            HostBytes::Disk { .. } => 0,
+        }
+    }
+
+    /// Bytes in a file.
+    pub fn disk_bytes(&self) -> usize {
+        self.shape.size_bytes() - self.memory_bytes()
+    }
+
+    /// Its first `out.len()` bytes.
+    pub fn read_into(&self, out: &mut [u8]) -> Result<()> {
+        match &self.bytes {
+            HostBytes::Memory { bytes, .. } => out.copy_from_slice(&bytes[..out.len()]),
+            HostBytes::Disk { file, offset } => file.file.read_exact_at(out, *offset)?,
+        }
+        Ok(())
+    }
+
+    /// A copy on a device.
+    pub fn upload(&self, runtime: &Runtime, device: usize) -> Result<Buffer> {
+        match &self.bytes {
+            HostBytes::Memory { bytes, .. } => Ok(runtime.upload(device, &self.shape, bytes)?),
+            HostBytes::Disk { .. } => {
+                let mut bytes = vec![0; self.shape.size_bytes()];
+                self.read_into(&mut bytes)?;
+                Ok(runtime.upload(device, &self.shape, &bytes)?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::buffer::Buffer;
+
+    use crate::columnar::host_array::{HostMemory, HostWriter};
+    use crate::program::{ElementType, Shape};
+
+    fn put(writer: &mut HostWriter, values: &[i32]) {
+        writer.put(Shape::new(ElementType::S32, [values.len()]), Buffer::from_slice_ref(values)).unwrap();
+    }
+
+    #[test]
+    fn what_exceeds_the_limit_goes_to_a_file_without_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let memory = HostMemory::default();
+        let mut writer = HostWriter::new(memory.clone(), Some(20), dir.path().into());
+        for values in [[1, 2, 3], [4, 5, 6], [7, 8, 9]] {
+            put(&mut writer, &values);
+        }
+        put(&mut writer, &[10, 11]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let arrays = writer.finish();
+        assert_eq!(memory.used(), 20);
+        assert_eq!(arrays.iter().map(|a| a.disk_bytes()).collect::<Vec<_>>(), [0, 12, 12, 0]);
+        let mut read = [0; 12];
+        for (array, first) in arrays.iter().zip([1i32, 4, 7]) {
+            array.read_into(&mut read).unwrap();
+            assert_eq!(read[..4], first.to_le_bytes());
+        }
+        drop(arrays);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let memory = HostMemory::default();
+        let mut writer = HostWriter::new(memory, Some(0), "/proc/nowhere".into());
+        let error =
+            writer.put(Shape::new(ElementType::S8, [1]), Buffer::from_slice_ref([1i8])).unwrap_err().to_string();
+        assert!(error.contains("/proc/nowhere") && error.contains("set xla.spill_dir"), "{error}");
+    }
+}

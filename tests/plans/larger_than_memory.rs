@@ -1,0 +1,151 @@
+//! Queries whose data is several times `xla.memory_limit`: tables are streamed, operators run in parts, what waits goes to files,
+//! and the rows are those of a run without a limit.
+
+use std::time::Duration;
+
+use crate::{Db, RUNTIME};
+
+/// Rows of the large table: 8 bytes each of `k`, `v`, `f`, and a string.
+const ROWS: usize = 120_000;
+
+fn db() -> Db {
+    let db = Db::alone();
+    db.run(&format!(
+        "CREATE TABLE big AS SELECT value AS id, value * 2654435761 % 1000003 AS k, (value * 40503 % 65536) * 1000003 AS v, \
+         CAST(value % 1009 AS DOUBLE) / 7 AS f, 'name ' || (value % 20011) AS s, \
+         CASE WHEN value % 11 = 0 THEN NULL ELSE value % 50021 END AS n FROM generate_series(1, {ROWS})"
+    ));
+    db.run("CREATE TABLE other AS SELECT id AS oid, n AS m, s AS t, v AS w FROM big WHERE id % 3 <> 0");
+    db
+}
+
+/// The rows of `sql` without a limit and under `limit`, in order if `ordered`; what EXPLAIN ANALYZE says of the second.
+fn compare(db: &Db, sql: &str, limit: &str, ordered: bool) -> String {
+    let rows = |db: &Db| if ordered { db.rows(sql) } else { db.sorted(sql) };
+    db.run("SET xla.memory_limit = 0");
+    let expected = rows(db);
+    db.run("SELECT 1");
+    db.run(&format!("SET xla.memory_limit = '{limit}'"));
+    let actual = rows(db);
+    assert_eq!(actual.len(), expected.len(), "{sql}");
+    let different = actual.iter().zip(&expected).find(|(a, e)| a != e);
+    assert_eq!(different, None, "{sql}");
+    assert!(RUNTIME.memory().peak() > 0);
+    let plan = db.analyze(sql);
+    db.run("SET xla.memory_limit = 0");
+    plan
+}
+
+#[test]
+fn scans_filters_and_aggregates_stream() {
+    let db = db();
+    for sql in [
+        "SELECT count(*), sum(k), max(v), min(f), avg(n), max(s) FROM big WHERE id % 7 <> 3",
+        "SELECT id % 13, count(*), sum(v), min(s) FROM big WHERE v > 1000 GROUP BY id % 13",
+        "SELECT s, v FROM big WHERE k < 20000 AND f > 3",
+        "SELECT id, v FROM big WHERE id % 2 = 0 ORDER BY v DESC, id LIMIT 20",
+    ] {
+        let plan = compare(&db, sql, "600KB", false);
+        assert!(plan.contains("streamed_columns="), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn large_groups_run_in_parts() {
+    let db = db();
+    for (sql, parts) in [
+        ("SELECT k, count(*), sum(v), max(f) FROM big GROUP BY k", true),
+        ("SELECT s, n, count(*), min(id) FROM big GROUP BY s, n", true),
+        ("SELECT f, count(DISTINCT n), max(s) FROM big GROUP BY f", true),
+        ("SELECT n, sum(v) AS total FROM big GROUP BY n HAVING sum(v) > 100000000000", true),
+        ("SELECT count(*), sum(c) FROM (SELECT k, v, count(*) AS c FROM big GROUP BY k, v)", true),
+        ("SELECT DISTINCT n, s FROM big", true),
+    ] {
+        let plan = compare(&db, sql, "1500KB", false);
+        assert_eq!(plan.contains("ran in "), parts, "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn large_sorts_run_in_parts() {
+    let db = db();
+    for sql in [
+        "SELECT v, id FROM big ORDER BY v, id DESC",
+        "SELECT n, s, id FROM big ORDER BY n DESC NULLS LAST, s, id",
+        "SELECT f, id FROM big ORDER BY f, k DESC, id",
+        "SELECT id, s, v, f, k FROM big ORDER BY s DESC, id LIMIT 70000",
+        "SELECT id, v FROM big ORDER BY -v, id LIMIT 5 OFFSET 40000",
+    ] {
+        let plan = compare(&db, sql, "1500KB", true);
+        assert!(plan.contains("ran in "), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn large_joins_run_in_parts() {
+    let db = db();
+    for (sql, parts) in [
+        ("SELECT id, v, w FROM big JOIN other ON id = oid", true),
+        ("SELECT id, t FROM big LEFT JOIN other ON id = oid AND v < w + 500", true),
+        ("SELECT id, oid FROM big FULL JOIN other ON id = oid AND n = m", true),
+        (
+            "SELECT b.id, o.oid FROM (SELECT * FROM big WHERE id < 70000) b RIGHT JOIN other o ON b.s = o.t AND b.n = o.m",
+            true,
+        ),
+        ("SELECT id FROM big WHERE NOT EXISTS (SELECT 1 FROM other WHERE oid = id AND w <= v)", true),
+        ("SELECT id FROM big WHERE k IN (SELECT w / 1000003 FROM other)", false),
+        ("SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid", true),
+    ] {
+        let plan = compare(&db, sql, "1500KB", false);
+        assert_eq!(plan.contains("ran in "), parts, "{sql}: {plan}");
+    }
+}
+
+/// What host memory may not hold goes to files without names.
+#[test]
+fn what_waits_spills_and_leaves_nothing() {
+    let db = db();
+    let dir = tempfile::tempdir().unwrap();
+    let spill = dir.path().join("spill");
+    db.run(&format!("SET xla.spill_dir = '{}'", spill.display()));
+    db.run("SET xla.host_memory_limit = '100KB'");
+    let plan = compare(&db, "SELECT id % 13, count(*), sum(v), max(f) FROM big GROUP BY id % 13", "600KB", false);
+    assert!(plan.contains("spilled_bytes="), "{plan}");
+    compare(&db, "SELECT v, id FROM big ORDER BY v, id DESC", "1500KB", true);
+    assert_eq!(std::fs::read_dir(&spill).unwrap().count(), 0);
+    // A folder that cannot be written is one clear error, and the session goes on.
+    db.run("SET xla.spill_dir = '/proc/nowhere'");
+    db.run("SET xla.memory_limit = '600KB'");
+    db.run("CREATE TABLE again AS SELECT * FROM big");
+    let error = db.error("SELECT sum(v), sum(k), sum(f) FROM again");
+    assert!(error.contains("/proc/nowhere") && error.contains("set xla.spill_dir"), "{error}");
+    db.run("SET xla.spill_dir = ''");
+    assert_eq!(db.rows("SELECT count(v), count(k), count(f) FROM again WHERE id > 0").len(), 1);
+    db.run("SET xla.memory_limit = 0");
+}
+
+/// Memory is free again after a query that is cancelled in the middle, whatever it had on the device.
+#[test]
+fn a_cancelled_query_gives_its_memory_back() {
+    let db = db();
+    db.run("SET xla.memory_limit = '2MB'");
+    db.run("SET xla.resident = false");
+    let before = RUNTIME.memory().used();
+    let sql = "SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid";
+    db.tokio.block_on(async {
+        let query = db.session.collect(sql);
+        let ended = tokio::time::timeout(Duration::from_millis(150), query).await;
+        assert!(ended.is_err(), "the query was too fast to be cancelled");
+    });
+    let freed = || {
+        for _ in 0..200 {
+            if RUNTIME.memory().used() <= before {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    };
+    assert!(freed(), "{} bytes are still in use, {before} were", RUNTIME.memory().used());
+    db.run("SET xla.memory_limit = 0");
+}
