@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
@@ -22,14 +23,18 @@ use datafusion::physical_plan::{
 use futures::{StreamExt, TryStreamExt};
 
 use crate::config::{Placement, XlaOptions};
+use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::engine::Engine;
+use crate::exec::host_to_device::HostToDeviceExec;
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::{Cancelled, DeviceFailure, device_error};
+use crate::exec::table_source::TableSource;
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
+use crate::runtime::Turn;
 
 #[derive(Debug)]
 pub struct DeviceToHostExec {
@@ -121,6 +126,19 @@ impl Run {
         Engine::load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone(), mode).await
     }
 
+    /// Where memory is limited, waits for others: one that starts again is alone, so that it has all there is.
+    fn wait_for_turn(&self, mode: MemoryMode) -> Result<Option<Turn<'_>>> {
+        if self.options.memory_limit.is_none() {
+            return Ok(None);
+        }
+        let start = Instant::now();
+        let turns = self.device.mesh.runtime().turns();
+        let turn = turns.wait(mode > MemoryMode::Resident, || self.cancelled.check().is_err());
+        MetricBuilder::new(&self.metrics).subset_time("turn_time", 0).add_duration(start.elapsed());
+        self.cancelled.check()?;
+        Ok(turn)
+    }
+
     /// Whether a run that has ended so may start again with less on the device.
     fn may_be_frugal(&self, outcome: &Result<()>, sent: &AtomicBool) -> bool {
         let ran_out = matches!(outcome, Err(DataFusionError::ResourcesExhausted(_)));
@@ -201,7 +219,7 @@ impl ExecutionPlan for DeviceToHostExec {
         if partition != 0 {
             return Err(DataFusionError::Internal(format!("DeviceToHostExec has no partition {partition}")));
         }
-        let run = self.prepare(&task)?;
+        let mut run = self.prepare(&task)?;
         let schema = self.schema();
         let host_plan = self.host_plan.clone();
         let batch_size = task.session_config().batch_size();
@@ -215,6 +233,13 @@ impl ExecutionPlan for DeviceToHostExec {
             while let (true, Some(next)) = (run.may_be_frugal(&outcome, &sent), mode.next()) {
                 mode = next;
                 run.device.resident.clear();
+                match again(&run.input) {
+                    Ok(input) => run.input = input,
+                    Err(error) => {
+                        outcome = Err(error);
+                        break;
+                    }
+                }
                 MetricBuilder::new(&run.metrics).counter(format!("started again, memory mode {mode:?}"), 0).add(1);
                 outcome = drive(&run, &task, rows.clone(), sent.clone(), mode).await;
             }
@@ -258,6 +283,16 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// The operators of a run that starts again. What only scans tables can be read again as it is, and keeps its metrics.
+fn again(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let leaves = leaf_columns(input);
+    let mut sources = leaves.iter().filter_map(|(leaf, _)| leaf.downcast_ref::<HostToDeviceExec>());
+    if sources.all(|source| TableSource::of(&source.input).is_some()) {
+        return Ok(Arc::clone(input));
+    }
+    reset_plan_states(Arc::clone(input))
+}
+
 /// Loads the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
 async fn drive(
     run: &Run,
@@ -270,11 +305,17 @@ async fn drive(
     let run = run.clone();
     let target = task.session_config().batch_size();
     let work = move || {
-        let send = |batch: Option<RecordBatch>| match batch {
+        let mut turn = run.wait_for_turn(mode)?;
+        let mut send = |batch: Option<RecordBatch>| match batch {
             Some(batch) => {
                 sent.store(true, Ordering::Relaxed);
                 let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
-                rows.blocking_send(Ok(batch)).map_err(gone)
+                // The reader may be an operator of a query that waits for its turn.
+                match &mut turn {
+                    Some(turn) => turn.pause(|| rows.blocking_send(Ok(batch))),
+                    None => rows.blocking_send(Ok(batch)),
+                }
+                .map_err(gone)
             }
             None => Ok(()),
         };

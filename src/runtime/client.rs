@@ -11,7 +11,7 @@ use crate::runtime::device::{DeviceKind, PLUGIN_VARIABLE, Plugin};
 use crate::runtime::element::{Element, to_xla};
 use crate::runtime::executable::{Executable, xla_error};
 use crate::runtime::memory::DeviceMemory;
-use crate::runtime::{Buffer, host_kernels, host_memory, silence};
+use crate::runtime::{Buffer, Turns, host_kernels, host_memory, silence};
 
 /// Raises the number of virtual CPU devices that the first runtime of a process makes.
 const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
@@ -31,6 +31,7 @@ pub struct Runtime {
     client: xla::PjRtClient,
     n_devices: usize,
     memory: DeviceMemory,
+    turns: Turns,
     programs: ProgramCache,
     /// Held while a program runs on several devices: collectives of two runs must not interleave.
     replicated: Arc<Mutex<()>>,
@@ -88,6 +89,7 @@ impl Runtime {
                     n_devices: client.addressable_device_count(),
                     client,
                     memory: DeviceMemory::unlimited(),
+                    turns: Turns::default(),
                     programs: ProgramCache::default(),
                     replicated: Arc::default(),
                 });
@@ -125,6 +127,11 @@ impl Runtime {
     pub fn platform_version(&self) -> String {
         let (name, version) = (self.client.platform_name(), self.client.platform_version());
         if version.is_empty() || version == name { name } else { format!("{name} {version}") }
+    }
+
+    /// Who computes while memory is limited.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// The account of what its buffers hold.

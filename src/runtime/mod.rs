@@ -52,6 +52,7 @@ mod memory;
 mod mesh;
 mod scratch;
 mod silence;
+mod turns;
 
 pub use buffer::Buffer;
 pub use cache::{CacheOutcome, ProgramStats};
@@ -62,6 +63,7 @@ pub use executable::{Argument, Executable};
 pub use memory::{DeviceMemory, Reservation};
 pub use mesh::Mesh;
 pub use scratch::Scratch;
+pub use turns::{Turn, Turns};
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.
 #[cfg(test)]

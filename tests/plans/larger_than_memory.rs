@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{Db, RUNTIME};
+use crate::{Db, RUNTIME, texts};
 
 /// Rows of the large table: 8 bytes each of `k`, `v`, `f`, and a string.
 const ROWS: usize = 120_000;
@@ -147,5 +147,39 @@ fn a_cancelled_query_gives_its_memory_back() {
         false
     };
     assert!(freed(), "{} bytes are still in use, {before} were", RUNTIME.memory().used());
+    db.run("SET xla.memory_limit = 0");
+}
+
+/// A pipeline above host operators that can run but once: their states are new when it starts again.
+#[test]
+fn host_operators_below_run_again() {
+    let db = db();
+    db.run("SET datafusion.execution.target_partitions = 3");
+    let sql = "SELECT k, r, count(*), sum(v), max(f) FROM \
+               (SELECT *, row_number() OVER (PARTITION BY k ORDER BY id) AS r FROM big) GROUP BY k, r";
+    let plan = compare(&db, sql, "1500KB", false);
+    assert!(plan.contains("memory mode"), "{plan}");
+}
+
+/// Queries that together want several times the limit all end with their rows, the small ones among them, too.
+#[test]
+fn concurrent_queries_share_the_limit() {
+    let db = db();
+    let large = "SELECT count(*), sum(c), sum(s) FROM (SELECT k, count(*) AS c, sum(v) AS s FROM big GROUP BY k)";
+    let joined = "SELECT count(*), sum(b.v) FROM big b JOIN other o ON b.id = o.oid";
+    let small = "SELECT sum(v) FROM big WHERE id < 100";
+    let expected: Vec<Vec<String>> = [large, joined, small].iter().map(|sql| db.rows(sql)).collect();
+    db.run("SET xla.memory_limit = '1500KB'");
+    db.tokio.block_on(async {
+        let session = &db.session;
+        let queries = (0..9).map(|i| async move {
+            let sql = [large, joined, small][i % 3];
+            (i % 3, texts(&session.collect(sql).await.unwrap()))
+        });
+        for (which, rows) in futures::future::join_all(queries).await {
+            assert_eq!(rows, expected[which]);
+        }
+    });
+    assert!(RUNTIME.memory().used() <= 1_536_000);
     db.run("SET xla.memory_limit = 0");
 }

@@ -31,6 +31,21 @@ enum Turn {
     Alone(RwLockWriteGuard<'static, ()>),
 }
 
+/// Rows in order, their values between bars.
+fn texts(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let value = |column: &ArrayRef| match array_value_to_string(column, row).unwrap() {
+                text if text.is_empty() => "NULL".to_string(),
+                text => text,
+            };
+            rows.push(batch.columns().iter().map(value).collect::<Vec<_>>().join(" | "));
+        }
+    }
+    rows
+}
+
 /// A session, with answers as text.
 struct Db {
     session: Session,
@@ -84,18 +99,7 @@ impl Db {
 
     /// Rows in order, their values between bars.
     fn rows(&self, sql: &str) -> Vec<String> {
-        let batches = self.collect(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let mut rows = Vec::new();
-        for batch in &batches {
-            for row in 0..batch.num_rows() {
-                let value = |column: &ArrayRef| match array_value_to_string(column, row).unwrap() {
-                    text if text.is_empty() => "NULL".to_string(),
-                    text => text,
-                };
-                rows.push(batch.columns().iter().map(value).collect::<Vec<_>>().join(" | "));
-            }
-        }
-        rows
+        texts(&self.collect(sql).unwrap_or_else(|error| panic!("{sql}: {error}")))
     }
 
     fn sorted(&self, sql: &str) -> Vec<String> {
