@@ -12,7 +12,7 @@ use crate::exec::relation::Relation;
 use crate::exec::run::{failure, run_update};
 use crate::exec::side::Side;
 use crate::exec::trace::Trace;
-use crate::expr::tracer::{Input, Tracer};
+use crate::expr::tracer::Input;
 use crate::hlo::{ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, combine, reduce_all};
 use crate::program::ElementType::{self, S8, S32, S64};
@@ -38,13 +38,11 @@ impl Engine {
         let null_key = any_null(&mut trace.t, &columns, mask, capacity)?;
         let t = &mut trace.t;
         let live = t.mask_of(&rows)?;
-        let any = |t: &mut Tracer, flag: Value| -> Result<Reduction> {
-            let operand = t.builder.convert(flag, S32)?;
-            Ok(Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 })
-        };
-        let flags = [any(t, null_key)?, any(t, live)?];
-        let mut values: Vec<(Value, ReduceKind, ElementType)> = Vec::new();
-        values.extend(reduce_all(&mut t.builder, &flags)?.into_iter().map(|v| (v, ReduceKind::Maximum, S32)));
+        let operand = t.builder.convert(live, S32)?;
+        let any_row = Reduction { operand, kind: ReduceKind::Maximum, total_type: S32 };
+        let any_row = reduce_all(&mut t.builder, &[any_row])?[0];
+        let mut values: Vec<(Value, ReduceKind, ElementType)> =
+            vec![(null_key, ReduceKind::Maximum, S32), (any_row, ReduceKind::Maximum, S32)];
         values.extend(t.error_code()?.map(|v| (v, ReduceKind::Maximum, S32)));
         let n_flags = values.len();
         // Accumulators: the marks, whether a key is NULL, whether there are rows, the error code if there can be one, and rows
