@@ -9,7 +9,7 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// Distinct strings in order, the code of a value being its index; or, of a column that only passes through, its rows.
 #[derive(Debug)]
@@ -40,6 +40,9 @@ impl PartialEq for Dictionary {
 
 /// Rows of a column from which on its dictionary is built on all cores.
 const PARALLEL_ROWS: usize = 1 << 17;
+
+/// Strings that are looked at to estimate how many are distinct.
+const SAMPLE: usize = 1 << 14;
 
 /// The distinct strings of a part of a column in order, and the position in that order of each row's.
 struct Part<'a> {
@@ -114,6 +117,28 @@ impl Dictionary {
             codes.collect::<Result<Vec<_>>>()
         })?;
         Ok((Arc::new(Self::from_sorted(all.into_iter())), codes.into_iter().flatten().collect()))
+    }
+
+    /// Whether a column has, by a sample, so many strings that each occurs less than some four times. Of n strings drawn from
+    /// d, n^2 / 2d are expected to have occurred before.
+    pub fn is_mostly_distinct(arrays: &[ArrayRef]) -> Result<bool> {
+        let rows: usize = arrays.iter().map(|a| a.len()).sum();
+        if rows < PARALLEL_ROWS {
+            return Ok(false);
+        }
+        let stride = rows / SAMPLE;
+        let mut seen = HashSet::with_capacity(SAMPLE);
+        let (mut drawn, mut again, mut first) = (0, 0, 0);
+        for array in arrays {
+            let (skipped, view) = (first % stride, cast(array, &DataType::Utf8View)?);
+            let (start, view) = ((stride - skipped) % stride, view.as_string_view());
+            for row in (start..view.len()).step_by(stride).filter(|row| view.is_valid(*row)) {
+                drawn += 1;
+                again += usize::from(!seen.insert(view.value(row).to_string()));
+            }
+            first += array.len();
+        }
+        Ok(drawn * drawn > again * rows / 2)
     }
 
     /// The rows of a column that nothing compares: codes are row numbers, and no string is looked at.
@@ -300,6 +325,21 @@ mod tests {
         for (i, code) in codes.iter().flat_map(|codes| codes.iter()).enumerate() {
             assert_eq!(code.map(|code| dictionary.values().value(code as usize).to_string()), value(i));
         }
+    }
+
+    #[test]
+    fn a_sample_tells_columns_of_few_strings_from_those_of_many() {
+        let column = |distinct: usize| -> Vec<ArrayRef> {
+            let value = |i: usize| format!("{}", i * 7919 % distinct);
+            (0..40)
+                .map(|part| {
+                    Arc::new(StringArray::from_iter_values((0..5000).map(|i| value(part * 5000 + i)))) as ArrayRef
+                })
+                .collect()
+        };
+        let estimates =
+            [10, 1000, 20_000, 150_000, 1_000_003].map(|n| Dictionary::is_mostly_distinct(&column(n)).unwrap());
+        assert_eq!(estimates, [false, false, false, true, true]);
     }
 
     #[test]

@@ -22,12 +22,15 @@ use crate::columnar::representation::{Kind, Representation, plain_integer, reint
 use crate::program::ElementType;
 
 /// How strings are held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strings {
-    /// Codes into an ordered dictionary.
-    Ordered,
     /// Row numbers: no value is ever asked for on the device.
     Rows,
+    /// Codes that functions are looked up by; row numbers where few strings are alike, so that a dictionary would save
+    /// nothing.
+    Mapped,
+    /// Codes into an ordered dictionary.
+    Ordered,
 }
 
 /// A column ready to be written chunk by chunk.
@@ -103,8 +106,9 @@ impl ColumnEncoder {
         let (arrays, dictionary) = match kind {
             Kind::String => {
                 let (dictionary, codes) = match form {
+                    Strings::Mapped if !Dictionary::is_mostly_distinct(&arrays)? => Dictionary::encode(&arrays)?,
                     Strings::Ordered => Dictionary::encode(&arrays)?,
-                    Strings::Rows => Dictionary::of_rows(&arrays)?,
+                    Strings::Mapped | Strings::Rows => Dictionary::of_rows(&arrays)?,
                 };
                 (codes.into_iter().map(|c| Arc::new(c) as ArrayRef).collect(), Some(dictionary))
             }

@@ -1,5 +1,5 @@
-//! Which columns of the leaves are only passed through. A string that nothing compares needs no dictionary: its row number travels, and
-//! the string is taken on the host at the end.
+//! What is asked of the columns of the leaves. A string that nothing compares needs no dictionary: its row number travels, and the
+//! string is taken on the host at the end. One of which only functions are asked needs none either, if few strings are alike.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,23 +12,25 @@ use crate::exec::device_node::DeviceNode;
 use crate::exec::host_to_device::HostToDeviceExec;
 use crate::expr::device_expr::{DeviceExpr, Node};
 
-/// Columns of one relation whose values are asked for somewhere above.
+/// In which form each column of one relation is asked for.
 #[derive(Clone)]
-struct Used(Vec<bool>);
+struct Used(Vec<Strings>);
 
 impl Used {
     fn none(columns: usize) -> Self {
-        Self(vec![false; columns])
+        Self(vec![Strings::Rows; columns])
     }
 
     fn all(columns: usize) -> Self {
-        Self(vec![true; columns])
+        Self(vec![Strings::Ordered; columns])
+    }
+
+    fn ask(&mut self, column: usize, form: Strings) {
+        self.0[column] = self.0[column].max(form);
     }
 
     fn add(&mut self, expr: &DeviceExpr) {
-        for column in expr.columns() {
-            self.0[column] = true;
-        }
+        expr.visit_columns(&mut |column, only| self.ask(column, if only { Strings::Mapped } else { Strings::Ordered }));
     }
 }
 
@@ -42,15 +44,14 @@ pub fn leaf_columns(top: &Arc<dyn ExecutionPlan>) -> Vec<(&Arc<dyn ExecutionPlan
     for (leaf, used) in leaves {
         let address = Arc::as_ptr(leaf) as *const () as usize;
         match at.get(&address) {
-            Some(index) => out[*index].1.0.iter_mut().zip(used.0).for_each(|(a, b)| *a |= b),
+            Some(index) => out[*index].1.0.iter_mut().zip(used.0).for_each(|(a, b)| *a = (*a).max(b)),
             None => {
                 at.insert(address, out.len());
                 out.push((leaf, used));
             }
         }
     }
-    let form = |used: bool| if used { Strings::Ordered } else { Strings::Rows };
-    out.into_iter().map(|(leaf, used)| (leaf, used.0.into_iter().map(form).collect())).collect()
+    out.into_iter().map(|(leaf, used)| (leaf, used.0)).collect()
 }
 
 fn width(schema: &Schema) -> usize {
@@ -65,15 +66,15 @@ fn visit<'a>(plan: &'a Arc<dyn ExecutionPlan>, used: Used, leaves: &mut Vec<(&'a
     let children = plan.children();
     let below: Vec<Used> = match DeviceNode::of(plan) {
         Some(DeviceNode::Filter(filter)) => vec![{
-            let mut input = filter.unproject(&used.0, width(&children[0].schema()));
-            filter.predicate.columns().into_iter().for_each(|column| input[column] = true);
-            Used(input)
+            let mut input = Used(filter.unproject(&used.0, width(&children[0].schema())));
+            input.add(&filter.predicate);
+            input
         }],
         Some(DeviceNode::Projection(projection)) => vec![{
             let mut input = Used::none(width(&children[0].schema()));
             for (expr, used) in projection.exprs.iter().zip(&used.0) {
                 match &expr.node {
-                    Node::Column(column) => input.0[*column] |= *used,
+                    Node::Column(column) => input.ask(*column, *used),
                     _ => input.add(expr),
                 }
             }
@@ -92,15 +93,17 @@ fn visit<'a>(plan: &'a Arc<dyn ExecutionPlan>, used: Used, leaves: &mut Vec<(&'a
         }],
         Some(DeviceNode::Join(join)) => {
             let (left, right) = (width(&join.left.schema()), width(&join.right.schema()));
-            let (mut of_left, mut of_right) = join.unproject(&used.0, left, right);
+            let (of_left, of_right) = join.unproject(&used.0, left, right);
+            let (mut of_left, mut of_right) = (Used(of_left), Used(of_right));
             for (l, r) in &join.spec.keys {
-                l.columns().into_iter().for_each(|column| of_left[column] = true);
-                r.columns().into_iter().for_each(|column| of_right[column] = true);
+                of_left.add(l);
+                of_right.add(r);
             }
             for (is_left, column) in join.spec.residual.iter().flat_map(|residual| &residual.columns) {
-                if *is_left { of_left[*column] = true } else { of_right[*column] = true }
+                let side = if *is_left { &mut of_left } else { &mut of_right };
+                side.ask(*column, Strings::Ordered);
             }
-            vec![Used(of_left), Used(of_right)]
+            vec![of_left, of_right]
         }
         // The inputs of a union come to one dictionary.
         Some(DeviceNode::Union(_)) | None => children.iter().map(|child| Used::all(width(&child.schema()))).collect(),

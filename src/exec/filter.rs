@@ -10,6 +10,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
+use crate::columnar::encode::Strings;
 use crate::exec::device_node::{TraceNode, device_execution_plan, device_properties};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
@@ -60,10 +61,10 @@ impl XlaFilterExec {
     }
 
     /// What is asked of the output columns, asked of the `width` input columns.
-    pub fn unproject(&self, output: &[bool], width: usize) -> Vec<bool> {
+    pub fn unproject(&self, output: &[Strings], width: usize) -> Vec<Strings> {
         let Some(projection) = &self.projection else { return output.to_vec() };
-        let mut input = vec![false; width];
-        projection.iter().zip(output).for_each(|(column, asked)| input[*column] |= *asked);
+        let mut input = vec![Strings::Rows; width];
+        projection.iter().zip(output).for_each(|(column, asked)| input[*column] = input[*column].max(*asked));
         input
     }
 

@@ -23,6 +23,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
+use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::engine::Engine;
@@ -137,21 +138,21 @@ impl XlaJoinExec {
     }
 
     /// What is asked of the output columns, asked of the `left` and `right` columns of the sides.
-    pub fn unproject(&self, output: &[bool], left: usize, right: usize) -> (Vec<bool>, Vec<bool>) {
+    pub fn unproject(&self, output: &[Strings], left: usize, right: usize) -> (Vec<Strings>, Vec<Strings>) {
         let (of_left, of_right) = match self.spec.join_type {
             JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (left, 0),
             JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (0, right),
             _ => (left, right),
         };
-        let mut asked = vec![false; of_left + of_right];
+        let mut asked = vec![Strings::Rows; of_left + of_right];
         // A mark, which is no column of a side, may come last.
         let all: Vec<usize> = (0..of_left + of_right + 1).collect();
         for (column, of_output) in self.spec.project(all).into_iter().zip(output) {
             if let Some(asked) = asked.get_mut(column) {
-                *asked |= *of_output;
+                *asked = (*asked).max(*of_output);
             }
         }
-        let (mut from_left, mut from_right) = (vec![false; left], vec![false; right]);
+        let (mut from_left, mut from_right) = (vec![Strings::Rows; left], vec![Strings::Rows; right]);
         from_left[..of_left].copy_from_slice(&asked[..of_left]);
         from_right[..of_right].copy_from_slice(&asked[of_left..]);
         (from_left, from_right)

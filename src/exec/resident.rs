@@ -189,8 +189,9 @@ impl ResidentColumns {
         state.clock += 1;
         let now = state.clock;
         let key = |strings| Key { source: source.clone(), layout: layout.clone(), strings };
-        let ordered = key(Strings::Ordered);
-        let key = if state.entries.contains_key(&ordered) { ordered } else { key(strings) };
+        // What serves more serves less.
+        let serving = [Strings::Ordered, Strings::Mapped].into_iter().filter(|form| *form > strings);
+        let key = serving.map(key).find(|key| state.entries.contains_key(key)).unwrap_or_else(|| key(strings));
         let entry = state.entries.get_mut(&key)?;
         entry.used_at = now;
         entry.hits += 1;

@@ -102,16 +102,21 @@ impl DeviceExpr {
     /// Input columns that the expression reads.
     pub fn columns(&self) -> BTreeSet<usize> {
         let mut out = BTreeSet::new();
-        self.collect_columns(&mut out);
+        self.visit_columns(&mut |column, _| {
+            out.insert(column);
+        });
         out
     }
 
-    fn collect_columns(&self, out: &mut BTreeSet<usize>) {
-        let mut visit = |e: &DeviceExpr| e.collect_columns(out);
+    /// Calls `f(column, only)` wherever a column is read; `only` where nothing but a function of it, or whether it is NULL, is asked.
+    pub fn visit_columns(&self, f: &mut impl FnMut(usize, bool)) {
+        let only_column = |e: &DeviceExpr| match e.node {
+            Node::Column(index) => Some(index),
+            _ => None,
+        };
+        let mut visit = |e: &DeviceExpr| e.visit_columns(f);
         match &self.node {
-            Node::Column(index) => {
-                out.insert(*index);
-            }
+            Node::Column(index) => f(*index, false),
             Node::Literal(_) | Node::Subquery(_) => {}
             Node::Arithmetic(_, l, r)
             | Node::Bitwise(_, l, r)
@@ -123,9 +128,18 @@ impl DeviceExpr {
                 visit(l);
                 visit(r);
             }
-            Node::Negate(e) | Node::Not(e) | Node::IsNull(e) => visit(e),
+            Node::IsNull(e) => match only_column(e) {
+                Some(index) => f(index, true),
+                None => visit(e),
+            },
+            Node::Negate(e) | Node::Not(e) => visit(e),
             Node::Cast { operand, .. } => visit(operand),
-            Node::Lookup { operands, .. } => operands.iter().for_each(visit),
+            Node::Lookup { operands, .. } => match operands.as_slice() {
+                [operand] if only_column(operand).is_some() => {
+                    only_column(operand).into_iter().for_each(|i| f(i, true))
+                }
+                _ => operands.iter().for_each(visit),
+            },
             Node::Shift { operand, nanos, .. } => {
                 visit(operand);
                 visit(nanos);
