@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, IsTerminal, Read, stdin, stdout};
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::error::ErrorKind;
@@ -133,21 +132,21 @@ impl From<DataFusionError> for Exit {
     }
 }
 
-/// Runs the program with these arguments, the first of which is its name.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program with these arguments, the first of which is its name; the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     report_panics_on_one_line();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let Ok(ran) = catch_unwind(|| run(arguments)) else { return ExitCode::FAILURE };
+    let Ok(ran) = catch_unwind(|| run(arguments)) else { return 1 };
     match ran {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(Exit::Print(text)) => {
             // Nobody is left to tell that nobody reads.
             let _ = io::Write::write_all(&mut stdout(), text.as_bytes());
-            ExitCode::SUCCESS
+            0
         }
         Err(Exit::Error(text)) => {
             eprintln!("error: {}", message::one_line(&text));
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -193,7 +192,8 @@ fn usage_error(error: clap::Error) -> Exit {
 }
 
 fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Result<(), Exit> {
-    let mut builder = Session::builder();
+    // Nobody who types a query waits for a compiler.
+    let mut builder = Session::builder().set("xla.tiered", "true");
     if let Some(device) = &arguments.device {
         builder = builder.device(device);
     }

@@ -65,6 +65,8 @@ pub struct XlaOptions {
     pub max_dense_groups: usize,
     /// Keep the columns of unchanged tables on the device between queries.
     pub resident: bool,
+    /// Let the host operators answer while programs are compiled.
+    pub tiered: bool,
     /// Count the rows after every operator of a pipeline.
     pub count_rows: bool,
     /// Use the kernels written in HLO on the CPU, too.
@@ -82,6 +84,7 @@ impl Default for XlaOptions {
             threads: 0,
             max_dense_groups: 1 << 25,
             resident: true,
+            tiered: false,
             count_rows: false,
             portable_kernels: false,
         }
@@ -171,6 +174,13 @@ const OPTIONS: &[OptionRow] = &[
         description: "Keep the columns of unchanged tables on the device between queries. Default true.",
         get: |o| o.resident.to_string(),
         set: |o, v| parse_bool("xla.resident", v).map(|b| o.resident = b),
+    },
+    OptionRow {
+        name: "tiered",
+        description: "Under auto, let the host operators answer a query whose programs are not compiled yet; they compile in \
+                      the background, and from then on whichever was faster answers. Default false; the shell sets it.",
+        get: |o| o.tiered.to_string(),
+        set: |o, v| parse_bool("xla.tiered", v).map(|b| o.tiered = b),
     },
     OptionRow {
         name: "count_rows",

@@ -154,6 +154,16 @@ impl Session {
         self.ctx.table(name).await
     }
 
+    /// Pipelines that the host operators have answered so far while their programs were not compiled, or because they were faster
+    /// (`xla.tiered`).
+    pub fn host_answers(&self) -> usize {
+        self.device().map_or(0, |device| device.tiers.host_answers())
+    }
+
+    fn device(&self) -> Option<Arc<DeviceContext>> {
+        self.ctx.copied_config().get_extension::<DeviceContext>()
+    }
+
     /// The HLO programs that a query would run, in order. Tables that they read are loaded.
     pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
         let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;

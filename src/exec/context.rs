@@ -10,6 +10,7 @@ use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
 use crate::config::XlaOptions;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Cuts;
+use crate::exec::tier::Tiers;
 use crate::runtime::{DeviceKind, Mesh};
 
 /// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
@@ -26,11 +27,19 @@ pub struct DeviceContext {
     pub waiting: HostMemory,
     /// Where pipelines that ran before have packed their rows.
     pub cuts: Cuts,
+    /// Which pipelines are warm.
+    pub tiers: Arc<Tiers>,
 }
 
 impl DeviceContext {
     pub fn new(mesh: Mesh) -> Self {
-        Self { mesh, resident: ResidentColumns::default(), waiting: HostMemory::default(), cuts: Cuts::default() }
+        Self {
+            mesh,
+            resident: ResidentColumns::default(),
+            waiting: HostMemory::default(),
+            cuts: Cuts::default(),
+            tiers: Arc::default(),
+        }
     }
 
     /// The context of the session that runs a task.

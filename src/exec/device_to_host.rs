@@ -14,6 +14,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -32,6 +33,7 @@ use crate::exec::memory_mode::MemoryMode;
 use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::{Cancelled, DeviceFailure, device_error};
 use crate::exec::table_source::TableSource;
+use crate::exec::tier::{Claim, Tier, fingerprint};
 use crate::expr::fallback::FallbackReason;
 use crate::program::Program;
 use crate::runtime::Turn;
@@ -227,6 +229,23 @@ impl ExecutionPlan for DeviceToHostExec {
         // Dropping the stream drops this guard, and the workers stop before their next chunk.
         let guard = CancelOnDrop(run.cancelled.clone());
         let driver = async move {
+            if run.options.tiered && run.options.placement == Placement::Auto && !run.options.count_rows {
+                let pipeline = fingerprint(&run.input, &run.options);
+                if let (Tier::Host(why), claim) = run.device.tiers.choose(pipeline) {
+                    let start = Instant::now();
+                    match on_host(&run, &why, host_plan, &task, &rows).await {
+                        Ok(true) => run.device.tiers.host_took(pipeline, start.elapsed()),
+                        Ok(false) => {}
+                        Err(error) => {
+                            let _reader_is_gone = rows.send(Err(error)).await;
+                        }
+                    }
+                    if let Some(claim) = claim {
+                        tokio::spawn(warm_up(run.clone(), task.clone(), claim));
+                    }
+                    return;
+                }
+            }
             let sent = Arc::new(AtomicBool::new(false));
             let mut mode = MemoryMode::Resident;
             let mut outcome = drive(&run, &task, rows.clone(), sent.clone(), mode).await;
@@ -246,10 +265,12 @@ impl ExecutionPlan for DeviceToHostExec {
             if let Err(error) = outcome {
                 let may_start_over = !sent.load(Ordering::Relaxed) && run.options.placement != Placement::Always;
                 let outcome = match (reason_of(&error), failure_of(&error)) {
-                    (Some(reason), _) => on_host(&run, &reason.to_string(), host_plan, &task, &rows).await,
+                    (Some(reason), _) => on_host(&run, &reason.to_string(), host_plan, &task, &rows).await.map(|_| ()),
                     // The host meets the error, too, and words it with the values; or it evaluates in another order, or
                     // with wider sums, and has an answer.
-                    (None, Some(message)) if may_start_over => on_host(&run, &message, host_plan, &task, &rows).await,
+                    (None, Some(message)) if may_start_over => {
+                        on_host(&run, &message, host_plan, &task, &rows).await.map(|_| ())
+                    }
                     (None, Some(message)) => Err(explain_failure(&message, host_plan, &task).await),
                     (None, None) => Err(error),
                 };
@@ -400,21 +421,30 @@ async fn explain_failure(message: &str, host_plan: Arc<dyn ExecutionPlan>, task:
     }
 }
 
-/// The replaced host plan as it can run: placement came before its distribution and order, and nodes that the pipeline's
-/// source shares have been executed and hold what they made.
+/// The replaced host plan as it can run: placement came before DataFusion's distribution, order and all that follows, and nodes
+/// that the pipeline's source shares have been executed and hold what they made.
 fn ready_on_host(host_plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let options: &ConfigOptions = task.session_config().options();
-    reset_plan_states(EnsureRequirements::new().optimize(host_plan, options)?)
+    let first = EnsureRequirements::new();
+    let rules = PhysicalOptimizer::new().rules;
+    let rest = rules.iter().skip_while(|rule| rule.name() != first.name()).skip(1);
+    let mut plan = first.optimize(host_plan, options)?;
+    // What is required of the output is the business of the whole plan, which this is a part of.
+    for rule in rest.filter(|rule| rule.name() != "OutputRequirements") {
+        plan = rule.optimize(plan, options)?;
+    }
+    reset_plan_states(plan)
 }
 
-/// Runs the replaced host plan, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows.
+/// Runs the replaced host plan, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows. False if the reader went
+/// away before the end.
 async fn on_host(
     run: &Run,
     reason: &str,
     host_plan: Arc<dyn ExecutionPlan>,
     task: &Arc<TaskContext>,
     rows: &tokio::sync::mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
+) -> Result<bool> {
     if run.options.placement == Placement::Always {
         return Err(cannot_run_on_device("AggregateExec", reason));
     }
@@ -425,10 +455,31 @@ async fn on_host(
         let batch = batch?;
         output_rows.add(batch.num_rows());
         if rows.send(Ok(batch)).await.is_err() {
-            break;
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Runs a pipeline twice, for nobody: the first compiles and uploads, the second is timed.
+async fn warm_up(run: Run, task: Arc<TaskContext>, claim: Claim) {
+    let tiers = Arc::clone(&run.device.tiers);
+    let Ok(_one_at_a_time) = tiers.background.acquire().await else { return };
+    let run =
+        Run { metrics: ExecutionPlanMetricsSet::new(), ran: Arc::default(), cancelled: Cancelled::default(), ..run };
+    let once = || async {
+        let start = Instant::now();
+        let run = Run { input: again(&run.input)?, ..run.clone() };
+        let engine = run.load(&task, MemoryMode::Resident).await?;
+        let work = move || run.download(&engine, |_| Ok(true));
+        tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)??;
+        Ok::<_, DataFusionError>(start.elapsed())
+    };
+    let time = match once().await {
+        Ok(_) => once().await.ok(),
+        Err(_) => None,
+    };
+    claim.settle(time);
 }
 
 /// A batch in slices of at most `batch_size` rows.

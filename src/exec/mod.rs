@@ -49,5 +49,6 @@ pub mod side;
 pub mod sort;
 pub mod spool;
 pub mod table_source;
+pub mod tier;
 pub mod trace;
 pub mod union;

@@ -125,6 +125,14 @@ impl TableSource {
         }
     }
 
+    /// Rows in memory, or bytes of files: how large the table is, roughly.
+    pub fn magnitude(&self) -> usize {
+        match self {
+            Self::Memory { rows, .. } => *rows,
+            Self::Files { set, .. } => set.files.iter().map(|file| file.size as usize).sum(),
+        }
+    }
+
     /// Rows of the table, where that is known without reading it.
     pub fn known_rows(&self, resident: &ResidentColumns) -> Option<usize> {
         match self {

@@ -135,11 +135,13 @@ impl Shell {
     async fn run_statement(&mut self, piece: Piece<'_>, origin: Option<&str>) -> Result<(), ShellError> {
         let limit = (self.interactive && self.format.is_for_people()).then_some(INTERACTIVE_ROWS);
         let settings = Settings { format: self.format, limit, interruptible: self.interactive };
+        let before = self.session.host_answers();
         let ran = query::run(&self.session, piece.text, settings, &mut self.out).await;
+        let on_host = self.session.host_answers() > before;
         // What a failed statement has printed comes before its error.
         self.out.flush()?;
         match ran {
-            Ok(outcome) => self.print_outcome(outcome),
+            Ok(outcome) => self.print_outcome(outcome, on_host),
             Err(Failure::Shell(error)) => Err(error),
             Err(Failure::Statement(error)) => {
                 let message = message::of_statement(&error, self.session.context());
@@ -148,14 +150,16 @@ impl Shell {
         }
     }
 
-    fn print_outcome(&mut self, outcome: Outcome) -> Result<(), ShellError> {
+    fn print_outcome(&mut self, outcome: Outcome, on_host: bool) -> Result<(), ShellError> {
         if outcome.left_out > 0 {
             let more = progress::count(outcome.left_out);
             writeln!(self.out, "... {more} more rows; \\format csv or -c prints all")?;
         }
         let rows = outcome.rows.map_or("done".to_string(), progress::row_count);
         let line = if self.timing {
-            format!("({rows}, {})", progress::duration(outcome.elapsed))
+            // Which tier has answered.
+            let tier = if on_host { " by host operators" } else { "" };
+            format!("({rows}, {}{tier})", progress::duration(outcome.elapsed))
         } else {
             format!("({rows})")
         };

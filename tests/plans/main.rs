@@ -8,6 +8,7 @@ mod explain;
 mod fallback;
 mod larger_than_memory;
 mod limits;
+mod tiered;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

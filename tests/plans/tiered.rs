@@ -1,0 +1,60 @@
+//! `xla.tiered`: the host operators answer first, the device is warmed up in the background, and the rows are the same.
+
+use std::time::{Duration, Instant};
+
+use crate::Db;
+
+/// Waits until the background has uploaded something for the query, which it does before it compiles.
+fn wait_until(done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing happened in the background");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_host_answers_first_and_the_device_is_warmed_up() {
+    let db = Db::with_t(&[("xla.tiered", "true")]);
+    let sql = "SELECT s, sum(a) FROM t WHERE d > -5 GROUP BY s ORDER BY s";
+    let rows = ["x | 4", "y | 2", "NULL | NULL"];
+    let cached = || db.rows("SHOW CACHE").into_iter().filter(|row| row.starts_with("t |")).count();
+    let before = db.session.host_answers();
+    assert_eq!((cached(), db.rows(sql)), (0, rows.map(String::from).to_vec()));
+    assert_eq!(db.session.host_answers(), before + 1);
+    wait_until(|| cached() == 3);
+    // Another literal is the same pipeline; whoever answers, the rows are right.
+    for _ in 0..20 {
+        assert_eq!(db.rows("SELECT s, sum(a) FROM t WHERE d > -4 GROUP BY s ORDER BY s"), rows);
+        assert_eq!(db.rows(sql), rows);
+    }
+    // EXPLAIN ANALYZE shows the device.
+    assert!(db.analyze(sql).contains("kernel_time"), "{}", db.analyze(sql));
+}
+
+#[test]
+fn always_and_errors_are_as_ever() {
+    let db = Db::with_t(&[("xla.tiered", "true"), ("xla.placement", "always")]);
+    assert_eq!(db.rows("SELECT a + 1 FROM t WHERE a > 2"), ["4"]);
+    assert_eq!(db.session.host_answers(), 0);
+    db.run("SET xla.placement = 'auto'");
+    for _ in 0..3 {
+        let error = db.error("SELECT a / (a - 1) FROM t WHERE a > 0");
+        assert!(error.contains("Divide by zero"), "{error}");
+    }
+    assert!(db.session.host_answers() > 0);
+}
+
+/// Where the host operators answer, the whole of DataFusion's optimizer has seen them.
+#[test]
+fn host_answers_over_several_partitions() {
+    let db = Db::new(&[("xla.tiered", "true"), ("datafusion.execution.target_partitions", "4")]);
+    db.run("CREATE TABLE n AS SELECT value AS v, value % 10 AS g FROM generate_series(1, 20000)");
+    let sql =
+        "SELECT g, count(*), max(v) FROM n JOIN (SELECT v AS w FROM n WHERE v % 2 = 0) ON v = w GROUP BY g ORDER BY g";
+    let expected = ["0 | 2000 | 20000", "2 | 2000 | 19992", "4 | 2000 | 19994", "6 | 2000 | 19996", "8 | 2000 | 19998"];
+    for _ in 0..10 {
+        assert_eq!(db.rows(sql), expected);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
