@@ -43,7 +43,7 @@ def draw(results, path):
 def panel(axis, queries, engines, labels):
     """Bars side by side for each query, with the ms on top."""
     width = 0.8 / len(engines)
-    top = 1.0
+    low, top = 1.0, 1.0
     for index, engine in enumerate(engines):
         offset = (index - (len(engines) - 1) / 2) * width
         for position, query in enumerate(queries):
@@ -51,15 +51,15 @@ def panel(axis, queries, engines, labels):
             if time is None:
                 axis.text(position + offset, 1.1, "-", ha="center", va="bottom", fontsize=8)
                 continue
-            top = max(top, time)
+            low, top = min(low, time / 2), max(top, time)
             axis.bar(
                 position + offset, time, width, color=COLOURS[engine], label=labels[engine] if position == 0 else None
             )
             number = f"{time:.1f}" if time < 10 else f"{time:.0f}"
             axis.text(position + offset, time * 1.1, number, ha="center", va="bottom", fontsize=6.5, rotation=90)
     axis.set_yscale("log")
-    # Bars start at 1 ms, and the numbers need room above the longest.
-    axis.set_ylim(1, top * 5)
+    # Bars start at 1 ms or less, and the numbers need room above the longest.
+    axis.set_ylim(low, top * 5)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_ylabel("ms (log)")
     axis.set_xticks(range(len(queries)), [query["query"].replace(" by ", " by\n") for query in queries], fontsize=9)

@@ -115,7 +115,7 @@ impl Engines {
         Engine::ALL.into_iter().filter(|engine| self.worker.is_some() || !engine.is_python()).collect()
     }
 
-    /// Runs a query to its last row: milliseconds, and the rows. Python's engines give them only if told to `keep` them.
+    /// Runs a query to its last row: milliseconds, and the rows. Python's engines give them only if told to `keep` any.
     pub async fn run(&mut self, engine: Engine, sql: &str, keep: bool) -> Result<(f64, Vec<RecordBatch>)> {
         if engine == Engine::ParallaxCold {
             clear(&self.parallax_parquet)?;
@@ -143,11 +143,6 @@ impl Engines {
     /// Bytes of the columns of the tables in memory that are on the device.
     pub fn warm_bytes(&self) -> Result<usize> {
         Ok(device(&self.parallax_memory)?.resident.size_bytes())
-    }
-
-    /// What XLA says of itself.
-    pub fn xla_version(&self) -> Result<String> {
-        Ok(device(&self.parallax_memory)?.mesh.runtime().platform_version())
     }
 
     /// The versions of Python and its libraries, if it runs.

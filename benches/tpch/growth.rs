@@ -13,8 +13,8 @@ use crate::figures::Outcome;
 use crate::machine;
 use crate::options::Options;
 
-/// The scale factors beside that of the run.
-const SCALES: [f64; 2] = [0.1, 3.0];
+/// The scale factors, ascending.
+const SCALES: [f64; 3] = [0.1, 1.0, 3.0];
 
 /// GiB that a scale factor of one takes at most, in Arrow and on the device, and what is to stay free beside it.
 const GIB_OF_SCALE: f64 = 3.5;
@@ -34,28 +34,32 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Measures the other scale factors; the caller has let go of what it had in memory.
-    pub async fn measure(options: &Options, outcomes: &[Outcome], data_rows: u64) -> Result<Self> {
-        let tpch: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.case.tpch).collect();
-        let own = tpch.iter().map(|outcome| outcome.warm() * 1e6 / data_rows as f64).collect();
-        let mut costs: Vec<(f64, Vec<f64>)> = vec![(options.scale, own)];
-        let mut left_out = Vec::new();
+    /// Measures each scale factor in the same way; `data` are the tables of the run, which are let go on the way.
+    pub async fn measure(options: &Options, data: Data, outcomes: &[Outcome]) -> Result<Self> {
+        let cases: Vec<&Case> = outcomes.iter().map(|outcome| &outcome.case).filter(|case| case.tpch).collect();
+        let mut growth = Self { scales: Vec::new(), queries: Vec::new(), left_out: Vec::new() };
+        growth.queries.extend(cases.iter().map(|case| (case.name.clone(), Vec::new())));
+        let mut own = Some(data);
         for scale in SCALES {
-            let (free, need) = (machine::free_memory_gib(), GIB_FREE + GIB_OF_SCALE * scale);
-            if free < need {
-                left_out.push(format!("scale factor {scale}: {free:.1} GiB are free and {need:.1} are wanted"));
-                continue;
-            }
+            let data = match own.take_if(|_| scale == options.scale) {
+                Some(data) => data,
+                None => {
+                    let (free, need) = (machine::free_memory_gib(), GIB_FREE + GIB_OF_SCALE * scale);
+                    if free < need {
+                        let reason = format!("scale factor {scale}: {free:.1} GiB are free and {need:.1} are wanted");
+                        growth.left_out.push(reason);
+                        continue;
+                    }
+                    Data::generate(scale, false)?
+                }
+            };
             eprintln!("growth: scale factor {scale} ...");
-            costs.push((scale, costs_at(scale, options, &tpch).await?));
+            growth.scales.push(scale);
+            for ((_, costs), cost) in growth.queries.iter_mut().zip(costs_of(data, options, &cases).await?) {
+                costs.push(cost);
+            }
         }
-        costs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let cost = |query: usize| costs.iter().map(|(_, costs)| costs[query]).collect();
-        Ok(Self {
-            scales: costs.iter().map(|(scale, _)| *scale).collect(),
-            queries: tpch.iter().enumerate().map(|(query, o)| (o.case.name.clone(), cost(query))).collect(),
-            left_out,
-        })
+        Ok(growth)
     }
 
     /// Whether a row costs more at some scale factor than at the one before.
@@ -69,18 +73,17 @@ impl Growth {
     }
 }
 
-/// The cost of a row of each query at one scale factor, after a run that is compared with DataFusion's.
-async fn costs_at(scale: f64, options: &Options, outcomes: &[&Outcome]) -> Result<Vec<f64>> {
-    let data = Data::generate(scale, false)?;
+/// The cost of a row of each query, after a run that is compared with DataFusion's.
+async fn costs_of(data: Data, options: &Options, cases: &[&Case]) -> Result<Vec<f64>> {
     let (parallax, datafusion) = (engines::parallax(options.devices)?, engines::datafusion());
     engines::register(&[parallax.context(), &datafusion], &data)?;
     let rows = data.rows_of(&["lineitem"]) as f64;
     let mut costs = Vec::new();
-    for Case { name, sql, ordered, .. } in outcomes.iter().map(|outcome| &outcome.case) {
+    for Case { name, sql, ordered, .. } in cases {
         let expected = datafusion.sql(sql).await?.collect().await?;
         let actual = parallax.collect(sql).await?;
         if let Some(difference) = agree::difference(&expected, &actual, *ordered)? {
-            return Err(exec_datafusion_err!("{name} at scale factor {scale}: {difference}"));
+            return Err(exec_datafusion_err!("{name} over {rows} rows of lineitem: {difference}"));
         }
         let mut best = f64::INFINITY;
         for _ in 0..options.runs {

@@ -1,5 +1,6 @@
 //! What a figure depends on and the code does not say: the processor, the memory, the commit, the day.
 
+use std::path::Path;
 use std::process::Command;
 
 /// The processor, where the system says.
@@ -29,6 +30,18 @@ fn memory(field: &str) -> f64 {
     let line = about.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(0.0);
     kib / f64::from(1 << 20)
+}
+
+/// How many processes wanted to run in the last minute: what others do while the benchmark runs.
+pub fn load_average() -> String {
+    let about = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    about.split(' ').next().unwrap_or_default().to_string()
+}
+
+/// The XLA that was linked, by the name of its folder (scripts/fetch-xla).
+pub fn xla_version() -> String {
+    let folder = std::env::var("XLA_EXTENSION_DIR").unwrap_or_default();
+    Path::new(&folder).file_name().map_or("unknown".to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The commit that was built, with `+` where files differ from it.

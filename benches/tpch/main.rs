@@ -69,12 +69,13 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> Result<()> {
     let start = Instant::now();
     tpch::check_scale(options.scale)?;
+    let load_average = machine::load_average();
     let worker = if options.only_rust { None } else { start_worker() };
     let mut bandwidth = bandwidth::measure(machine::threads());
     eprintln!("generating tables at scale factor {} ...", options.scale);
     let data = Data::generate(options.scale, true)?;
     let mut engines = Engines::load(&options, &data, worker).await?;
-    let versions = versions(&mut engines)?;
+    let versions = versions(&mut engines, load_average)?;
 
     let mut outcomes = Vec::new();
     let cases = Case::all().into_iter();
@@ -93,13 +94,12 @@ async fn run(options: Options) -> Result<()> {
         outcomes.push(outcome);
     }
 
-    let rows = data.rows_of(&["lineitem"]);
     let worker = engines.worker.take();
     let complete = worker.is_some() && options.growth;
     // Growth wants the memory; the chart is drawn by a new process.
-    drop((engines, data, worker));
+    drop((engines, worker));
     bandwidth = bandwidth.max(bandwidth::measure(machine::threads()));
-    let growth = if options.growth { Some(Growth::measure(&options, &outcomes, rows).await?) } else { None };
+    let growth = if options.growth { Some(Growth::measure(&options, data, &outcomes).await?) } else { None };
     let (threads, command) = (machine::threads(), command());
     let seconds = start.elapsed().as_secs_f64();
     let report = Report { options, command, versions, threads, bandwidth, outcomes, growth, seconds };
@@ -120,13 +120,14 @@ fn start_worker() -> Option<Worker> {
 }
 
 /// What the figures were made with, by name.
-fn versions(engines: &mut Engines) -> Result<Value> {
+fn versions(engines: &mut Engines, load_average: String) -> Result<Value> {
     let mut versions = json!({
         "parallax": format!("{} ({})", env!("CARGO_PKG_VERSION"), machine::revision()),
-        "xla": engines.xla_version()?,
+        "xla": machine::xla_version(),
         "datafusion": datafusion::DATAFUSION_VERSION,
         "processor": machine::processor(),
         "memory_gib": format!("{:.0}", machine::memory_gib()),
+        "load_average": load_average,
         "date": machine::date(),
     });
     if let Value::Object(python) = engines.python_versions()? {

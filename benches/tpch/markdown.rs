@@ -44,25 +44,23 @@ Nanoseconds per row of lineitem, warm, best runs. Bold: more than 20% above the 
 
 /// The page docs/benchmarks.md.
 pub fn page(report: &Report) -> String {
-    let about = |key: &str| report.versions[key].as_str().unwrap_or("unknown").to_string();
+    let about = |key: &str| report.versions[key].as_str().unwrap_or("unknown");
+    let minutes = (report.seconds / 60.0).max(1.0);
     let mut text = String::from("# Benchmarks\n\n");
+    let _ = writeln!(text, "Written by `{}` on {}, in {minutes:.0} minutes.\n", report.command, about("date"));
     let _ = writeln!(
         text,
-        "Written by `{}` on {}, in {:.0} minutes. Machine: {}, {} threads for every engine, {} GiB of memory.\n\
-         Parallax {} on XLA {}; DataFusion {}, DuckDB {}, Polars {} (from PyPI, Python {}).\n",
-        report.command,
-        about("date"),
-        (report.seconds / 60.0).max(1.0),
+        "- Machine: {}, {} GiB of memory; {} threads for every engine; load average {} before the run.",
         about("processor"),
-        report.threads,
         about("memory_gib"),
-        about("parallax"),
-        about("xla"),
-        about("datafusion"),
-        about("duckdb"),
-        about("polars"),
-        about("python"),
+        report.threads,
+        about("load_average"),
     );
+    let versions = [("Parallax", "parallax"), ("XLA", "xla"), ("DataFusion", "datafusion")]
+        .into_iter()
+        .chain([("DuckDB", "duckdb"), ("Polars", "polars"), ("Python", "python")])
+        .map(|(name, key)| format!("{name} {}", about(key)));
+    let _ = writeln!(text, "- Versions: {}.\n", versions.collect::<Vec<_>>().join(", "));
     text.push_str(PREFACE);
     text.push_str(&goals(report));
     let _ = writeln!(
@@ -110,7 +108,7 @@ pub fn times(report: &Report) -> String {
         let _ = write!(text, "| {} |", outcome.case.name);
         for engine in &engines {
             let _ = match outcome.times(*engine) {
-                Some(times) if times.runs.is_empty() => write!(text, " {} |", ms(times.first)),
+                Some(times) if times.runs.len() < report.options.runs => write!(text, " {} |", ms(times.best())),
                 Some(times) => write!(text, " {} / {} |", ms(times.best()), ms(times.median())),
                 None => write!(text, " - |"),
             };
@@ -139,7 +137,7 @@ pub fn times(report: &Report) -> String {
         if let Some(reason) = outcome.reason(engine) {
             let first = reason.lines().next().unwrap_or_default();
             let _ = writeln!(text, "\n{} on {}: {first}", outcome.case.name, engine.label());
-        } else if outcome.times(engine).is_some_and(|times| times.runs.is_empty()) {
+        } else if outcome.times(engine).is_some_and(|times| times.runs.len() < report.options.runs) {
             let _ = writeln!(text, "\n{} on {} ran once, because it is that slow.", outcome.case.name, engine.label());
         }
     }
