@@ -12,6 +12,7 @@ use parallax::exec::context::DeviceContext;
 use parallax::session::Session;
 use serde_json::Value;
 
+use crate::cpu::Watch;
 use crate::data::{self, Data};
 use crate::machine;
 use crate::options::Options;
@@ -143,6 +144,11 @@ impl Engines {
     /// Bytes of the columns of the tables in memory that are on the device.
     pub fn warm_bytes(&self) -> Result<usize> {
         Ok(device(&self.parallax_memory)?.resident.size_bytes())
+    }
+
+    /// Starts to watch what other programs do.
+    pub fn watch(&self) -> Watch {
+        Watch::start(self.worker.as_ref().map(Worker::process_id))
     }
 
     /// The versions of Python and its libraries, if it runs.

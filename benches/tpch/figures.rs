@@ -49,6 +49,8 @@ pub struct Outcome {
     pub rows: u64,
     /// Bytes of the columns on the device that the query reads.
     pub device_bytes: usize,
+    /// The share of the processors that other programs had while it was timed.
+    pub others: f64,
 }
 
 impl Outcome {
@@ -98,6 +100,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The share of the processors that other programs had, over all queries.
+    pub fn others(&self) -> f64 {
+        self.outcomes.iter().map(|outcome| outcome.others).sum::<f64>() / self.outcomes.len().max(1) as f64
+    }
+
     /// The engines that took part.
     pub fn engines(&self) -> Vec<Engine> {
         self.outcomes.first().map_or(Vec::new(), |outcome| outcome.times.iter().map(|(engine, _)| *engine).collect())

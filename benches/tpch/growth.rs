@@ -17,7 +17,7 @@ use crate::options::Options;
 const SCALES: [f64; 3] = [0.1, 1.0, 3.0];
 
 /// GiB that a scale factor of one takes at most, in Arrow and on the device, and what is to stay free beside it.
-const GIB_OF_SCALE: f64 = 3.5;
+const GIB_OF_SCALE: f64 = 2.5;
 const GIB_FREE: f64 = 8.0;
 
 /// How much more than at a smaller scale factor a row may cost.

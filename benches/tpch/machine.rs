@@ -32,12 +32,6 @@ fn memory(field: &str) -> f64 {
     kib / f64::from(1 << 20)
 }
 
-/// How many processes wanted to run in the last minute: what others do while the benchmark runs.
-pub fn load_average() -> String {
-    let about = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    about.split(' ').next().unwrap_or_default().to_string()
-}
-
 /// The XLA that was linked, by the name of its folder (scripts/fetch-xla).
 pub fn xla_version() -> String {
     let folder = std::env::var("XLA_EXTENSION_DIR").unwrap_or_default();

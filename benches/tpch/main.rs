@@ -17,6 +17,7 @@
 mod agree;
 mod bandwidth;
 mod cases;
+mod cpu;
 mod data;
 mod engines;
 mod figures;
@@ -69,13 +70,12 @@ fn main() -> ExitCode {
 async fn run(options: Options) -> Result<()> {
     let start = Instant::now();
     tpch::check_scale(options.scale)?;
-    let load_average = machine::load_average();
     let worker = if options.only_rust { None } else { start_worker() };
     let mut bandwidth = bandwidth::measure(machine::threads());
     eprintln!("generating tables at scale factor {} ...", options.scale);
     let data = Data::generate(options.scale, true)?;
     let mut engines = Engines::load(&options, &data, worker).await?;
-    let versions = versions(&mut engines, load_average)?;
+    let versions = versions(&mut engines)?;
 
     let mut outcomes = Vec::new();
     let cases = Case::all().into_iter();
@@ -120,14 +120,13 @@ fn start_worker() -> Option<Worker> {
 }
 
 /// What the figures were made with, by name.
-fn versions(engines: &mut Engines, load_average: String) -> Result<Value> {
+fn versions(engines: &mut Engines) -> Result<Value> {
     let mut versions = json!({
         "parallax": format!("{} ({})", env!("CARGO_PKG_VERSION"), machine::revision()),
         "xla": machine::xla_version(),
         "datafusion": datafusion::DATAFUSION_VERSION,
         "processor": machine::processor(),
         "memory_gib": format!("{:.0}", machine::memory_gib()),
-        "load_average": load_average,
         "date": machine::date(),
     });
     if let Value::Object(python) = engines.python_versions()? {
@@ -153,6 +152,7 @@ fn print(report: &Report) {
         report.options.scale, report.options.runs, report.threads, report.options.devices
     );
     println!("{}", markdown::times(report));
+    println!("{}\n", markdown::others(report));
     println!("Memory bandwidth {:.1} GB/s\n\n{}", report.bandwidth / 1e9, markdown::bandwidth(report));
     if let Some(growth) = &report.growth {
         println!("Nanoseconds per row of lineitem\n\n{}", markdown::growth(growth));

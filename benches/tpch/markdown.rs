@@ -6,10 +6,10 @@ use crate::engines::Engine;
 use crate::figures::{Outcome, Report};
 use crate::growth::Growth;
 
-const PREFACE: &str = "\
-Figures are from one machine that other programs may use too; the ratios of engines that ran in turn mean more than
-the times.
+/// Up to what share of the processors other programs do not matter.
+const QUIET: f64 = 0.1;
 
+const PREFACE: &str = "\
 ![Best times by query and engine](benchmarks.svg)
 
 ## Goals
@@ -50,17 +50,17 @@ pub fn page(report: &Report) -> String {
     let _ = writeln!(text, "Written by `{}` on {}, in {minutes:.0} minutes.\n", report.command, about("date"));
     let _ = writeln!(
         text,
-        "- Machine: {}, {} GiB of memory; {} threads for every engine; load average {} before the run.",
+        "- Machine: {}, {} GiB of memory; {} threads for every engine.",
         about("processor"),
         about("memory_gib"),
         report.threads,
-        about("load_average"),
     );
     let versions = [("Parallax", "parallax"), ("XLA", "xla"), ("DataFusion", "datafusion")]
         .into_iter()
         .chain([("DuckDB", "duckdb"), ("Polars", "polars"), ("Python", "python")])
         .map(|(name, key)| format!("{name} {}", about(key)));
-    let _ = writeln!(text, "- Versions: {}.\n", versions.collect::<Vec<_>>().join(", "));
+    let _ = writeln!(text, "- Versions: {}.", versions.collect::<Vec<_>>().join(", "));
+    let _ = writeln!(text, "- {}\n", others(report));
     text.push_str(PREFACE);
     text.push_str(&goals(report));
     let _ = writeln!(
@@ -81,6 +81,13 @@ pub fn page(report: &Report) -> String {
         text.push_str(&growth(found));
     }
     text
+}
+
+/// Whether the machine was quiet.
+pub fn others(report: &Report) -> String {
+    let share = report.others();
+    let verdict = if share > QUIET { ": **it was not quiet, and the times are too long**" } else { "" };
+    format!("Other programs had {:.0}% of the processors while the queries ran{verdict}.", share * 100.0)
 }
 
 /// Goals, reached or missed.

@@ -41,6 +41,7 @@ pub async fn measure(engines: &mut Engines, case: Case, data: &Data, runs: usize
     }
     drop(expected);
     let device_bytes = engines.warm_bytes()?;
+    let watch = engines.watch();
     for _ in 0..runs {
         for (engine, outcome) in &mut times {
             let Ok(times) = outcome else { continue };
@@ -50,5 +51,5 @@ pub async fn measure(engines: &mut Engines, case: Case, data: &Data, runs: usize
         }
     }
     let rows = data.rows_of(&case.tables());
-    Ok(Outcome { case, times, rows, device_bytes })
+    Ok(Outcome { case, times, rows, device_bytes, others: watch.others() })
 }

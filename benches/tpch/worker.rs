@@ -44,6 +44,10 @@ impl Worker {
         Ok(Self { process, requests, answers: BufReader::new(answers), folder: tempfile::tempdir()? })
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Versions of Python and the libraries, by name.
     pub fn versions(&mut self) -> Result<Value> {
         self.ask(&json!({"do": "versions"}))
