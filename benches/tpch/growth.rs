@@ -7,6 +7,7 @@ use datafusion::error::Result;
 
 use crate::agree;
 use crate::cases::Case;
+use crate::cpu::Watch;
 use crate::data::Data;
 use crate::engines;
 use crate::figures::Outcome;
@@ -20,6 +21,9 @@ const SCALES: [f64; 3] = [0.1, 1.0, 3.0];
 const GIB_OF_SCALE: f64 = 2.5;
 const GIB_FREE: f64 = 8.0;
 
+/// Most runs of a query at a scale factor.
+const RUNS: usize = 3;
+
 /// How much more than at a smaller scale factor a row may cost.
 const RISE: f64 = 1.2;
 
@@ -29,6 +33,8 @@ pub struct Growth {
     pub scales: Vec<f64>,
     /// Each query with its cost at each scale factor, best runs.
     pub queries: Vec<(String, Vec<f64>)>,
+    /// The share of the processors that other programs had at each scale factor.
+    pub others: Vec<f64>,
     /// Why scale factors are missing.
     pub left_out: Vec<String>,
 }
@@ -37,7 +43,7 @@ impl Growth {
     /// Measures each scale factor in the same way; `data` are the tables of the run, which are let go on the way.
     pub async fn measure(options: &Options, data: Data, outcomes: &[Outcome]) -> Result<Self> {
         let cases: Vec<&Case> = outcomes.iter().map(|outcome| &outcome.case).filter(|case| case.tpch).collect();
-        let mut growth = Self { scales: Vec::new(), queries: Vec::new(), left_out: Vec::new() };
+        let mut growth = Self { scales: Vec::new(), queries: Vec::new(), others: Vec::new(), left_out: Vec::new() };
         growth.queries.extend(cases.iter().map(|case| (case.name.clone(), Vec::new())));
         let mut own = Some(data);
         for scale in SCALES {
@@ -55,9 +61,11 @@ impl Growth {
             };
             eprintln!("growth: scale factor {scale} ...");
             growth.scales.push(scale);
+            let watch = Watch::start(None);
             for ((_, costs), cost) in growth.queries.iter_mut().zip(costs_of(data, options, &cases).await?) {
                 costs.push(cost);
             }
+            growth.others.push(watch.others());
         }
         Ok(growth)
     }
@@ -86,7 +94,7 @@ async fn costs_of(data: Data, options: &Options, cases: &[&Case]) -> Result<Vec<
             return Err(exec_datafusion_err!("{name} over {rows} rows of lineitem: {difference}"));
         }
         let mut best = f64::INFINITY;
-        for _ in 0..options.runs {
+        for _ in 0..options.runs.min(RUNS) {
             let start = Instant::now();
             parallax.collect(sql).await?;
             best = best.min(start.elapsed().as_nanos() as f64);

@@ -78,7 +78,8 @@ fn growth(growth: &Growth) -> Value {
             json!({"query": name, "ns_per_row": ns, "rises": Growth::rises(costs)})
         })
         .collect();
-    json!({"scales": growth.scales, "queries": queries, "left_out": growth.left_out})
+    let others: Vec<_> = growth.others.iter().copied().map(round).collect();
+    json!({"scales": growth.scales, "queries": queries, "left_out": growth.left_out, "share_of_other_programs": others})
 }
 
 /// Three digits behind the point.

@@ -187,6 +187,9 @@ pub fn growth(growth: &Growth) -> String {
         }
         text.push('\n');
     }
+    let _ = write!(text, "| processors that other programs had |");
+    growth.others.iter().for_each(|share| _ = write!(text, " {:.0}% |", share * 100.0));
+    text.push('\n');
     for reason in &growth.left_out {
         let _ = writeln!(text, "\nLeft out: {reason}.");
     }
