@@ -17,7 +17,7 @@ check: xla ## what CI runs: formatting, clippy, every test
 	cargo clippy --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory test
 
-bench: xla ## time TPC-H beside DataFusion
+bench: xla ## time TPC-H beside DataFusion, DuckDB and Polars; write docs/benchmarks.md
 	cargo bench --bench tpch
 
 tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1 (PARALLAX_TPCH_SCALE)

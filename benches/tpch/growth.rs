@@ -1,0 +1,105 @@
+//! What a row costs at other scale factors: Parallax, warm, TPC-H.
+
+use std::time::Instant;
+
+use datafusion::common::exec_datafusion_err;
+use datafusion::error::Result;
+
+use crate::agree;
+use crate::cases::Case;
+use crate::cpu::Watch;
+use crate::data::Data;
+use crate::engines;
+use crate::figures::Outcome;
+use crate::machine;
+use crate::options::Options;
+
+/// The scale factors, ascending.
+const SCALES: [f64; 3] = [0.1, 1.0, 3.0];
+
+/// GiB that a scale factor of one takes at most, in Arrow and on the device, and what is to stay free beside it.
+const GIB_OF_SCALE: f64 = 2.5;
+const GIB_FREE: f64 = 8.0;
+
+/// Most runs of a query at a scale factor.
+const RUNS: usize = 3;
+
+/// How much more than at a smaller scale factor a row may cost.
+const RISE: f64 = 1.2;
+
+/// Nanoseconds per row of lineitem.
+pub struct Growth {
+    /// Scale factors, ascending.
+    pub scales: Vec<f64>,
+    /// Each query with its cost at each scale factor, best runs.
+    pub queries: Vec<(String, Vec<f64>)>,
+    /// The share of the processors that other programs had at each scale factor.
+    pub others: Vec<f64>,
+    /// Why scale factors are missing.
+    pub left_out: Vec<String>,
+}
+
+impl Growth {
+    /// Measures each scale factor in the same way; `data` are the tables of the run, which are let go on the way.
+    pub async fn measure(options: &Options, data: Data, outcomes: &[Outcome]) -> Result<Self> {
+        let cases: Vec<&Case> = outcomes.iter().map(|outcome| &outcome.case).filter(|case| case.tpch).collect();
+        let mut growth = Self { scales: Vec::new(), queries: Vec::new(), others: Vec::new(), left_out: Vec::new() };
+        growth.queries.extend(cases.iter().map(|case| (case.name.clone(), Vec::new())));
+        let mut own = Some(data);
+        for scale in SCALES {
+            let data = match own.take_if(|_| scale == options.scale) {
+                Some(data) => data,
+                None => {
+                    let (free, need) = (machine::free_memory_gib(), GIB_FREE + GIB_OF_SCALE * scale);
+                    if free < need {
+                        let reason = format!("scale factor {scale}: {free:.1} GiB are free and {need:.1} are wanted");
+                        growth.left_out.push(reason);
+                        continue;
+                    }
+                    Data::generate(scale, false)?
+                }
+            };
+            eprintln!("growth: scale factor {scale} ...");
+            growth.scales.push(scale);
+            let watch = Watch::start(None);
+            for ((_, costs), cost) in growth.queries.iter_mut().zip(costs_of(data, options, &cases).await?) {
+                costs.push(cost);
+            }
+            growth.others.push(watch.others());
+        }
+        Ok(growth)
+    }
+
+    /// Whether a row costs more at some scale factor than at the one before.
+    pub fn rises(costs: &[f64]) -> bool {
+        costs.windows(2).any(|pair| pair[1] > pair[0] * RISE)
+    }
+
+    /// The queries of which a row costs more.
+    pub fn risen(&self) -> impl Iterator<Item = &str> {
+        self.queries.iter().filter(|(_, costs)| Self::rises(costs)).map(|(name, _)| name.as_str())
+    }
+}
+
+/// The cost of a row of each query, after a run that is compared with DataFusion's.
+async fn costs_of(data: Data, options: &Options, cases: &[&Case]) -> Result<Vec<f64>> {
+    let (parallax, datafusion) = (engines::parallax(options.devices)?, engines::datafusion());
+    engines::register(&[parallax.context(), &datafusion], &data)?;
+    let rows = data.rows_of(&["lineitem"]) as f64;
+    let mut costs = Vec::new();
+    for Case { name, sql, ordered, .. } in cases {
+        let expected = datafusion.sql(sql).await?.collect().await?;
+        let actual = parallax.collect(sql).await?;
+        if let Some(difference) = agree::difference(&expected, &actual, *ordered)? {
+            return Err(exec_datafusion_err!("{name} over {rows} rows of lineitem: {difference}"));
+        }
+        let mut best = f64::INFINITY;
+        for _ in 0..options.runs.min(RUNS) {
+            let start = Instant::now();
+            parallax.collect(sql).await?;
+            best = best.min(start.elapsed().as_nanos() as f64);
+        }
+        costs.push(best / rows);
+    }
+    Ok(costs)
+}
