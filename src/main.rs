@@ -7,5 +7,6 @@ use parallax::{cli, runtime};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ! {
+    runtime::use_one_heap();
     runtime::leave(cli::main(std::env::args_os()))
 }

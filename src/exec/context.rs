@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use crate::columnar::host_array::HostMemory;
 use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
 use crate::config::XlaOptions;
+use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Cuts;
 use crate::exec::tier::Tiers;
@@ -27,6 +28,8 @@ pub struct DeviceContext {
     pub waiting: HostMemory,
     /// Where pipelines that ran before have packed their rows.
     pub cuts: Cuts,
+    /// What queries under way have aggregated.
+    pub memo: Memo,
     /// Which pipelines are warm.
     pub tiers: Arc<Tiers>,
 }
@@ -38,6 +41,7 @@ impl DeviceContext {
             resident: ResidentColumns::default(),
             waiting: HostMemory::default(),
             cuts: Cuts::default(),
+            memo: Memo::default(),
             tiers: Arc::default(),
         }
     }

@@ -33,6 +33,8 @@ pub struct Engine {
     /// Of the border.
     pub metrics: ExecutionPlanMetricsSet,
     pub mode: MemoryMode,
+    /// The query that this is part of.
+    query: Arc<TaskContext>,
     /// What the leaves read, by address of the leaf.
     tables: HashMap<usize, Arc<DeviceTable>>,
     /// Every program that was run, in order.
@@ -59,7 +61,16 @@ impl Engine {
                 tables.insert(address(leaf), Arc::new(table));
             }
         }
-        Ok(Self { device, options, cancelled, metrics, mode, tables, programs: Mutex::default() })
+        Ok(Self {
+            device,
+            options,
+            cancelled,
+            metrics,
+            mode,
+            query: Arc::clone(task),
+            tables,
+            programs: Mutex::default(),
+        })
     }
 
     /// The relation of a device operator and all below it.
@@ -132,7 +143,12 @@ impl Engine {
         }
         let ready = self.ready(&update.traced, &input)?;
         let start = std::time::Instant::now();
-        let accumulators = run_update(&ready, &update.initial, self.chunks(&table, &input))?;
+        let run = || run_update(&ready, &update.initial, self.chunks(&table, &input));
+        // Where memory is limited nothing is kept for a second reader.
+        let accumulators = match (&input.source, self.options.memory_limit) {
+            (Source::Table(table), None) => self.device.memo.totals(&self.query, &update.traced, table, run)?,
+            _ => Arc::new(run()?),
+        };
         MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
         let groups = Groups {
             plan: update.plan,

@@ -1,6 +1,8 @@
 //! Dense aggregation: the update program runs over every chunk and adds to accumulators in place; what it leaves is the source of
 //! the program that merges them (of all workers, and of all devices by all-reduce) and goes on.
 
+use std::sync::Arc;
+
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
@@ -18,7 +20,7 @@ use crate::program::Shape;
 /// Accumulators that have seen every row.
 pub struct Groups {
     pub plan: GroupsPlan,
-    pub accumulators: Totals,
+    pub accumulators: Arc<Totals>,
     /// Of the aggregate.
     pub metrics: ExecutionPlanMetricsSet,
     /// Messages of the error codes of the update program.

@@ -18,3 +18,16 @@ pub(super) fn keep_freed_memory() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD);
     }
 }
+
+/// Makes glibc use one heap for all threads, instead of several a core.
+///
+/// What a thread frees, another can then use: with heaps of their own the workers, which are new for each run, touch fresh pages
+/// for many runs. It made Q7 of TPC-H at scale factor 1 take 41 to 62 ms where it took 45 to 308 (`docs/tuning.md`). For programs
+/// whose own allocations go elsewhere, as with mimalloc: all others would wait for one lock. Call it first in `main`.
+pub fn use_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes no pointers, and locks its own state.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

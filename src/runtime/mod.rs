@@ -61,6 +61,7 @@ pub use client::Runtime;
 pub use device::DeviceKind;
 pub use element::Element;
 pub use executable::{Argument, Executable};
+pub use host_memory::use_one_heap;
 pub use leave::leave;
 pub use memory::{DeviceMemory, Reservation};
 pub use mesh::Mesh;
