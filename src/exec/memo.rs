@@ -1,5 +1,6 @@
 //! Aggregations that one query asks for twice run once: a view that is read in a subquery, too, is two equal subplans in
-//! DataFusion's plan (Q15 of TPC-H). What is remembered is gone with the query.
+//! DataFusion's plan (Q15 of TPC-H). What is remembered is of no use to other queries, and goes when the next one aggregates; so
+//! that little memory is held until then, only small accumulators are remembered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -10,6 +11,10 @@ use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::exec::run::Totals;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
+use crate::program::Shape;
+
+/// Accumulators of a worker that are worth remembering have at most this many bytes.
+const MOST_BYTES: usize = 2 << 20;
 
 /// Accumulators, once they are there. Whoever computes them holds the lock.
 type Slot = Arc<Mutex<Option<Arc<Totals>>>>;
@@ -28,12 +33,13 @@ struct Entry {
 struct Key {
     text: String,
     constants: Vec<Vec<u8>>,
-    columns: Vec<Arc<DeviceColumn>>,
+    /// Weak references keep the addresses from being used again.
+    columns: Vec<Weak<DeviceColumn>>,
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        let columns = || self.columns.iter().zip(&other.columns).all(|(a, b)| Arc::ptr_eq(a, b));
+        let columns = || self.columns.iter().zip(&other.columns).all(|(a, b)| Weak::ptr_eq(a, b));
         self.columns.len() == other.columns.len()
             && columns()
             && self.constants == other.constants
@@ -55,15 +61,19 @@ impl Memo {
         table: &DeviceTable,
         compute: impl FnOnce() -> Result<Totals>,
     ) -> Result<Arc<Totals>> {
-        if !update.sides.is_empty() {
+        let bytes: usize = update.program.outputs.iter().map(Shape::size_bytes).sum();
+        if !update.sides.is_empty() || bytes > MOST_BYTES {
             return compute().map(Arc::new);
         }
         let constants = update.inputs.iter().filter_map(|input| match input {
             Input::Constant { bytes, .. } => Some(bytes.clone()),
             _ => None,
         });
-        let key =
-            Key { text: update.program.text.clone(), constants: constants.collect(), columns: table.columns.clone() };
+        let key = Key {
+            text: update.program.text.clone(),
+            constants: constants.collect(),
+            columns: table.columns.iter().map(Arc::downgrade).collect(),
+        };
         let slot = {
             let mut entries = self.lock();
             entries.retain(|entry| entry.query.strong_count() > 0);
