@@ -43,6 +43,8 @@ pub struct ColumnEncoder {
     /// Range of the values (codes for strings); `None` for booleans and floats.
     pub range: Option<Range>,
     pub null_count: usize,
+    /// Whether no value occurs twice, NULL aside; only looked for in integers.
+    pub unique: bool,
     pub dictionary: Option<Arc<Dictionary>>,
 }
 
@@ -73,6 +75,24 @@ macro_rules! array_range {
     ($type:ty, $array:expr) => {{
         let array = $array.as_primitive::<$type>();
         Ok(compute::min(array).zip(compute::max(array)).map(|(min, max)| Range::new(min as i128, max as i128)))
+    }};
+}
+
+macro_rules! mark_distinct {
+    ($type:ty, $array:expr, $min:expr, $seen:expr) => {{
+        let array = $array.as_primitive::<$type>();
+        let mut new = |value| {
+            let offset = (value as i128 - $min) as usize;
+            let (word, bit) = (&mut $seen[offset / 64], 1 << (offset % 64));
+            let is_new = *word & bit == 0;
+            *word |= bit;
+            is_new
+        };
+        Ok(if array.null_count() == 0 {
+            array.values().iter().all(|value| new(*value))
+        } else {
+            array.iter().flatten().all(new)
+        })
     }};
 }
 
@@ -126,7 +146,11 @@ impl ColumnEncoder {
                 (Representation::of_range(&range), Some(range))
             }
         };
-        Ok(Self { arrays, starts, representation, range, null_count, dictionary })
+        let unique = match (kind, &range) {
+            (Kind::Integer, Some(range)) => all_distinct(&arrays, range)?,
+            _ => false,
+        };
+        Ok(Self { arrays, starts, representation, range, null_count, unique, dictionary })
     }
 
     /// Bytes of a row on the device.
@@ -249,6 +273,25 @@ impl ColumnEncoder {
     }
 }
 
+/// Slots a row up to which distinct values are looked for in a bitmap.
+const BITS_A_ROW: i128 = 64;
+
+/// Whether integers are all different, by a bitmap of their range; looks up to the first that is there twice.
+fn all_distinct(arrays: &[ArrayRef], range: &Range) -> Result<bool> {
+    let rows: usize = arrays.iter().map(|a| a.len()).sum();
+    let extent = range.extent();
+    if extent > BITS_A_ROW * rows.max(1024) as i128 {
+        return Ok(false);
+    }
+    let mut seen = vec![0u64; (extent as usize).div_ceil(64)];
+    for array in arrays {
+        if !for_integer_type!(array.data_type(), mark_distinct!(array, range.min, seen))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Range over all arrays; of a column without values, that of 0.
 fn integer_range(arrays: &[ArrayRef]) -> Result<Range> {
     let mut range: Option<Range> = None;
@@ -284,6 +327,20 @@ mod tests {
         let chunk = encoder.encode(1..4, 5).unwrap();
         assert_eq!(chunk.values[0].typed_data::<i8>(), &[-3, 5, 6, -3, -3]);
         assert_eq!(chunk.valid.unwrap().as_slice(), &[0, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn unique_columns_are_known() {
+        let unique = |values: Vec<Option<i64>>| {
+            let (first, rest) = values.split_at(values.len() / 2);
+            let arrays = [first, rest].map(|part| Arc::new(Int64Array::from(part.to_vec())) as ArrayRef);
+            ColumnEncoder::try_new(arrays.to_vec(), &DataType::Int64).unwrap().unique
+        };
+        assert!(unique(vec![Some(5), Some(-3), None, Some(4), None]));
+        assert!(!unique(vec![Some(5), Some(-3), None, Some(4), Some(5)]));
+        assert!(unique(vec![]));
+        // Too far apart to look.
+        assert!(!unique(vec![Some(i64::MIN), Some(i64::MAX)]));
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct DeviceColumn {
     /// Range of the values (codes for strings) of the rows that are not NULL; `None` for booleans and floats.
     pub range: Option<Range>,
     pub has_nulls: bool,
+    /// Whether it is known that no value occurs twice, NULL aside.
+    pub unique: bool,
     pub dictionary: Option<Arc<Dictionary>>,
     /// `[shard][chunk]`
     pub chunks: Vec<Vec<DeviceChunk>>,
@@ -156,6 +158,7 @@ impl DeviceColumn {
             representation: encoder.representation,
             range: encoder.range,
             has_nulls: encoder.null_count > 0,
+            unique: encoder.unique,
             dictionary: encoder.dictionary.clone(),
             chunks,
         })

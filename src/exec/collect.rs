@@ -363,6 +363,7 @@ impl ResultColumn {
             representation: self.spec.representation,
             range: self.range,
             has_nulls: self.spec.nullable,
+            unique: false,
             dictionary: self.spec.dictionary.clone(),
             chunks,
         }

@@ -60,6 +60,14 @@ impl XlaFilterExec {
         }
     }
 
+    /// The output columns out of those of the input.
+    pub fn project<T: Clone>(&self, columns: Vec<T>) -> Vec<T> {
+        match &self.projection {
+            Some(projection) => projection.iter().map(|column| columns[*column].clone()).collect(),
+            None => columns,
+        }
+    }
+
     /// What is asked of the output columns, asked of the `width` input columns.
     pub fn unproject(&self, output: &[Strings], width: usize) -> Vec<Strings> {
         let Some(projection) = &self.projection else { return output.to_vec() };

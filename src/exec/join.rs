@@ -31,7 +31,7 @@ use crate::exec::join_probe::Probe;
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
 
 /// DataFusion's batch size, as it comes.
@@ -129,6 +129,13 @@ impl XlaJoinExec {
     fn new(left: Arc<dyn ExecutionPlan>, right: Arc<dyn ExecutionPlan>, spec: JoinSpec, schema: SchemaRef) -> Self {
         let properties = device_properties(schema.clone(), EmissionType::Final);
         Self { left, right, spec, schema, properties, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The same inner join, with the right side built.
+    fn turned(&self) -> Self {
+        let spec = JoinSpec { left_first: true, ..self.spec.clone() };
+        let metrics = self.metrics.clone();
+        Self { metrics, ..Self::new(Arc::clone(&self.left), Arc::clone(&self.right), spec, self.schema.clone()) }
     }
 
     /// The side that is built, and the one that is probed with.
@@ -260,7 +267,12 @@ impl Engine {
     /// The relation of a join.
     pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
         let (build, probe) = join.sides();
-        let (build, probe) = (self.open(build)?, self.open(probe)?);
+        let (mut build, mut probe) = (self.open(build)?, self.open(probe)?);
+        let turned = should_turn(join, &build, &probe).then(|| join.turned());
+        if turned.is_some() {
+            std::mem::swap(&mut build, &mut probe);
+        }
+        let join = turned.as_ref().unwrap_or(join);
         if self.mode == MemoryMode::Resident {
             return self.join_rows(join, build, probe);
         }
@@ -298,6 +310,28 @@ impl Engine {
         }
         self.expand(join, build, probe)
     }
+}
+
+/// Rows of the left side from which on the order of an inner join's rows is nobody's concern: DataFusion's own depends on its
+/// partitions.
+const UNORDERED_ROWS: usize = 1 << 16;
+
+/// A right side with this many rows for each row of the left is too large to be built instead.
+const TURNED_RATIO: usize = 16;
+
+/// Whether to build the right side of an inner join, because no two of its rows have the same key while rows of the left may: a
+/// gather then does what would be an expansion.
+fn should_turn(join: &XlaJoinExec, left: &Relation, right: &Relation) -> bool {
+    let [(left_key, right_key)] = join.spec.keys.as_slice() else { return false };
+    if join.spec.join_type != JoinType::Inner || join.spec.left_first || left.source_rows() < UNORDERED_ROWS {
+        return false;
+    }
+    let is_unique = |relation: &Relation, key: &DeviceExpr| match key.node {
+        Node::Column(column) => relation.unique_columns().get(column).copied().unwrap_or(false),
+        _ => false,
+    };
+    let small = right.source_rows() <= TURNED_RATIO * left.source_rows();
+    small && is_unique(right, right_key) && !is_unique(left, left_key)
 }
 
 /// A build side with this many rows for each probe row is reduced before it is built.

@@ -45,6 +45,20 @@ impl Probe {
         if matches!(self.kind, JoinKind::Inner | JoinKind::Outer) { self.built.columns.len() } else { 0 }
     }
 
+    /// What holds of the output columns, out of what holds of the columns of the rows that pass by.
+    pub fn output<T: Clone>(&self, mut probe: Vec<T>, of_build: T) -> Vec<T> {
+        let (_, probe_is_left) = self.spec.kind();
+        match self.kind {
+            JoinKind::Inner | JoinKind::Outer | JoinKind::Full => {
+                let build = vec![of_build; self.built.columns.len()];
+                probe = in_order(probe_is_left, probe, build);
+            }
+            JoinKind::Mark => probe.push(of_build),
+            JoinKind::Semi | JoinKind::Anti => {}
+        }
+        self.spec.project(probe)
+    }
+
     /// Whether probe rows can fall away.
     pub fn narrows(&self) -> bool {
         !matches!(self.kind, JoinKind::Outer | JoinKind::Mark)
@@ -121,7 +135,7 @@ impl Probe {
 }
 
 /// The columns of both sides, left first.
-pub fn in_order(probe_is_left: bool, probe: Vec<TracedColumn>, build: Vec<TracedColumn>) -> Vec<TracedColumn> {
+pub fn in_order<T: Clone>(probe_is_left: bool, probe: Vec<T>, build: Vec<T>) -> Vec<T> {
     if probe_is_left { [probe, build].concat() } else { [build, probe].concat() }
 }
 

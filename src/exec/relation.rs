@@ -14,6 +14,7 @@ use crate::exec::groups::Groups;
 use crate::exec::join_probe::Probe;
 use crate::exec::parts::Part;
 use crate::exec::run::Selection;
+use crate::expr::device_expr::{DeviceExpr, Node};
 
 /// Rows that are there.
 #[derive(Clone)]
@@ -162,6 +163,32 @@ impl Relation {
     /// Whether every row of the source is still there.
     pub fn keeps_all_rows(&self) -> bool {
         matches!(self.source, Source::Table(_)) && !self.steps.iter().any(Step::narrows)
+    }
+
+    /// Of each column, whether it is known that no two rows have the same value, NULL aside; none where nothing is known.
+    pub fn unique_columns(&self) -> Vec<bool> {
+        let Some(table) = self.table() else { return Vec::new() };
+        let mut unique: Vec<bool> = table.columns.iter().map(|column| column.unique).collect();
+        for step in &self.steps {
+            unique = match step {
+                Step::Node(plan) => match DeviceNode::of(plan) {
+                    Some(DeviceNode::Filter(filter)) => filter.project(unique),
+                    Some(DeviceNode::Projection(projection)) => {
+                        let of_column = |expr: &DeviceExpr| match expr.node {
+                            Node::Column(column) => unique[column],
+                            _ => false,
+                        };
+                        projection.exprs.iter().map(of_column).collect()
+                    }
+                    Some(DeviceNode::Sort(_) | DeviceNode::Limit(_)) => unique,
+                    _ => return Vec::new(),
+                },
+                // Each of its rows comes at most once.
+                Step::Probe(probe) => probe.output(unique, false),
+                Step::TopOfChunk(_) | Step::Part(_) => unique,
+            };
+        }
+        unique
     }
 
     /// Messages of the error codes that come with the source.
