@@ -9,6 +9,7 @@ mod fallback;
 mod larger_than_memory;
 mod limits;
 mod tiered;
+mod turned_joins;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
