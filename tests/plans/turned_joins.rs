@@ -12,7 +12,7 @@ fn the_side_with_the_unique_key_is_built() {
     // A NULL key matches nothing, and is no second value.
     db.run(
         "CREATE TABLE one AS SELECT CASE WHEN value < 3 THEN NULL ELSE value * 3 END AS id, value % 7 AS w, \
-         'x' || value AS s FROM generate_series(1, 120000)",
+         repeat('x', 40) || value AS s FROM generate_series(1, 200000)",
     );
     db.run("CREATE TABLE twice AS SELECT * FROM one UNION ALL SELECT 30, 0, 'again'");
     for (from, turned) in [
