@@ -17,7 +17,6 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 
-use crate::columnar::layout::capacity_bucket;
 use crate::exec::device_node::{TraceNode, device_execution_plan};
 use crate::exec::key_words::{KeyUse, KeyWords};
 use crate::expr::convert::try_convert;
@@ -28,6 +27,9 @@ use crate::hlo::{Comparison, Value};
 use crate::kernels::radix_sort::{self, SortKey};
 use crate::program::ElementType::S32;
 use crate::program::Shape;
+
+/// Rows that are kept at least, so that limits of like size share programs.
+const LEAST_TOP: usize = 128;
 
 /// Most rows that a sort may keep for its chunks to choose their own first.
 const MOST_TOP_ROWS: usize = 1 << 14;
@@ -99,11 +101,13 @@ impl XlaSortExec {
     /// Row ids in order: all of them, or the first that can be among those kept.
     fn order(&self, t: &mut Tracer, input: &TracedRelation) -> Result<(Value, usize)> {
         let n = input.capacity;
-        let keys = self.words(t, input, input.mask)?;
-        let kept = self.fetch.map_or(n, |fetch| capacity_bucket(fetch).min(n));
+        let kept = self.fetch.map_or(n, |fetch| fetch.next_power_of_two().max(LEAST_TOP).min(n));
         let ids = if kept < n {
-            radix_sort::argsort_top(&mut t.builder, t.lowering, &keys, n, kept)?
+            let keys = self.words(t, input, None)?;
+            let live = input.mask.map(|mask| t.broadcast(mask, n)).transpose()?;
+            radix_sort::argsort_top(&mut t.builder, t.lowering, &keys, live, n, kept)?
         } else {
+            let keys = self.words(t, input, input.mask)?;
             radix_sort::argsort(&mut t.builder, t.lowering, &keys, n)?
         };
         Ok((ids, kept))

@@ -11,7 +11,7 @@ use crate::hlo::{Builder, HloError, Value};
 use crate::host_functions::{ARGSORT, ARGSORT_TOP};
 use crate::kernels::Lowering;
 use crate::kernels::{key_words, native};
-use crate::program::ElementType::S32;
+use crate::program::ElementType::{S32, U8};
 use crate::program::Shape;
 
 /// A key of each row, in an order-preserving unsigned encoding.
@@ -49,11 +49,13 @@ pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) 
     }
 }
 
-/// The first `limit` (at most n) rows of [`argsort`], `[limit]` s32.
+/// The first `limit` (at most n) rows of [`argsort`], `[limit]` s32. Rows outside `live` (pred `[n]`) come behind all others, in any
+/// order.
 pub fn argsort_top(
     b: &mut Builder,
     lowering: Lowering,
     keys: &[SortKey],
+    live: Option<Value>,
     n: usize,
     limit: usize,
 ) -> Result<Value, HloError> {
@@ -64,11 +66,18 @@ pub fn argsort_top(
         key_words::check(b, keys, n)?;
         let n_keys = key_words::with_bits(keys).count();
         if n_keys > 0 {
-            let (sizes, operands) = key_words::operands(b, keys, [n, n_keys, limit]);
+            let (sizes, mut operands) = key_words::operands(b, keys, [n, n_keys, limit, usize::from(live.is_some())]);
+            operands.extend(live);
             let [rows] = native::call(b, ARGSORT_TOP, &sizes, &operands, [Shape::new(S32, [limit])])?;
             return Ok(rows);
         }
     }
-    let rows = argsort(b, lowering, keys, n)?;
+    let mut all = Vec::with_capacity(keys.len() + 1);
+    if let Some(live) = live {
+        let dead = b.not(live)?;
+        all.push(SortKey { value: b.convert(dead, U8)?, bits: 1 });
+    }
+    all.extend_from_slice(keys);
+    let rows = argsort(b, lowering, &all, n)?;
     b.slice(rows, &[0], &[limit], &[1])
 }

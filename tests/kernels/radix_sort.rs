@@ -1,5 +1,6 @@
 //! `kernels::radix_sort`: stable sorts by keys of all widths.
 
+use parallax::hlo::Comparison;
 use parallax::kernels::Lowering;
 use parallax::kernels::radix_sort::{SortKey, argsort, argsort_top};
 use parallax::program::ElementType::{U8, U16, U32, U64};
@@ -26,7 +27,7 @@ fn rows_are_in_the_order_of_their_keys_and_ties_in_their_own() {
                 &[key(3, 16), key(2, 3), key(1, 31)],
             ] {
                 outputs.push(argsort(b, lowering, keys, n)?);
-                outputs.push(argsort_top(b, lowering, keys, n, limit)?);
+                outputs.push(argsort_top(b, lowering, keys, None, n, limit)?);
             }
             Ok(outputs)
         });
@@ -56,12 +57,51 @@ fn rows_are_in_the_order_of_their_keys_and_ties_in_their_own() {
     }
 }
 
+/// Dead rows come last, whatever their keys; of live ones there may be fewer than are asked for.
+#[test]
+fn dead_rows_are_behind_the_top() {
+    for n in SIZES.into_iter().filter(|n| *n >= 5) {
+        let limit = (n / 10).clamp(5, 100);
+        let parameters = [U64, U8, U8].map(|element_type| Shape::new(element_type, [n]));
+        let kernel = both("argsort_live", &parameters, |b, lowering, columns| {
+            let zero = b.constant_of(U8, 0)?;
+            let live = b.compare(columns[2], zero, Comparison::Ne)?;
+            let key = |column: usize, bits| SortKey { value: columns[column], bits };
+            Ok(vec![
+                argsort_top(b, lowering, &[key(0, 64)], Some(live), n, limit)?,
+                argsort_top(b, lowering, &[key(1, 3), key(0, 64)], Some(live), n, limit)?,
+            ])
+        });
+        let mut random = Random(n as u64);
+        for share in [0, 1, 7, 100] {
+            let u64s: Vec<u64> = values(&mut random, KINDS[0], n, 64);
+            let u8s: Vec<u8> = values(&mut random, KINDS[1], n, 3).iter().map(|value| *value as u8).collect();
+            let live: Vec<u8> = (0..n).map(|_| u8::from(random.bits() % 100 < share)).collect();
+            let outputs = kernel.run(&[array(&u64s), array(&u8s), array(&live)]);
+            let sorted = |key: &dyn Fn(usize) -> (u64, u64)| {
+                let mut rows: Vec<i32> = (0..n as i32).filter(|row| live[*row as usize] != 0).collect();
+                rows.sort_by_key(|row| key(*row as usize));
+                rows.truncate(limit);
+                rows
+            };
+            let orders = [sorted(&|row| (u64s[row], 0)), sorted(&|row| (u8s[row].into(), u64s[row]))];
+            for (i, order) in orders.iter().enumerate() {
+                for first in [0, outputs.len() / 2] {
+                    let rows = outputs[first + i].to_vec::<i32>().unwrap();
+                    assert_eq!(rows[..order.len()], order[..], "{share} % of {n} rows live");
+                    assert!(rows[order.len()..].iter().all(|row| live[*row as usize] == 0));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn without_keys_rows_stay() {
     let parameters = [Shape::new(U64, [8])];
     let kernel = both("argsort_nothing", &parameters, |b, lowering, column| {
         let constant = SortKey { value: column[0], bits: 0 };
-        Ok(vec![argsort(b, lowering, &[], 8)?, argsort_top(b, lowering, &[constant], 8, 3)?])
+        Ok(vec![argsort(b, lowering, &[], 8)?, argsort_top(b, lowering, &[constant], None, 8, 3)?])
     });
     let outputs = kernel.run(&[array(&[0u64; 8])]);
     check("none", &outputs, 0, &[0, 1, 2, 3, 4, 5, 6, 7]);
@@ -74,5 +114,5 @@ fn wrong_keys_are_errors() {
     let value = b.parameter(Shape::new(U32, [8]));
     argsort(&mut b, Lowering::Native, &[SortKey { value, bits: 33 }], 8).unwrap_err();
     argsort(&mut b, Lowering::Portable, &[SortKey { value, bits: 32 }], 16).unwrap_err();
-    argsort_top(&mut b, Lowering::Native, &[SortKey { value, bits: 32 }], 8, 9).unwrap_err();
+    argsort_top(&mut b, Lowering::Native, &[SortKey { value, bits: 32 }], None, 8, 9).unwrap_err();
 }

@@ -53,7 +53,9 @@ fn speed() {
         let keys = random(n, |value| value >> (64 - bits));
         let key = |columns: &[Value]| [SortKey { value: columns[0], bits }];
         time(&format!("argsort, {name}"), &[&keys], |b, c| Ok(vec![argsort(b, Native, &key(c), n)?]));
-        time(&format!("argsort_top 100, {name}"), &[&keys], |b, c| Ok(vec![argsort_top(b, Native, &key(c), n, 100)?]));
+        time(&format!("argsort_top 100, {name}"), &[&keys], |b, c| {
+            Ok(vec![argsort_top(b, Native, &key(c), None, n, 100)?])
+        });
     }
     let n = 6_000_000;
     for groups in [10, 1000, 100_000, 1_000_000, 6_000_000] {

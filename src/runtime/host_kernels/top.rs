@@ -10,41 +10,54 @@ use crate::runtime::host_kernels::hash::{Key, key_at};
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{radix_sort, threads};
 
-/// (sizes s64[3 + 2 keys] = n, keys, limit, then bytes and bits of each; keys x u8 to u64[n], first most significant)
-/// -> row ids s32[limit].
+/// (sizes s64[4 + 2 keys] = n, keys, limit, whether rows may be dead, then bytes and bits of each key; keys x u8 to u64[n], first
+/// most significant; pred[n]: rows that are live, if some may be dead) -> row ids s32[limit].
 pub(super) unsafe extern "C" fn argsort_top_call(output: *mut c_void, inputs: *const *const c_void) {
-    // SAFETY: `kernels::radix_sort` passes these shapes.
-    let (words, n, out) = unsafe {
+    // SAFETY: `kernels::radix_sort` passes these shapes; a pred is a byte.
+    let (words, live, n, out) = unsafe {
         let call = Call::new(output, inputs);
-        let [n, n_keys, limit] = call.sizes();
-        (Words::of_call(&call, n, n_keys, 3), n, call.only_output(limit))
+        let [n, n_keys, limit, has_live] = call.sizes();
+        let live: Option<&[u8]> = (has_live > 0).then(|| call.input(1 + n_keys, n));
+        (Words::of_call(&call, n, n_keys, 4), live, n, call.only_output(limit))
     };
-    argsort_top(&words.slices(), n, out);
+    argsort_top(&words.slices(), live, n, out);
 }
 
-/// The first rows of `0..n` in ascending order of `words`, ties in row order; `out` has at most n places.
-pub(super) fn argsort_top(words: &[&[u64]], n: usize, out: &mut [i32]) {
-    match *words {
-        _ if n / 4 < out.len() => all(words, n, out),
-        [a] => top([a], out),
-        [a, b] => top([a, b], out),
-        [a, b, c] => top([a, b, c], out),
-        [a, b, c, d] => top([a, b, c, d], out),
-        _ => all(words, n, out),
+/// The first live rows of `0..n` in ascending order of `words`, ties in row order, and behind them dead ones; `out` has at most n
+/// places.
+pub(super) fn argsort_top(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: &mut [i32]) {
+    let found = match *words {
+        _ if n / 4 < out.len() => all(words, live, n, out),
+        [a] => top([a], live, out),
+        [a, b] => top([a, b], live, out),
+        [a, b, c] => top([a, b, c], live, out),
+        [a, b, c, d] => top([a, b, c, d], live, out),
+        _ => all(words, live, n, out),
+    };
+    if let Some(live) = live {
+        let dead = live.iter().enumerate().filter(|(_, live)| **live == 0).map(|(row, _)| row as i32);
+        out[found..].iter_mut().zip(dead).for_each(|(to, row)| *to = row);
     }
 }
 
-/// For a limit that is much of the rows, or for many words.
-fn all(words: &[&[u64]], n: usize, out: &mut [i32]) {
+/// For a limit that is much of the rows, or for many words. Gives the number of live rows that it has put out.
+fn all(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: &mut [i32]) -> usize {
     let mut rows = vec![0; n];
     radix_sort::argsort(words, &mut rows);
-    out.copy_from_slice(&rows[..out.len()]);
+    let is_live = |row: &&i32| live.is_none_or(|live| live[**row as usize] != 0);
+    let mut found = 0;
+    for (to, row) in out.iter_mut().zip(rows.iter().filter(is_live)) {
+        *to = *row;
+        found += 1;
+    }
+    found
 }
 
-fn top<const W: usize>(words: [&[u64]; W], out: &mut [i32]) {
+/// Gives the number of live rows that it has put out.
+fn top<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, out: &mut [i32]) -> usize {
     let (n, limit) = (words[0].len(), out.len());
     if limit == 0 {
-        return;
+        return 0;
     }
     let n_threads = threads::for_rows(n);
     let parts = threads::ranges(n, n_threads).collect();
@@ -53,13 +66,13 @@ fn top<const W: usize>(words: [&[u64]; W], out: &mut [i32]) {
         let mut threshold = [u64::MAX; W];
         let mut is_full = false;
         for row in rows {
-            // Most rows fail by their first word.
+            // Most rows fail by their first word, before anyone asks whether they are live.
             if is_full && words[0][row] > threshold[0] {
                 continue;
             }
             let key = key_at(&words, row);
             // A key that equals the threshold comes after the rows that are there.
-            if is_full && key >= threshold {
+            if is_full && key >= threshold || live.is_some_and(|live| live[row] == 0) {
                 continue;
             }
             best.push((key, row as i32));
@@ -78,7 +91,8 @@ fn top<const W: usize>(words: [&[u64]; W], out: &mut [i32]) {
         found.truncate(limit);
     }
     found.sort_unstable();
-    for (to, (_, row)) in out.iter_mut().zip(found) {
-        *to = row;
+    for (to, (_, row)) in out.iter_mut().zip(&found) {
+        *to = *row;
     }
+    found.len()
 }
