@@ -69,8 +69,10 @@ impl DeviceContext {
         rows.min((fitting + 1).next_power_of_two() / 2).max(MIN_CAPACITY)
     }
 
-    /// Sets the limit of device memory for what comes. Columns that no query holds go where a lower limit was set.
-    pub fn set_memory_limit(&self, options: &XlaOptions) {
+    /// What a query begins with: the limit of device memory is set, and what others have left goes, columns that no query holds
+    /// among it where a lower limit was set.
+    pub fn begin(&self, options: &XlaOptions) {
+        self.memo.sweep();
         let memory = self.mesh.runtime().memory();
         memory.set_limit(options.memory_limit);
         while memory.limit().is_some_and(|limit| memory.used() > limit) && self.resident.evict_one() {}

@@ -97,7 +97,7 @@ impl DeviceToHostExec {
         let device = DeviceContext::of(task)?;
         let mut options = XlaOptions::of(task.session_config().options());
         options.count_rows |= self.count_rows;
-        device.set_memory_limit(&options);
+        device.begin(&options);
         Ok(Run {
             input: self.input.clone(),
             schema: self.input.schema(),

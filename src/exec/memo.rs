@@ -1,5 +1,5 @@
 //! Aggregations that one query asks for twice run once: a view that is read in a subquery, too, is two equal subplans in
-//! DataFusion's plan (Q15 of TPC-H). What is remembered is of no use to other queries, and goes when the next one aggregates; so
+//! DataFusion's plan (Q15 of TPC-H). What is remembered is of no use to other queries, and goes when the next one starts; so
 //! that little memory is held until then, only small accumulators are remembered.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -52,6 +52,11 @@ impl Memo {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets what queries have left that have ended.
+    pub fn sweep(&self) {
+        self.lock().retain(|entry| entry.query.strong_count() > 0);
+    }
+
     /// What `update` leaves after all rows of `table`: computed, or found. A program that reads more than the table is always
     /// computed.
     pub fn totals(
@@ -76,7 +81,6 @@ impl Memo {
         };
         let slot = {
             let mut entries = self.lock();
-            entries.retain(|entry| entry.query.strong_count() > 0);
             let mine = |entry: &&Entry| entry.query.as_ptr() == Arc::as_ptr(query) && entry.key == key;
             match entries.iter().find(mine) {
                 Some(entry) => Arc::clone(&entry.slot),

@@ -386,7 +386,7 @@ fn bounds(sample: &[u64], parts: usize) -> Vec<u64> {
     let mut bounds: Vec<u64> = (1..parts).filter_map(|part| sample.get(part * sample.len() / parts).copied()).collect();
     bounds.dedup();
     // Nothing is below the least.
-    if bounds.first() == sample.first() {
+    if !bounds.is_empty() && bounds.first() == sample.first() {
         bounds.remove(0);
     }
     bounds

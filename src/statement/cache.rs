@@ -65,7 +65,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     };
     let task = ctx.task_ctx();
     let device = DeviceContext::of(&task)?;
-    device.set_memory_limit(&options);
+    device.begin(&options);
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
     let ordered = vec![Strings::Ordered; cacheable.sources.len()];
