@@ -44,6 +44,9 @@ const PARALLEL_ROWS: usize = 1 << 17;
 /// Strings that are looked at to estimate how many are distinct.
 const SAMPLE: usize = 1 << 14;
 
+/// How many of them follow one another.
+const RUN: usize = 8;
+
 /// The distinct strings of a part of a column in order, and the position in that order of each row's.
 struct Part<'a> {
     distinct: Vec<&'a str>,
@@ -126,14 +129,15 @@ impl Dictionary {
         if rows < PARALLEL_ROWS {
             return Ok(false);
         }
-        // Odd, so as not to keep step with tables that repeat.
-        let stride = (rows / SAMPLE) | 1;
+        // Runs of neighbours, which may be alike, far apart; an odd distance, so as not to keep step with tables that repeat.
+        let distance = (rows / SAMPLE * RUN) | 1;
         let mut seen = HashSet::with_capacity(SAMPLE);
         let (mut drawn, mut again, mut first) = (0, 0, 0);
         for array in arrays {
-            let (skipped, view) = (first % stride, cast(array, &DataType::Utf8View)?);
-            let (start, view) = ((stride - skipped) % stride, view.as_string_view());
-            for row in (start..view.len()).step_by(stride).filter(|row| view.is_valid(*row)) {
+            let view = cast(array, &DataType::Utf8View)?;
+            let view = view.as_string_view();
+            let in_run = |row: &usize| (first + row) % distance < RUN && view.is_valid(*row);
+            for row in (0..view.len()).filter(in_run) {
                 drawn += 1;
                 again += usize::from(!seen.insert(view.value(row).to_string()));
             }
@@ -330,17 +334,19 @@ mod tests {
 
     #[test]
     fn a_sample_tells_columns_of_few_strings_from_those_of_many() {
-        let column = |distinct: usize| -> Vec<ArrayRef> {
-            let value = |i: usize| format!("{}", i * 7919 % distinct);
-            (0..40)
-                .map(|part| {
-                    Arc::new(StringArray::from_iter_values((0..5000).map(|i| value(part * 5000 + i)))) as ArrayRef
-                })
-                .collect()
+        let column = |value: &dyn Fn(usize) -> usize| -> Vec<ArrayRef> {
+            let part =
+                |part: usize| StringArray::from_iter_values((0..5000).map(|i| value(part * 5000 + i).to_string()));
+            (0..40).map(|number| Arc::new(part(number)) as ArrayRef).collect()
         };
-        let estimates =
-            [10, 1000, 20_000, 150_000, 1_000_003].map(|n| Dictionary::is_mostly_distinct(&column(n)).unwrap());
-        assert_eq!(estimates, [false, false, false, true, true]);
+        let random = |i: usize| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        let is_distinct = |value: &dyn Fn(usize) -> usize| Dictionary::is_mostly_distinct(&column(value)).unwrap();
+        for (distinct, expected) in [(10, false), (1000, false), (20_000, false), (400_000, true), (1 << 30, true)] {
+            assert_eq!(is_distinct(&|i| random(i) % distinct), expected, "{distinct} strings in 200,000 rows");
+        }
+        // In order, each once; in order, each 20 times.
+        assert!(is_distinct(&|i| i));
+        assert!(!is_distinct(&|i| i / 20));
     }
 
     #[test]

@@ -32,10 +32,10 @@ fn accumulators_count_too() {
     assert_eq!(db.rows(sql), ["2 | 2", "4 | 4"]);
     let plan = db.analyze(sql);
     assert!(plan.contains("started again, memory mode Streamed=1"), "{plan}");
-    db.run("SET xla.memory_limit = '20KB'");
+    db.run("SET xla.memory_limit = '4KB'");
     let error = db.error(sql);
     assert!(
-        error.starts_with("Resources exhausted: ") && error.contains("of the 20480 bytes allowed are in use"),
+        error.starts_with("Resources exhausted: ") && error.contains("of the 4096 bytes allowed are in use"),
         "{error}"
     );
     db.run("SET xla.memory_limit = 0");
