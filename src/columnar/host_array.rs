@@ -5,13 +5,14 @@
 //! process lets go of it, however it ends. There is nothing to clean up at the next start.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::arrow::buffer::Buffer as HostBuffer;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 
 use crate::program::Shape;
 use crate::runtime::{Buffer, Runtime};
@@ -55,15 +56,15 @@ struct SpillFile {
 
 impl SpillFile {
     fn create(dir: &Path) -> Result<Self> {
-        std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir)).map(|file| Self { file, end: 0 }).map_err(
-            |error| {
-                let dir = dir.display();
-                DataFusionError::ResourcesExhausted(format!(
-                    "columns do not fit xla.memory_limit and xla.host_memory_limit, and no file can be made in {dir}: {error} \
-                     (set xla.spill_dir)"
-                ))
-            },
-        )
+        let made = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+        made.map(|file| Self { file, end: 0 }).map_err(|error| {
+            let message = format!(
+                "columns do not fit xla.memory_limit and xla.host_memory_limit, and no file can be made in {}: {error} (set \
+                 xla.spill_dir)",
+                dir.display()
+            );
+            io::Error::new(error.kind(), message).into()
+        })
     }
 }
 
@@ -96,11 +97,12 @@ impl HostWriter {
             none => none.insert(SpillFile::create(&self.spill_dir)?),
         };
         file.file.write_all_at(&bytes, file.end).map_err(|error| {
-            DataFusionError::ResourcesExhausted(format!(
+            let message = format!(
                 "writing {} bytes to a file in {}: {error} (free some space, or set xla.spill_dir to another disk)",
                 bytes.len(),
                 self.spill_dir.display()
-            ))
+            );
+            io::Error::new(error.kind(), message)
         })?;
         self.spilled.push((self.arrays.len(), shape, file.end));
         self.arrays.push(None);

@@ -251,7 +251,7 @@ impl ExecutionPlan for DeviceToHostExec {
             let mut outcome = drive(&run, &task, rows.clone(), sent.clone(), mode).await;
             while let (true, Some(next)) = (run.may_be_frugal(&outcome, &sent), mode.next()) {
                 mode = next;
-                run.device.resident.clear();
+                while run.device.resident.evict_one() {}
                 match again(&run.input) {
                     Ok(input) => run.input = input,
                     Err(error) => {
@@ -468,10 +468,14 @@ async fn warm_up(run: Run, task: Arc<TaskContext>, claim: Claim) {
     let run =
         Run { metrics: ExecutionPlanMetricsSet::new(), ran: Arc::default(), cancelled: Cancelled::default(), ..run };
     let once = || async {
+        run.device.memo.forget(&task);
         let start = Instant::now();
         let run = Run { input: again(&run.input)?, ..run.clone() };
         let engine = run.load(&task, MemoryMode::Resident).await?;
-        let work = move || run.download(&engine, |_| Ok(true));
+        let work = move || {
+            let _turn = run.wait_for_turn(MemoryMode::Resident)?;
+            run.download(&engine, |_| Ok(true))
+        };
         tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)??;
         Ok::<_, DataFusionError>(start.elapsed())
     };

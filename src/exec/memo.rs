@@ -57,6 +57,11 @@ impl Memo {
         self.lock().retain(|entry| entry.query.strong_count() > 0);
     }
 
+    /// Forgets what a query has aggregated, for a run of it that is to be timed.
+    pub fn forget(&self, query: &Arc<TaskContext>) {
+        self.lock().retain(|entry| entry.query.as_ptr() != Arc::as_ptr(query));
+    }
+
     /// What `update` leaves after all rows of `table`: computed, or found. A program that reads more than the table is always
     /// computed.
     pub fn totals(

@@ -259,16 +259,16 @@ impl ResidentColumns {
         self.lock().pins.insert(name.to_string(), columns);
     }
 
-    /// Ends what `pin` began, and drops these columns and those that were pinned; false if the table was not pinned.
+    /// Ends what `pin` began, and drops these columns and those that were pinned; false if there was nothing to end or drop.
     pub fn release(&self, name: &str, columns: &[ColumnSource]) -> bool {
         let mut state = self.lock();
         let pinned = state.pins.remove(name);
-        let was_pinned = pinned.is_some();
+        let (was_pinned, before) = (pinned.is_some(), state.entries.len());
         let mut gone = pinned.unwrap_or_default();
         gone.extend_from_slice(columns);
         state.entries.retain(|key, _| !gone.contains(&key.source));
         state.account();
-        was_pinned
+        was_pinned || state.entries.len() < before
     }
 
     /// Everything that is here.

@@ -47,8 +47,8 @@ fn full_name(ctx: &SessionContext, table: &TableReference) -> String {
 /// Uploads columns and pins them; the rows are those of `SHOW CACHE` for the table.
 ///
 /// # Errors
-/// When there is no such table or column, a named column has no encoding, the table is a view or the like, or the columns
-/// do not fit `xla.memory_limit`.
+/// When there is no such table or column, a named column has no encoding, or the table is a view or the like. A column that does
+/// not fit `xla.memory_limit` waits on the host; one of a single chunk is an error.
 pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<Vec<String>>) -> Result<DataFrame> {
     let state = ctx.state();
     let options = XlaOptions::of(state.config_options());
@@ -99,7 +99,7 @@ fn chosen(table: &TableReference, schema: &Schema, columns: Option<Vec<String>>)
 /// Drops the columns of a table from the device, pinned or not.
 ///
 /// # Errors
-/// When the table was not cached, unless `if_exists`.
+/// When no column of the table was on the device, unless `if_exists`.
 pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: bool) -> Result<DataFrame> {
     let device = DeviceContext::of(&ctx.task_ctx())?;
     // A table that is gone may still have columns here.
@@ -111,7 +111,7 @@ pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: boo
         Err(_) => Vec::new(),
     };
     if !device.resident.release(&full_name(ctx, &table), &sources) && !if_exists {
-        return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists what is, with pinned = true");
+        return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists what is");
     }
     ctx.read_empty()
 }
