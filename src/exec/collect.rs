@@ -43,14 +43,15 @@ impl Engine {
             if table.is_single() {
                 return Ok(Arc::clone(table));
             }
-            let columns = result_columns(table);
-            let pieces = download_table(table, limit)?;
-            return self.upload_pieces(&columns, pieces, 0);
+            return self.collect_padded(relation, limit, 0);
         }
         if self.devices_of(relation) > 1 && matches!(relation.source, Source::Table(_)) {
             MetricBuilder::new(&self.metrics).counter("relations_gathered", 0).add(1);
         }
         let relation = &self.select(relation.clone(), 1)?;
+        if !relation.is_single() {
+            return self.collect_padded(relation, limit, 0);
+        }
         let live = if relation.keeps_all_rows() { LiveRows::OfSource } else { LiveRows::Prefix };
         let result = self.trace_rows(relation, live)?;
         let ready = self.ready(&result.traced, relation)?;
@@ -61,7 +62,7 @@ impl Engine {
                 let buffers = ready.run_totals(&groups.accumulators)?;
                 self.single_table(&result, source_errors, buffers, 0)?
             }
-            Source::Table(table) | Source::Selected(table, _) if table.is_single() => {
+            Source::Table(table) | Source::Selected(table, _) => {
                 let mut only = None;
                 let rows = table.layout.rows;
                 run_chunks(
@@ -74,21 +75,6 @@ impl Engine {
                     },
                 )?;
                 self.single_table(&result, source_errors, only.unwrap_or_default(), rows)?
-            }
-            Source::Table(table) | Source::Selected(table, _) => {
-                let mut pieces = Vec::new();
-                let mut rows = 0;
-                run_chunks(
-                    &ready,
-                    self.chunks(table, relation),
-                    |buffers, chunk_rows| self.piece(&result, source_errors, &buffers, chunk_rows),
-                    |piece: Piece| {
-                        rows += piece.rows;
-                        pieces.push(piece);
-                        Ok(limit.is_none_or(|limit| rows < limit))
-                    },
-                )?;
-                self.upload_pieces(&result.columns, pieces, 0)?
             }
         };
         self.kernel_time(start.elapsed());
@@ -159,9 +145,11 @@ impl Engine {
     ) -> Result<()> {
         if let Some(table) = relation.as_table() {
             let columns = result_columns(table);
-            for piece in download_table(table, None)? {
-                if !take(&columns, piece)? {
-                    break;
+            for (shard, chunks) in table.layout.shards.iter().enumerate() {
+                for (chunk, rows) in chunks.iter().enumerate() {
+                    if !take(&columns, piece_of_table(table, shard, chunk, rows.len())?)? {
+                        return Ok(());
+                    }
                 }
             }
             return Ok(());
@@ -187,13 +175,19 @@ impl Engine {
         Ok(())
     }
 
-    /// All rows of a relation in one chunk of at least `capacity` rows on device 0.
-    pub fn collect_padded(&self, relation: &Relation, capacity: usize) -> Result<Arc<DeviceTable>> {
-        let (mut columns, mut pieces) = (Vec::new(), Vec::new());
+    /// The rows of a relation, at least `limit` if there are, in one chunk of at least `capacity` rows on device 0.
+    pub fn collect_padded(
+        &self,
+        relation: &Relation,
+        limit: Option<usize>,
+        capacity: usize,
+    ) -> Result<Arc<DeviceTable>> {
+        let (mut columns, mut pieces, mut rows) = (Vec::new(), Vec::new(), 0);
         self.pieces(relation, |of_piece, piece| {
             columns = of_piece.to_vec();
+            rows += piece.rows;
             pieces.push(piece);
-            Ok(true)
+            Ok(limit.is_none_or(|limit| rows < limit))
         })?;
         self.upload_pieces(&columns, pieces, capacity)
     }
@@ -317,26 +311,10 @@ fn result_columns(table: &DeviceTable) -> Vec<ResultColumn> {
     table.columns.iter().map(|c| ResultColumn { spec: c.spec(), range: c.range }).collect()
 }
 
-/// The rows of a table chunk by chunk, at most about `limit`.
-fn download_table(table: &DeviceTable, limit: Option<usize>) -> Result<Vec<Piece>> {
-    let mut pieces = Vec::new();
-    let mut total = 0;
-    for (shard, chunks) in table.layout.shards.iter().enumerate() {
-        for (chunk, rows) in chunks.iter().enumerate() {
-            if limit.is_some_and(|limit| total >= limit) {
-                return Ok(pieces);
-            }
-            let mut arrays = Vec::new();
-            for column in &table.columns {
-                for array in column.chunks[shard][chunk].arrays() {
-                    arrays.push(array.prefix(rows.len())?);
-                }
-            }
-            total += rows.len();
-            pieces.push(Piece { rows: rows.len(), arrays });
-        }
-    }
-    Ok(pieces)
+/// The rows of one chunk of a table.
+fn piece_of_table(table: &DeviceTable, shard: usize, chunk: usize, rows: usize) -> Result<Piece> {
+    let arrays = table.columns.iter().flat_map(|column| column.chunks[shard][chunk].arrays());
+    Ok(Piece { rows, arrays: arrays.map(|array| array.prefix(rows)).collect::<Result<_>>()? })
 }
 
 /// The bytes of the first `rows` elements.

@@ -168,10 +168,15 @@ impl Engine {
 
     /// Whether the accumulators of all workers, and then their sum, take no more than half of what is left.
     fn has_room_for(&self, initial: &[(Shape, Vec<u8>)]) -> bool {
-        let Some(limit) = self.options.memory_limit else { return true };
         let of_worker: usize = initial.iter().map(|(shape, _)| shape.size_bytes()).sum();
+        let needed = of_worker * (self.device.workers(&self.options) + 1);
+        self.memory_left().is_none_or(|left| needed <= left / 2)
+    }
+
+    /// Bytes of device memory that are still allowed; `None` without a limit.
+    pub fn memory_left(&self) -> Option<usize> {
         let used = self.device.mesh.runtime().memory().used() as usize;
-        of_worker * (self.device.workers(&self.options) + 1) <= limit.saturating_sub(used) / 2
+        self.options.memory_limit.map(|limit| limit.saturating_sub(used))
     }
 
     /// Traces the program that computes a relation.

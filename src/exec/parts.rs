@@ -192,7 +192,7 @@ impl Engine {
             if parts > 1 {
                 rows = rows.with(hash_part(&keys, part, parts));
             }
-            let table = self.collect_padded(&rows, capacity)?;
+            let table = self.collect_padded(&rows, None, capacity)?;
             let whole = Relation::on(table).with(Step::Node(Arc::clone(plan)));
             Ok(Relation::on(self.collect(&whole, None)?))
         };
@@ -200,22 +200,14 @@ impl Engine {
         if keys.is_empty() || start <= 1 && input.is_single() {
             return run(0, 1, 0);
         }
-        let mut parts = start;
-        loop {
-            // All parts have one capacity, so that their results have one encoding.
-            let capacity = if parts > 1 { capacity_bucket(self.largest_part(&input, &keys, parts)?) } else { 0 };
-            let outcome = match parts {
-                0 | 1 => run(0, 1, 0),
-                _ => self.all_parts(parts, None, |part| run(part, parts, capacity)),
-            };
-            match outcome {
-                Err(DataFusionError::ResourcesExhausted(_)) if parts < MOST_PARTS => parts *= MORE_PARTS,
-                done => {
-                    self.say_parts(&aggregate.metrics, parts);
-                    return done.map_err(|error| too_large(error, "XlaAggregateExec", parts));
-                }
+        self.with_enough_parts("XlaAggregateExec", &aggregate.metrics, start, |parts| {
+            if parts <= 1 {
+                return run(0, 1, 0).map(|relation| (relation, 1));
             }
-        }
+            // All parts have one capacity, so that their results have one encoding.
+            let capacity = capacity_bucket(self.largest_part(&input, &keys, parts)?);
+            Ok((self.all_parts(parts, None, |part| run(part, parts, capacity))?, parts))
+        })
     }
 
     /// A sort of all rows, or of the rows between bounds, in order.
@@ -229,23 +221,17 @@ impl Engine {
         if input.is_single() {
             return whole(&input);
         }
-        let mut parts = self.first_parts(&input).max(2);
         let sample = self.sample_keys(&input, plan)?;
-        loop {
+        self.with_enough_parts("XlaSortExec", &sort.metrics, self.first_parts(&input).max(2), |parts| {
             let bounds = bounds(&sample, parts);
-            let outcome = self.all_parts(bounds.len() + 1, sort.rows_kept(), |part| {
+            let parts = bounds.len() + 1;
+            let sorted = self.all_parts(parts, sort.rows_kept(), |part| {
                 let from = part.checked_sub(1).map(|before| bounds[before]);
                 let range = Part::Range { sort: Arc::clone(plan), from, to: bounds.get(part).copied() };
                 whole(&input.clone().with(Step::Part(Arc::new(range))))
             });
-            match outcome {
-                Err(DataFusionError::ResourcesExhausted(_)) if parts < MOST_PARTS => parts *= MORE_PARTS,
-                done => {
-                    self.say_parts(&sort.metrics, bounds.len() + 1);
-                    return done.map_err(|error| too_large(error, "XlaSortExec", bounds.len() + 1));
-                }
-            }
-        }
+            Ok((sorted?, parts))
+        })
     }
 
     /// A join of all rows, or of the rows of each part of its keys; `run` joins a build and a probe side.
@@ -260,44 +246,59 @@ impl Engine {
         let keys = |left: bool| join.spec.side_keys(left).into_iter().cloned().collect::<Vec<_>>();
         let (build_keys, probe_keys) = (keys(!probe_is_left), keys(probe_is_left));
         let build = self.spool(&build)?;
-        let mut parts = self.first_parts(&build);
         let mut spooled = None;
-        loop {
-            let outcome = if parts == 1 {
-                run(build.clone(), probe.clone())
-            } else {
-                let probe: &Relation = match &mut spooled {
-                    Some(probe) => probe,
-                    none => none.insert(self.spool(&probe)?),
-                };
-                self.all_parts(parts, None, |part| {
-                    let build = build.clone().with(hash_part(&build_keys, part, parts));
-                    run(build, probe.clone().with(hash_part(&probe_keys, part, parts)))
-                })
+        self.with_enough_parts("XlaJoinExec", &join.metrics, self.first_parts(&build), |parts| {
+            if parts == 1 {
+                return run(build.clone(), probe.clone()).map(|relation| (relation, 1));
+            }
+            let probe: &Relation = match &mut spooled {
+                Some(probe) => probe,
+                none => none.insert(self.spool(&probe)?),
             };
-            match outcome {
-                Err(DataFusionError::ResourcesExhausted(_)) if parts < MOST_PARTS => parts *= MORE_PARTS,
-                done => {
-                    self.say_parts(&join.metrics, parts);
-                    return done.map_err(|error| too_large(error, "XlaJoinExec", parts));
+            let joined = self.all_parts(parts, None, |part| {
+                let build = build.clone().with(hash_part(&build_keys, part, parts));
+                run(build, probe.clone().with(hash_part(&probe_keys, part, parts)))
+            });
+            Ok((joined?, parts))
+        })
+    }
+
+    /// Runs an operator with ever more parts, from `parts` on, until each fits; `run` gives its rows and in how many parts they
+    /// were made.
+    fn with_enough_parts(
+        &self,
+        operator: &str,
+        metrics: &ExecutionPlanMetricsSet,
+        mut parts: usize,
+        mut run: impl FnMut(usize) -> Result<(Relation, usize)>,
+    ) -> Result<Relation> {
+        loop {
+            match run(parts) {
+                Ok((relation, ran)) => {
+                    if ran > 1 {
+                        self.chose(metrics, format!("ran in {ran} parts"));
+                    }
+                    return Ok(relation);
                 }
+                Err(DataFusionError::ResourcesExhausted(_)) if parts < MOST_PARTS => {
+                    parts = (parts * MORE_PARTS).min(MOST_PARTS);
+                }
+                Err(DataFusionError::ResourcesExhausted(message)) => {
+                    return Err(DataFusionError::ResourcesExhausted(format!(
+                        "{operator} does not fit even in {parts} parts, so too many rows have the same key: {message}"
+                    )));
+                }
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// How many parts of a relation's rows fit, by a rough estimate: an operator takes some three times its input.
     fn first_parts(&self, input: &Relation) -> usize {
-        let (Some(table), Some(limit)) = (input.table(), self.options.memory_limit) else { return 1 };
+        let (Some(table), Some(left)) = (input.table(), self.memory_left()) else { return 1 };
         let row: usize = table.columns.iter().map(|c| c.representation.row_bytes() + usize::from(c.has_nulls)).sum();
-        let used = self.device.mesh.runtime().memory().used() as usize;
         let needed = table.layout.rows * (3 * row + 16);
-        needed.div_ceil((limit.saturating_sub(used) / 2).max(1)).clamp(1, MOST_PARTS)
-    }
-
-    fn say_parts(&self, metrics: &ExecutionPlanMetricsSet, parts: usize) {
-        if parts > 1 {
-            self.chose(metrics, format!("ran in {parts} parts"));
-        }
+        needed.div_ceil((left / 2).max(1)).clamp(1, MOST_PARTS)
     }
 
     /// Rows of the largest part.
@@ -364,16 +365,6 @@ impl Engine {
                 Ok(true)
             },
         )
-    }
-}
-
-/// An operator that found no room in as many parts as there may be.
-fn too_large(error: DataFusionError, operator: &str, parts: usize) -> DataFusionError {
-    match error {
-        DataFusionError::ResourcesExhausted(message) => DataFusionError::ResourcesExhausted(format!(
-            "{operator} does not fit even in {parts} parts, so too many rows have the same key: {message}"
-        )),
-        other => other,
     }
 }
 

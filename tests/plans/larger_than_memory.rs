@@ -50,51 +50,55 @@ fn scans_filters_and_aggregates_stream() {
     }
 }
 
+/// Compares each query under 1500 KB; the flag says whether an operator of it must run in parts.
+fn compare_in_parts(queries: &[(&str, bool)], ordered: bool) {
+    let db = db();
+    for (sql, parts) in queries {
+        let plan = compare(&db, sql, "1500KB", ordered);
+        assert_eq!(plan.contains("ran in "), *parts, "{sql}: {plan}");
+    }
+}
+
 #[test]
 fn large_groups_run_in_parts() {
-    let db = db();
-    for (sql, parts) in [
+    let queries = [
         ("SELECT k, count(*), sum(v), max(f) FROM big GROUP BY k", true),
         ("SELECT s, n, count(*), min(id) FROM big GROUP BY s, n", true),
+        ("SELECT f, count(DISTINCT n), max(s) FROM big GROUP BY f", true),
         ("SELECT n, sum(v) AS total FROM big GROUP BY n HAVING sum(v) > 100000000000", true),
         ("SELECT count(*), sum(c) FROM (SELECT k, v, count(*) AS c FROM big GROUP BY k, v)", true),
         ("SELECT DISTINCT n, s FROM big", true),
-    ] {
-        let plan = compare(&db, sql, "1500KB", false);
-        assert_eq!(plan.contains("ran in "), parts, "{sql}: {plan}");
-    }
+    ];
+    compare_in_parts(&queries, false);
 }
 
 #[test]
 fn large_sorts_run_in_parts() {
-    let db = db();
-    for sql in [
-        "SELECT v, id FROM big ORDER BY v, id DESC",
-        "SELECT n, s, id FROM big ORDER BY n DESC NULLS LAST, s, id",
-        "SELECT id, s, v, f, k FROM big ORDER BY s DESC, id LIMIT 70000",
-        "SELECT id, v FROM big ORDER BY -v, id LIMIT 5 OFFSET 40000",
-    ] {
-        let plan = compare(&db, sql, "1500KB", true);
-        assert!(plan.contains("ran in "), "{sql}: {plan}");
-    }
+    let queries = [
+        ("SELECT v, id FROM big ORDER BY v, id DESC", true),
+        ("SELECT n, s, id FROM big ORDER BY n DESC NULLS LAST, s, id", true),
+        ("SELECT f, id FROM big ORDER BY f, k DESC, id", true),
+        ("SELECT id, s, v, f, k FROM big ORDER BY s DESC, id LIMIT 70000", true),
+        ("SELECT id, v FROM big ORDER BY -v, id LIMIT 5 OFFSET 40000", true),
+    ];
+    compare_in_parts(&queries, true);
 }
 
 #[test]
 fn large_joins_run_in_parts() {
-    let db = db();
-    for (sql, parts) in [
+    let queries = [
         ("SELECT id, v, w FROM big JOIN other ON id = oid", true),
+        ("SELECT id, t FROM big LEFT JOIN other ON id = oid AND v < w + 500", true),
         ("SELECT id, oid FROM big FULL JOIN other ON id = oid AND n = m", true),
         (
             "SELECT b.id, o.oid FROM (SELECT * FROM big WHERE id < 70000) b RIGHT JOIN other o ON b.s = o.t AND b.n = o.m",
             true,
         ),
+        ("SELECT id FROM big WHERE NOT EXISTS (SELECT 1 FROM other WHERE oid = id AND w <= v)", true),
         ("SELECT id FROM big WHERE k IN (SELECT w / 1000003 FROM other)", false),
         ("SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid", true),
-    ] {
-        let plan = compare(&db, sql, "1500KB", false);
-        assert_eq!(plan.contains("ran in "), parts, "{sql}: {plan}");
-    }
+    ];
+    compare_in_parts(&queries, false);
 }
 
 /// What host memory may not hold goes to files without names.
