@@ -20,7 +20,7 @@ check: xla ## what CI runs: formatting, clippy, every test
 bench: xla ## time TPC-H beside DataFusion, DuckDB and Polars; write docs/benchmarks.md
 	cargo bench --bench tpch
 
-tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1 (PARALLAX_TPCH_SCALE)
+tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1, and again in 128 MiB (PARALLAX_TPCH_SCALE)
 	cargo test --release --test differential -- --ignored --exact tpch::tpch_at_scale_factor_1 --nocapture
 
 fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)

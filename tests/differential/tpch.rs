@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo test --test differential tpch      scale factors 0.01 and 0.1
-//! make tpch                                scale factor 1, in a release build (PARALLAX_TPCH_SCALE changes it)
+//! make tpch                                scale factor 1, in a release build (PARALLAX_TPCH_SCALE changes it), and again in 128 MiB
 //! ```
 
 use std::sync::Arc;
@@ -17,33 +17,49 @@ use crate::{holds_device_node, plan, rows, runtime};
 
 #[test]
 fn tpch_at_scale_factor_0_01() {
-    compare(0.01);
+    compare(0.01, &ALL_DEVICES);
 }
 
 #[test]
 fn tpch_at_scale_factor_0_1() {
-    compare(0.1);
+    compare(0.1, &ALL_DEVICES);
 }
 
 #[test]
 #[ignore = "minutes: `make tpch`"]
 fn tpch_at_scale_factor_1() {
     let scale = std::env::var("PARALLAX_TPCH_SCALE").unwrap_or_else(|_| "1".to_string());
-    compare(scale.parse().expect("PARALLAX_TPCH_SCALE is a number"));
+    let scale: f64 = scale.parse().expect("PARALLAX_TPCH_SCALE is a number");
+    compare(scale, &ALL_DEVICES);
+    // A tenth of the data and less, by issue 4.
+    let limit = format!("{}", (LIMIT_AT_1 * scale) as usize);
+    compare(scale, &[("limited", 1, &[("xla.placement", "always"), ("xla.memory_limit", &limit)]), HOST]);
 }
 
-fn compare(scale: f64) {
+/// Device memory at scale factor 1: 128 MiB.
+const LIMIT_AT_1: f64 = 134_217_728.0;
+
+/// A session's name, devices and options.
+type Engine<'a> = (&'a str, usize, &'a [(&'a str, &'a str)]);
+
+const HOST: Engine<'static> = ("host", 1, &[("xla.placement", "never")]);
+
+/// The number of virtual devices is fixed when the process makes its first client: two, then one. The host is last.
+const ALL_DEVICES: [Engine<'static>; 3] =
+    [("xla2", 2, &[("xla.placement", "always")]), ("xla1", 1, &[("xla.placement", "always")]), HOST];
+
+fn compare(scale: f64, engines: &[Engine<'_>]) {
     let tables = tpch::tables(scale).expect("the tables of TPC-H");
-    // The number of virtual devices is fixed when the process makes its first client: two, then one.
-    let engines: Vec<(&str, Session)> = [("xla2", 2, "always"), ("xla1", 1, "always"), ("host", 1, "never")]
-        .into_iter()
-        .map(|(name, devices, placement)| {
-            let session = Session::builder().devices(devices).set("xla.placement", placement).build();
+    let engines: Vec<(&str, Session)> = engines
+        .iter()
+        .map(|(name, devices, options)| {
+            let builder = Session::builder().devices(*devices);
+            let session = options.iter().fold(builder, |builder, (key, value)| builder.set(key, value)).build();
             let session = session.expect("a session");
             for (table, batches) in &tables {
                 session.context().register_table(*table, in_memory(batches)).expect("a table");
             }
-            (name, session)
+            (*name, session)
         })
         .collect();
     let mut failures = Vec::new();
