@@ -15,14 +15,15 @@ use crate::config::XlaOptions;
 use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::DeviceNode;
-use crate::exec::groups::{Groups, trace_update};
+use crate::exec::groups::{Groups, UpdateProgram, trace_update};
 use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
 use crate::exec::memory_mode::MemoryMode;
+use crate::exec::reduction::Reduction;
 use crate::exec::relation::{Relation, Source, Step};
-use crate::exec::run::{Cancelled, Chunks, Ready, run_update};
+use crate::exec::run::{Cancelled, Chunks, Initial, Ready, run_update};
 use crate::exec::trace::{LiveRows, ResultProgram, Trace, TracedProgram};
 use crate::kernels::Lowering;
-use crate::program::{Program, Shape};
+use crate::program::Program;
 use crate::runtime::{CacheOutcome, DeviceKind};
 
 /// One run of the device operators below a border.
@@ -75,36 +76,47 @@ impl Engine {
 
     /// The relation of a device operator and all below it.
     pub fn open(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Relation> {
+        self.open_reduced(plan, &[])
+    }
+
+    /// The table that a leaf has loaded.
+    pub fn table_of(&self, leaf: &Arc<dyn ExecutionPlan>) -> Option<&Arc<DeviceTable>> {
+        self.tables.get(&address(leaf))
+    }
+
+    /// The relation of a device operator whose inputs are without the rows that `reductions[input]` exclude.
+    pub fn open_with(&self, plan: &Arc<dyn ExecutionPlan>, reductions: &[Vec<Reduction>]) -> Result<Relation> {
         self.cancelled.check()?;
         if plan.downcast_ref::<HostToDeviceExec>().is_some() {
-            let table = self.tables.get(&address(plan));
+            let table = self.table_of(plan);
             let table = table.ok_or_else(|| DataFusionError::Internal("a table that was not loaded".to_string()))?;
             return Ok(Relation { source: Source::Table(Arc::clone(table)), steps: Vec::new() });
         }
+        let input = || self.open_reduced(only_input(plan)?, reductions.first().map_or(&[], Vec::as_slice));
         let node = Step::node(plan)?;
         match node {
-            DeviceNode::Join(join) => self.join(join),
+            DeviceNode::Join(join) => self.join(join, &reductions[0], &reductions[1]),
             DeviceNode::Union(union) => self.union(union),
-            DeviceNode::Filter(_) | DeviceNode::Projection(_) => {
-                Ok(self.open(only_input(plan)?)?.with(Step::Node(Arc::clone(plan))))
-            }
+            DeviceNode::Filter(_) | DeviceNode::Projection(_) => Ok(input()?.with(Step::Node(Arc::clone(plan)))),
             DeviceNode::Limit(limit) => {
-                let input = self.open(only_input(plan)?)?;
+                let input = input()?;
                 let input = self.single(input, limit.rows_needed())?;
                 Ok(input.with(Step::Node(Arc::clone(plan))))
             }
             DeviceNode::Sort(sort) => {
-                let mut input = self.open(only_input(plan)?)?;
+                let mut input = input()?;
                 if !input.is_single() && sort.keeps_few() {
                     input = input.with(Step::TopOfChunk(Arc::clone(plan)));
                 } else if self.mode > MemoryMode::Resident && !input.is_single() {
                     return self.sort_in_parts(plan, input);
+                } else if !sort.keeps_few() && input.is_sparse() {
+                    input = Relation::on(self.collect(&input, None)?);
                 }
                 let input = self.single(input, None)?;
                 Ok(input.with(Step::Node(Arc::clone(plan))))
             }
             DeviceNode::Aggregate(_) => {
-                let input = self.open(only_input(plan)?)?;
+                let input = input()?;
                 self.aggregate(plan, input)
             }
         }
@@ -133,29 +145,38 @@ impl Engine {
         if aggregate.needs_all_rows() || input.steps.iter().any(Step::needs_all_rows) {
             return whole(input);
         }
-        let input = self.select(input, aggregate.weight())?;
-        let names = format!("{}_aggregate_update", input.program_name());
-        let name = names.trim_start_matches("scan_");
-        let trace = Trace::new(name, &self.options, self.devices_of(&input), self.lowering());
-        let Some(update) = trace_update(trace, &input, aggregate, table.layout.rows)? else { return whole(input) };
+        let trace = |input: &Relation| {
+            let name = format!("{}_aggregate_update", input.program_name());
+            let name = name.trim_start_matches("scan_");
+            let trace = Trace::new(name, &self.options, self.devices_of(input), self.lowering());
+            trace_update(trace, input, aggregate, table.layout.rows)
+        };
+        let Some(update) = trace(&input)? else { return whole(input) };
         if self.mode > MemoryMode::Resident && !self.has_room_for(&update.initial) {
             return whole(input);
         }
-        let ready = self.ready(&update.traced, &input)?;
-        let start = std::time::Instant::now();
-        let run = || run_update(&ready, &update.initial, self.chunks(&table, &input));
-        // Where memory is limited nothing is kept for a second reader.
-        let accumulators = match (&input.source, self.options.memory_limit) {
-            (Source::Table(table), None) => self.device.memo.totals(&self.query, &update.traced, table, run)?,
+        let mut packed = None;
+        let mut run = || {
+            let before = input.selection().is_some();
+            let input = self.select(input.clone(), aggregate.weight())?;
+            if input.selection().is_some() && !before {
+                packed = trace(&input)?;
+            }
+            let update = packed.as_ref().unwrap_or(&update);
+            let ready = self.ready(&update.traced, &input)?;
+            let start = std::time::Instant::now();
+            let totals = run_update(&ready, &update.initial, self.chunks(&table, &input))?;
+            MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
+            Ok(totals)
+        };
+        // Where memory is limited nothing is kept for a second reader; row counts are each reader's own.
+        let is_shared = self.options.memory_limit.is_none() && !self.options.count_rows;
+        let accumulators = match &input.source {
+            Source::Table(table) if is_shared => self.device.memo.totals(&self.query, &update.traced, table, run)?,
             _ => Arc::new(run()?),
         };
-        MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
-        let groups = Groups {
-            plan: update.plan,
-            accumulators,
-            metrics: aggregate.metrics.clone(),
-            errors: update.traced.errors,
-        };
+        let UpdateProgram { plan, traced, .. } = packed.unwrap_or(update);
+        let groups = Groups { plan, accumulators, metrics: aggregate.metrics.clone(), errors: traced.errors };
         let relation = Relation { source: Source::Groups(Arc::new(groups)), steps: Vec::new() };
         if self.mode == MemoryMode::Spooled { self.spool(&relation) } else { Ok(relation) }
     }
@@ -167,8 +188,8 @@ impl Engine {
     }
 
     /// Whether the accumulators of all workers, and then their sum, take no more than half of what is left.
-    fn has_room_for(&self, initial: &[(Shape, Vec<u8>)]) -> bool {
-        let of_worker: usize = initial.iter().map(|(shape, _)| shape.size_bytes()).sum();
+    fn has_room_for(&self, initial: &[Initial]) -> bool {
+        let of_worker: usize = initial.iter().map(|initial| initial.shape.size_bytes()).sum();
         let needed = of_worker * (self.device.workers(&self.options) + 1);
         self.memory_left().is_none_or(|left| needed <= left / 2)
     }

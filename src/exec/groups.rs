@@ -9,7 +9,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::exec::aggregate::{AggregateState, XlaAggregateExec, keep_where_equal};
 use crate::exec::aggregate_lowering::Accumulator;
 use crate::exec::relation::Relation;
-use crate::exec::run::Totals;
+use crate::exec::run::{Initial, Totals};
 use crate::exec::trace::{Trace, TracedProgram};
 use crate::expr::tracer::{Input, TracedRelation};
 use crate::hlo::{ReduceKind, Value};
@@ -35,11 +35,17 @@ pub struct GroupsPlan {
     counted: Vec<ExecutionPlanMetricsSet>,
 }
 
+impl GroupsPlan {
+    /// Slots of the groups; 1 without keys.
+    pub fn slots(&self) -> usize {
+        self.state.keys.as_ref().map_or(1, |keys| keys.slots)
+    }
+}
+
 /// The program that adds a chunk to the accumulators: outputs are the accumulators.
 pub struct UpdateProgram {
     pub traced: TracedProgram,
-    /// Shape and initial bytes of each accumulator.
-    pub initial: Vec<(Shape, Vec<u8>)>,
+    pub initial: Vec<Initial>,
     pub plan: GroupsPlan,
 }
 
@@ -61,8 +67,8 @@ pub fn trace_update(
         Ok(shapes.into_iter().enumerate().map(parameter).collect())
     })?;
     let Some((state, mut outputs)) = traced else { return Ok(None) };
-    let mut initial: Vec<(Shape, Vec<u8>)> =
-        state.accumulators.iter().map(|a| (state.shape(a), initial_bytes(a, &state.shape(a)))).collect();
+    let mut initial: Vec<Initial> =
+        state.accumulators.iter().map(|a| Initial { shape: state.shape(a), value: identity_of(a) }).collect();
     let mut aliases: Vec<(usize, usize)> = (0..outputs.len()).map(|i| (i, first_parameter + i)).collect();
     let error = trace.t.error_code()?;
     let (counted, counts): (Vec<_>, Vec<_>) = trace.counts.drain(..).unzip();
@@ -73,9 +79,9 @@ pub fn trace_update(
         aliases.push((outputs.len(), trace.t.inputs.len()));
         let running = trace.t.parameter(shape.clone(), Input::Accumulator { worker: 0, index: outputs.len() });
         outputs.push(combine(&mut trace.t.builder, kind, running, value)?);
-        initial.push((shape.clone(), vec![0; shape.size_bytes()]));
+        initial.push(Initial { shape, value: 0 });
     }
-    let shapes = initial.iter().map(|(shape, _)| shape.clone()).collect();
+    let shapes = initial.iter().map(|initial| initial.shape.clone()).collect();
     let plan = GroupsPlan { state, shapes, has_error: error.is_some(), counted };
     Ok(Some(UpdateProgram { traced: trace.finish(&outputs, &aliases)?, initial, plan }))
 }
@@ -120,15 +126,13 @@ pub fn trace_groups(trace: &mut Trace, groups: &Groups, devices: usize) -> Resul
     XlaAggregateExec::trace_finish(&mut trace.t, &plan.state, &totals[..n_aggregate])
 }
 
-/// The identity of an accumulator's kind, for every slot.
-fn initial_bytes(accumulator: &Accumulator, shape: &Shape) -> Vec<u8> {
-    let width = accumulator.element_type.size_bytes();
-    let bits = width as u32 * 8;
-    let one: i128 = match accumulator.kind {
+/// The identity of an accumulator's kind.
+fn identity_of(accumulator: &Accumulator) -> i128 {
+    let bits = accumulator.element_type.size_bytes() as u32 * 8;
+    match accumulator.kind {
         ReduceKind::Minimum => (1i128 << (bits - 1)) - 1,
         ReduceKind::Maximum => -(1i128 << (bits - 1)),
         ReduceKind::And => -1,
         _ => 0,
-    };
-    one.to_le_bytes()[..width].repeat(shape.element_count())
+    }
 }

@@ -29,6 +29,7 @@ use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::engine::Engine;
 use crate::exec::join_probe::Probe;
 use crate::exec::memory_mode::MemoryMode;
+use crate::exec::reduction::Reduction;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::{DeviceExpr, Node};
@@ -206,16 +207,21 @@ impl JoinSpec {
                 Ok(Residual { predicate, columns, host: filter.expression().clone() })
             })
             .transpose()?;
-        Ok(Self {
-            join_type,
-            on: on.to_vec(),
-            keys,
-            residual,
+        Ok(Self { join_type, on: on.to_vec(), keys, residual, ..Self::existence() })
+    }
+
+    /// Rows of the left side whose keys the right side has, whatever their order there.
+    pub fn existence() -> Self {
+        Self {
+            join_type: JoinType::LeftSemi,
+            on: Vec::new(),
+            keys: Vec::new(),
+            residual: None,
             null_equals_null: false,
             null_aware: false,
             left_first: false,
             projection: None,
-        })
+        }
     }
 
     /// What is kept, and whether the left side is the one that is probed with.
@@ -264,10 +270,9 @@ fn same_kind(left: &DeviceExpr, right: &DeviceExpr) -> bool {
 }
 
 impl Engine {
-    /// The relation of a join.
-    pub fn join(&self, join: &XlaJoinExec) -> Result<Relation> {
-        let (build, probe) = join.sides();
-        let (mut build, mut probe) = (self.open(build)?, self.open(probe)?);
+    /// The relation of a join, whose left and right inputs are without the rows that the reductions exclude.
+    pub fn join(&self, join: &XlaJoinExec, of_left: &[Reduction], of_right: &[Reduction]) -> Result<Relation> {
+        let (mut build, mut probe) = self.open_sides(join, of_left, of_right)?;
         let turned = should_turn(join, &build, &probe).then(|| join.turned());
         if turned.is_some() {
             std::mem::swap(&mut build, &mut probe);
@@ -292,7 +297,14 @@ impl Engine {
             if build.steps.iter().any(Step::needs_all_rows) || matches!(build.source, Source::Groups(_)) {
                 build = Relation::on(self.collect(&build, None)?);
             }
-            if let Some(hits) = self.mark_keys(join, &build, !probe_is_left)? {
+            if !join.spec.null_aware && build.source_rows() >= LARGE_BUILD {
+                probe = self.with_few_rows(probe, build.source_rows() / LARGE_RATIO)?;
+                if probe.as_table().is_some_and(|table| table.is_single()) {
+                    build = self.reduce(join, build, &probe)?;
+                }
+            }
+            let null = join.spec.null_equals_null;
+            if let Some(hits) = self.mark_keys(&build, &join.spec.side_keys(!probe_is_left), 0, null)? {
                 self.chose(&join.metrics, format!("gather join (existence only, {})", hits.keys.describe()));
                 return Ok(probe.with(Step::Probe(Arc::new(Probe::new(join, hits)))));
             }
@@ -334,6 +346,10 @@ fn should_turn(join: &XlaJoinExec, left: &Relation, right: &Relation) -> bool {
     small && is_unique(right, right_key) && !is_unique(left, left_key)
 }
 
+/// A build side of which only the keys count is reduced, too, if it has this many rows, and so many for each probe row.
+const LARGE_BUILD: usize = 1 << 21;
+const LARGE_RATIO: usize = 32;
+
 /// A build side with this many rows for each probe row is reduced before it is built.
 const REDUCED_RATIO: usize = 4;
 
@@ -346,8 +362,12 @@ impl Engine {
             return Ok(build);
         }
         let (_, probe_is_left) = join.spec.kind();
-        match self.mark_keys(join, probe, probe_is_left)? {
-            Some(keys) => Ok(build.with(Step::Probe(Arc::new(Probe::reduction(join, keys))))),
+        let keys = join.spec.side_keys(probe_is_left);
+        match self.mark_keys(probe, &keys, rows(&build), join.spec.null_equals_null)? {
+            Some(marks) => {
+                let keys = join.spec.side_keys(!probe_is_left).into_iter().cloned().collect();
+                Ok(build.with(Step::Probe(Arc::new(Probe::of_keys(keys, Arc::new(marks))))))
+            }
             None => Ok(build),
         }
     }

@@ -5,13 +5,13 @@ use datafusion::error::Result;
 use datafusion::physical_plan::metrics::MetricBuilder;
 
 use crate::exec::engine::Engine;
-use crate::exec::join::XlaJoinExec;
 use crate::exec::join_build::{Built, any_null};
 use crate::exec::join_keys::{JoinKeys, KeyForm};
 use crate::exec::relation::Relation;
-use crate::exec::run::{failure, run_update};
+use crate::exec::run::{Initial, failure, run_update};
 use crate::exec::side::Side;
 use crate::exec::trace::Trace;
+use crate::expr::device_expr::DeviceExpr;
 use crate::expr::tracer::Input;
 use crate::hlo::{ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, combine, reduce_all};
@@ -19,8 +19,15 @@ use crate::program::ElementType::{self, S8, S32, S64};
 use crate::program::Shape;
 
 impl Engine {
-    /// Marks the keys of `build`, chunks of a table; `None` where they have no dense slots.
-    pub fn mark_keys(&self, join: &XlaJoinExec, build: &Relation, is_left: bool) -> Result<Option<Built>> {
+    /// Marks the keys of `build`, chunks of a table, which at most `probes` rows will ask (0: not known); `None` where they have
+    /// no dense slots.
+    pub fn mark_keys(
+        &self,
+        build: &Relation,
+        exprs: &[&DeviceExpr],
+        probes: usize,
+        null_equals_null: bool,
+    ) -> Result<Option<Built>> {
         let build = &self.select(build.clone(), 2)?;
         let Some(table) = build.table() else { return Ok(None) };
         let devices = self.devices_of(build);
@@ -28,11 +35,10 @@ impl Engine {
         let mut trace = Trace::new(name.trim_start_matches("scan_"), &self.options, devices, self.lowering());
         let rows = trace.relation(build)?;
         let (mask, capacity) = (rows.mask, rows.capacity);
-        let exprs = join.spec.side_keys(is_left);
         let columns =
             trace.t.with_active(mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let max_slots = self.most_slots();
-        let keys = JoinKeys::plan(&columns, (table.layout.rows, 0), max_slots, join.spec.null_equals_null);
+        let keys = JoinKeys::plan(&columns, (table.layout.rows, probes), max_slots, null_equals_null);
         let KeyForm::Dense { slots } = keys.form else { return Ok(None) };
         let numbers = keys.numbers(&mut trace.t, &columns, mask, capacity)?;
         let null_key = any_null(&mut trace.t, &columns, mask, capacity)?;
@@ -70,7 +76,7 @@ impl Engine {
         }
         let aliases: Vec<(usize, usize)> = (0..outputs.len()).map(|i| (i, first + i)).collect();
         let traced = trace.finish(&outputs, &aliases)?;
-        let initial: Vec<_> = shapes.iter().map(|shape| (shape.clone(), vec![0; shape.size_bytes()])).collect();
+        let initial: Vec<_> = shapes.iter().map(|shape| Initial { shape: shape.clone(), value: 0 }).collect();
         let start = std::time::Instant::now();
         let totals = run_update(&self.ready(&traced, build)?, &initial, self.chunks(table, build))?;
         self.kernel_time(start.elapsed());

@@ -32,12 +32,9 @@ impl Probe {
         Self { spec, kind, keys, built: Arc::new(built), metrics: Some(join.metrics.clone()) }
     }
 
-    /// Lets through the build side's rows whose key is among those of the probe side, before the join is built.
-    pub fn reduction(join: &XlaJoinExec, probe_keys: Built) -> Self {
-        let spec = JoinSpec { residual: None, null_aware: false, projection: None, ..join.spec.clone() };
-        let (_, probe_is_left) = spec.kind();
-        let keys = spec.side_keys(!probe_is_left).into_iter().cloned().collect();
-        Self { spec, kind: JoinKind::Semi, keys, built: Arc::new(probe_keys), metrics: None }
+    /// Lets through the rows whose `keys` are among those marked.
+    pub fn of_keys(keys: Vec<DeviceExpr>, marks: Arc<Built>) -> Self {
+        Self { spec: JoinSpec::existence(), kind: JoinKind::Semi, keys, built: marks, metrics: None }
     }
 
     /// Columns that a match brings along.

@@ -40,6 +40,7 @@ pub mod memory_mode;
 pub mod parts;
 pub mod program_names;
 pub mod projection;
+pub mod reduction;
 pub mod relation;
 pub mod resident;
 pub mod row_functions;

@@ -16,6 +16,9 @@ use crate::exec::parts::Part;
 use crate::exec::run::Selection;
 use crate::expr::device_expr::{DeviceExpr, Node};
 
+/// Slots of groups that may as well be empty.
+const FEW_SLOTS: usize = 1 << 13;
+
 /// Rows that are there.
 #[derive(Clone)]
 pub enum Source {
@@ -157,6 +160,20 @@ impl Relation {
         match &self.source {
             Source::Table(table) if self.steps.is_empty() => Some(table),
             _ => None,
+        }
+    }
+
+    /// Whether its rows are groups in slots of which most may be empty.
+    pub fn is_sparse(&self) -> bool {
+        let is_aggregate = |step: &Step| match step {
+            Step::Node(plan) => matches!(DeviceNode::of(plan), Some(DeviceNode::Aggregate(_))),
+            _ => false,
+        };
+        match &self.source {
+            Source::Groups(groups) => groups.plan.slots() > FEW_SLOTS,
+            Source::Table(table) | Source::Selected(table, _) => {
+                table.layout.capacity > FEW_SLOTS && self.steps.iter().any(is_aggregate)
+            }
         }
     }
 

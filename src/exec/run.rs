@@ -13,6 +13,7 @@ use crate::columnar::table::{ChunkArray, DeviceTable};
 use crate::exec::side::Side;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
+use crate::hlo::Builder;
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 use crate::runtime::{Argument, Buffer, CacheOutcome, Executable, Mesh, Runtime};
@@ -167,8 +168,10 @@ pub struct Chunks<'a> {
 
 /// Rows that were selected in each chunk.
 pub struct Selection {
-    /// `[shard][chunk]`, s32[capacity of the table's chunks], selected rows first.
+    /// `[shard][chunk]`, s32[ids], selected rows of the table's chunk first.
     pub row_ids: Vec<Vec<Buffer>>,
+    /// Length of these arrays.
+    pub ids: usize,
     /// `[shard][chunk]`
     pub counts: Vec<Vec<usize>>,
     /// Rows of a chunk that programs over the selection work on: no chunk has more selected.
@@ -199,17 +202,60 @@ impl Chunks<'_> {
     }
 }
 
+/// An accumulator before the first chunk: the same integer (or 0.0) in every slot.
+pub struct Initial {
+    pub shape: Shape,
+    pub value: i128,
+}
+
+/// Accumulators of at least this many bytes are filled by a program, not uploaded: nothing is written on the host.
+const LARGE_ACCUMULATORS: usize = 1 << 20;
+
+/// How the accumulators of a worker begin.
+struct Start<'a> {
+    initial: &'a [Initial],
+    mesh: &'a Mesh,
+    fill: Option<Arc<Executable>>,
+}
+
+impl<'a> Start<'a> {
+    fn new(initial: &'a [Initial], mesh: &'a Mesh, devices: usize) -> Result<Self> {
+        let bytes: usize = initial.iter().map(|initial| initial.shape.size_bytes()).sum();
+        let fill = if bytes >= LARGE_ACCUMULATORS && devices == 1 { Some(Self::program(initial, mesh)?) } else { None };
+        Ok(Self { initial, mesh, fill })
+    }
+
+    fn program(initial: &[Initial], mesh: &Mesh) -> Result<Arc<Executable>> {
+        let mut b = Builder::new("fill");
+        let mut outputs = Vec::with_capacity(initial.len());
+        for Initial { shape, value } in initial {
+            let value = b.constant_of(shape.element_type, *value)?;
+            outputs.push(b.broadcast(value, &shape.dims)?);
+        }
+        Ok(mesh.runtime().compile(&b.finish(&outputs, &[])?, 1)?.0)
+    }
+
+    fn on(&self, device: usize) -> Result<Vec<Option<Buffer>>> {
+        if let Some(fill) = &self.fill {
+            return Ok(fill.execute(&[])?.into_iter().map(Some).collect());
+        }
+        let upload = |Initial { shape, value }: &Initial| {
+            let one = &value.to_le_bytes()[..shape.element_type.size_bytes()];
+            Ok(Some(self.mesh.runtime().upload(device, shape, &one.repeat(shape.element_count()))?))
+        };
+        self.initial.iter().map(upload).collect()
+    }
+}
+
 /// Runs an update program over every chunk; the accumulators afterwards.
-pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_>) -> Result<Totals> {
+pub fn run_update(ready: &Ready, initial: &[Initial], chunks: Chunks<'_>) -> Result<Totals> {
     let Chunks { table, mesh, cancelled, selection, .. } = chunks;
     let numbers = chunks.numbers();
     let row_counts = RowCounts::upload(chunks)?;
-    let start = |device: usize| -> Result<Vec<Option<Buffer>>> {
-        initial.iter().map(|(shape, bytes)| Ok(Some(mesh.runtime().upload(device, shape, bytes)?))).collect()
-    };
+    let start = Start::new(initial, mesh, ready.devices())?;
     let all = |buffers: Vec<Option<Buffer>>| buffers.into_iter().flatten().collect::<Vec<_>>();
     if ready.devices() > 1 {
-        let mut running = (0..ready.devices()).map(start).collect::<Result<Vec<_>>>()?;
+        let mut running = (0..ready.devices()).map(|device| start.on(device)).collect::<Result<Vec<_>>>()?;
         for chunk in numbers {
             cancelled.check()?;
             let mut arguments = Vec::with_capacity(running.len());
@@ -225,7 +271,7 @@ pub fn run_update(ready: &Ready, initial: &[(Shape, Vec<u8>)], chunks: Chunks<'_
     }
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<Buffer>> {
-        let mut running = start(0)?;
+        let mut running = start.on(0)?;
         while let Some(chunk) = numbers.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             cancelled.check()?;
             let rows =

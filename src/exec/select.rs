@@ -1,6 +1,6 @@
 //! Selective pipelines pack: where few rows pass a filter or join, what follows works on few rows. A sample of the chunks says how
-//! many rows each step lets through; if it is less than a quarter, one program marks the rows of every chunk up to that step, and the
-//! rest of the pipeline runs on the rows that it selected.
+//! many rows each step lets through; where it makes the pipeline cheaper, one program marks the rows of every chunk up to a step, and
+//! the rest of the pipeline runs on the rows that it selected: perhaps another such program first.
 //!
 //! ```text
 //! select   chunk ──▶ filter, join keys ──▶ live row ids, their number        columns that only pass through are not touched
@@ -16,35 +16,71 @@ use crate::columnar::table::DeviceTable;
 use crate::exec::engine::Engine;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::exec::run::{Selection, failure, run_chunks};
-use crate::exec::trace::Trace;
+use crate::exec::trace::{Trace, selected_ids};
 use crate::kernels::compact;
 use crate::program::Program;
 use crate::runtime::Buffer;
 
-/// Rows of a table below which nothing is gained.
-const FEW_ROWS: usize = 1 << 18;
+/// What running a program over all chunks costs beside its work on rows, in gathers, and what it costs more for each row of the table.
+const PASS: f64 = 400_000.0;
+const PASS_A_ROW: f64 = 0.2;
 
-/// What must follow the selecting step for it to pay: gathers and scatters.
-const LEAST_WEIGHT: usize = 4;
+/// What reading a row costs in a pass that selects, and taking a selected row out of its chunk.
+const READ: f64 = 0.3;
+const TAKE: f64 = 0.7;
 
-/// One row in this many, or fewer, must be left.
-const LEAST_REDUCTION: usize = 4;
+/// Steps that narrow, beyond which only single cuts are tried.
+const MOST_SUBSETS: usize = 6;
 
 /// Chunks of each device that the sample runs over.
 const SAMPLE_CHUNKS: usize = 2;
 
-/// Where pipelines that ran before packed their rows, by the text of their sample program: the step, if there was one.
+/// After which steps pipelines that ran before packed their rows, by the text of their sample program.
 #[derive(Default)]
-pub struct Cuts(Mutex<HashMap<String, Option<usize>>>);
+pub struct Cuts(Mutex<HashMap<String, Vec<usize>>>);
 
 impl Cuts {
-    fn get(&self, program: &Program) -> Option<Option<usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&program.text).copied()
+    fn get(&self, program: &Program) -> Option<Vec<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&program.text).cloned()
     }
 
-    fn set(&self, program: &Program, cut: Option<usize>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(program.text.clone(), cut);
+    fn set(&self, program: &Program, cuts: Vec<usize>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(program.text.clone(), cuts);
     }
+}
+
+/// A step after which rows can be packed.
+#[derive(Clone, Copy, Debug)]
+struct Narrowing {
+    step: usize,
+    /// Of all rows, those that are left after it.
+    left: f64,
+    /// Gathers a row that finding this out takes, all steps before it included.
+    weight: usize,
+}
+
+/// The steps after which to pack: those that make the whole pipeline cheapest, in gathers. `weight`: what a row costs that goes
+/// all the way.
+fn cheapest_cuts(rows: usize, narrowing: &[Narrowing], weight: usize) -> Vec<usize> {
+    let rows = rows as f64;
+    // Programs work on a power of two of rows.
+    let capacity = |left: f64| (left * 1.1).log2().ceil().exp2().clamp(1.0 / 256.0, 1.0);
+    let cost = |cuts: &[Narrowing]| {
+        let (mut cost, mut left, mut take) = (0.0, 1.0, 0.0);
+        for cut in cuts {
+            cost += PASS + rows * (PASS_A_ROW + left * (READ + take + cut.weight as f64));
+            (left, take) = (capacity(cut.left), TAKE);
+        }
+        cost + rows * left * (take + weight as f64)
+    };
+    let subsets: Vec<Vec<Narrowing>> = match narrowing.len() {
+        few @ ..=MOST_SUBSETS => (0..1usize << few)
+            .map(|set| (0..few).filter(|i| set >> i & 1 == 1).map(|i| narrowing[i]).collect())
+            .collect(),
+        _ => std::iter::once(Vec::new()).chain(narrowing.iter().map(|one| vec![*one])).collect(),
+    };
+    let best = subsets.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+    best.into_iter().flatten().map(|cut| cut.step).collect()
 }
 
 impl Engine {
@@ -57,27 +93,32 @@ impl Engine {
         let needs_all_rows = steps.iter().any(Step::needs_all_rows);
         // The numbers of selected rows take 4 bytes a row, if only while they are found.
         let too_large = self.options.memory_limit.is_some_and(|limit| table.layout.rows * 4 > limit / 8);
-        if too_large || table.layout.rows <= FEW_ROWS || weight < LEAST_WEIGHT || needs_all_rows {
+        let cheap = (table.layout.rows * weight) as f64 <= PASS + table.layout.rows as f64 * (PASS_A_ROW + READ);
+        if too_large || cheap || needs_all_rows {
             return Ok(relation);
         }
         let table = Arc::clone(table);
-        let Some((program, cut)) = self.choose_cut(&relation, &table)? else { return Ok(relation) };
-        let Some(cut) = cut else { return Ok(relation) };
-        let selection = self.select_rows(&relation, &table, cut)?;
-        let selected: usize = selection.counts.iter().flatten().sum();
-        if selection.capacity * LEAST_REDUCTION > table.layout.capacity {
-            // The sample, or an earlier run with other literals, was wrong.
-            self.device.cuts.set(&program, None);
-            return Ok(relation);
+        let (program, cuts) = self.choose_cuts(&relation, &table, weight)?;
+        let mut source = relation.source.clone();
+        for cut in &cuts {
+            let prefix = Relation { source, steps: relation.steps[..=*cut].to_vec() };
+            let selection = self.select_rows(&prefix, &table, *cut)?;
+            let selected: usize = selection.counts.iter().flatten().sum();
+            if selection.capacity >= table.layout.capacity {
+                // The sample, or an earlier run with other literals, was wrong.
+                self.device.cuts.set(&program, Vec::new());
+                return Ok(Relation { source: prefix.source, steps: relation.steps });
+            }
+            if let Some(metrics) = steps[*cut].metrics() {
+                self.chose(metrics, format!("packed {selected} of {} rows", table.layout.rows));
+            }
+            source = Source::Selected(Arc::clone(&table), Arc::new(selection));
         }
-        if let Some(metrics) = steps[cut].metrics() {
-            self.chose(metrics, format!("packed {selected} of {} rows", table.layout.rows));
-        }
-        Ok(Relation { source: Source::Selected(table, Arc::new(selection)), steps: relation.steps })
+        Ok(Relation { source, steps: relation.steps })
     }
 
-    /// The first step that lets few rows through.
-    fn choose_cut(&self, relation: &Relation, table: &DeviceTable) -> Result<Option<(Program, Option<usize>)>> {
+    /// The steps after which to pack, and the program of the sample that told.
+    fn choose_cuts(&self, relation: &Relation, table: &DeviceTable, weight: usize) -> Result<(Program, Vec<usize>)> {
         let name = format!("{}_sample", relation.program_name());
         let devices = self.devices_of(relation);
         let mut options = self.options.clone();
@@ -94,8 +135,8 @@ impl Engine {
             }
         }
         let traced = trace.finish(&counts, &[])?;
-        if let Some(cut) = self.device.cuts.get(&traced.program) {
-            return Ok(Some((traced.program, cut)));
+        if let Some(cuts) = self.device.cuts.get(&traced.program) {
+            return Ok((traced.program, cuts));
         }
         let ready = self.ready(&traced, relation)?;
         let n_chunks = table.layout.chunks_per_shard();
@@ -116,28 +157,38 @@ impl Engine {
                 Ok(true)
             },
         )?;
-        let few = |count: &i64| *count as usize * LEAST_REDUCTION <= seen;
-        let cut = live.iter().position(few).map(|i| narrowing[i]);
-        self.device.cuts.set(&traced.program, cut);
-        Ok(Some((traced.program, cut)))
+        let of_step = |(live, step): (i64, usize)| {
+            let probes = relation.steps[..=step].iter().filter(|step| step.weight() > 0).count();
+            Narrowing { step, left: live as f64 / seen.max(1) as f64, weight: probes }
+        };
+        let narrowing: Vec<Narrowing> = live.into_iter().zip(narrowing).map(of_step).collect();
+        let cuts = cheapest_cuts(table.layout.rows, &narrowing, weight);
+        self.device.cuts.set(&traced.program, cuts.clone());
+        Ok((traced.program, cuts))
     }
 
-    /// The rows of each chunk that pass the steps up to `cut`.
-    fn select_rows(&self, relation: &Relation, table: &Arc<DeviceTable>, cut: usize) -> Result<Selection> {
-        let prefix = Relation { source: relation.source.clone(), steps: relation.steps[..=cut].to_vec() };
+    /// The rows of each chunk that pass the steps of `prefix`, up to `cut`.
+    fn select_rows(&self, prefix: &Relation, table: &Arc<DeviceTable>, cut: usize) -> Result<Selection> {
         let name = format!("{}_select", prefix.program_name());
-        let mut trace = Trace::new(&name, &self.options, self.devices_of(relation), self.lowering());
-        let rows = trace.relation(&prefix)?;
+        let mut trace = Trace::new(&name, &self.options, self.devices_of(prefix), self.lowering());
+        let rows = trace.relation(prefix)?;
         let mask = trace.t.mask_of(&rows)?;
         let lowering = trace.t.lowering;
         let live = compact::live_rows(&mut trace.t.builder, lowering, mask)?;
-        let mut outputs = vec![live.row_ids, live.count];
+        let row_ids = match prefix.selection() {
+            Some(selection) => {
+                let before = selected_ids(&mut trace.t, selection)?;
+                trace.t.builder.take(before, live.row_ids)?
+            }
+            None => live.row_ids,
+        };
+        let mut outputs = vec![row_ids, live.count];
         let error = trace.t.error_code()?;
         outputs.extend(error);
         let (counted, counts): (Vec<_>, Vec<_>) = trace.counts.drain(..).unzip();
         outputs.extend(counts);
         let traced = trace.finish(&outputs, &[])?;
-        let ready = self.ready(&traced, relation)?;
+        let ready = self.ready(&traced, prefix)?;
         let start = std::time::Instant::now();
         let read = |buffers: Vec<Buffer>, _| {
             let mut buffers = buffers.into_iter();
@@ -156,7 +207,7 @@ impl Engine {
             Ok((row_ids, count as usize))
         };
         let mut all = Vec::new();
-        run_chunks(&ready, self.chunks(table, relation), read, |made| {
+        run_chunks(&ready, self.chunks(table, prefix), read, |made| {
             all.push(made);
             Ok(true)
         })?;
@@ -171,6 +222,7 @@ impl Engine {
             row_ids.push(ids.into_iter().flatten().collect());
             counts.push(of_shard);
         }
-        Ok(Selection { row_ids, counts, capacity, counted_steps: cut + 1 })
+        let ids = rows.capacity;
+        Ok(Selection { row_ids, ids, counts, capacity, counted_steps: cut + 1 })
     }
 }

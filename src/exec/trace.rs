@@ -234,9 +234,8 @@ pub fn source_relation(
         columns.push(column);
     }
     let capacity = selection.map_or(whole, |selection| selection.capacity);
-    if selection.is_some() {
-        let row_ids = t.parameter(Shape::new(S32, [whole]), Input::Selection);
-        let row_ids = t.builder.slice(row_ids, &[0], &[capacity], &[1])?;
+    if let Some(selection) = selection {
+        let row_ids = selected_ids(t, selection)?;
         let all = TracedRelation { columns, mask: None, capacity: whole };
         columns = t.take_rows(&all, row_ids, capacity)?.columns;
     }
@@ -244,6 +243,12 @@ pub fn source_relation(
     let row = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
     let mask = t.builder.compare(row, rows, Comparison::Lt)?;
     Ok(TracedRelation { columns, mask: Some(mask), capacity })
+}
+
+/// The rows of the chunk that were selected, `[capacity]` s32.
+pub fn selected_ids(t: &mut Tracer, selection: &Selection) -> Result<Value> {
+    let row_ids = t.parameter(Shape::new(S32, [selection.ids]), Input::Selection);
+    Ok(t.builder.slice(row_ids, &[0], &[selection.capacity], &[1])?)
 }
 
 /// A column of device arrays as traced values; `array(element type, part)` gives each array.

@@ -8,6 +8,7 @@ mod explain;
 mod fallback;
 mod larger_than_memory;
 mod limits;
+mod reductions;
 mod tiered;
 mod turned_joins;
 
