@@ -10,7 +10,7 @@ use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
 use crate::config::XlaOptions;
 use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
-use crate::exec::select::Cuts;
+use crate::exec::select::Samples;
 use crate::exec::tier::Tiers;
 use crate::runtime::{DeviceKind, Mesh};
 
@@ -27,7 +27,7 @@ pub struct DeviceContext {
     /// Of columns that the device has no room for.
     pub waiting: HostMemory,
     /// Where pipelines that ran before have packed their rows.
-    pub cuts: Cuts,
+    pub samples: Samples,
     /// What queries under way have aggregated.
     pub memo: Memo,
     /// Which pipelines are warm.
@@ -40,7 +40,7 @@ impl DeviceContext {
             mesh,
             resident: ResidentColumns::default(),
             waiting: HostMemory::default(),
-            cuts: Cuts::default(),
+            samples: Samples::default(),
             memo: Memo::default(),
             tiers: Arc::default(),
         }

@@ -314,6 +314,7 @@ impl Engine {
             build = self.reduce(join, build, &probe)?;
         }
         let build = self.build_side(join, &build, !probe_is_left, probe.source_rows())?;
+        probe = self.without_strangers(join, &build, probe)?;
         let gathers = !join.spec.keys.is_empty() && kind != JoinKind::Full && (build.unique || exists);
         if gathers {
             let why = if build.unique { "unique" } else { "existence only" };

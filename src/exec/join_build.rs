@@ -118,6 +118,11 @@ impl Built {
         self.hits.is_some()
     }
 
+    /// The marks, where only existence is known.
+    pub fn hits(&self) -> Option<&Arc<Side>> {
+        self.hits.as_ref()
+    }
+
     /// For each slot (or -1) whether the build side has that key, where only existence is known.
     pub fn exists(&self, trace: &mut Trace, slots: Value) -> Result<Option<Value>> {
         let Some(hits) = &self.hits else { return Ok(None) };
@@ -258,10 +263,10 @@ impl Engine {
         Ok(buffers)
     }
 
-    /// The rows of a program of sides and constants.
-    pub fn run_on_sides(&self, result: &ResultProgram) -> Result<Arc<DeviceTable>> {
+    /// The rows of a program of sides and constants; if it does not say how many, the first `rows`.
+    pub fn run_on_sides(&self, result: &ResultProgram, rows: usize) -> Result<Arc<DeviceTable>> {
         let buffers = self.run_once(&result.traced)?;
-        self.single_table(result, &[], buffers, result.capacity)
+        self.single_table(result, &[], buffers, rows)
     }
 }
 

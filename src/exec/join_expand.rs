@@ -80,8 +80,11 @@ impl Engine {
         let rows = Pairs { probe_rows, build_rows, probe_columns, build_columns, live, pairs, build_row, capacity };
         let rows = rows.result(t, join, kind)?;
         trace.count(Some(&join.metrics), &rows)?;
-        let result = trace.finish_rows(rows, LiveRows::Prefix)?;
-        let table = self.run_on_sides(&result)?;
+        // The pairs of an inner join without a filter are all there, one after another.
+        let all_pairs = kind == JoinKind::Inner && join.spec.residual.is_none();
+        let live = if all_pairs { LiveRows::OfSource } else { LiveRows::Prefix };
+        let result = trace.finish_rows(rows, live)?;
+        let table = self.run_on_sides(&result, matches.total)?;
         Ok(Relation { source: Source::Table(table), steps: Vec::new() })
     }
 

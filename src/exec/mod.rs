@@ -27,6 +27,7 @@ pub mod grouping_sets;
 pub mod groups;
 pub mod host_fallback;
 pub mod host_to_device;
+pub mod in_order;
 pub mod join;
 pub mod join_build;
 pub mod join_exists;

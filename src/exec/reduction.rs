@@ -25,13 +25,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::engine::Engine;
 use crate::exec::host_to_device::HostToDeviceExec;
-use crate::exec::join::{JoinSpec, XlaJoinExec};
+use crate::exec::join::{JoinKind, JoinSpec, XlaJoinExec};
 use crate::exec::join_build::Built;
 use crate::exec::join_keys::KeyForm;
 use crate::exec::join_probe::Probe;
 use crate::exec::memory_mode::MemoryMode;
-use crate::exec::relation::{Relation, Source, Step};
+use crate::exec::relation::{Relation, Step};
+use crate::exec::trace::Trace;
 use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::program::ElementType::S32;
 
 /// A side is reduced if its tables have this many rows for each row of the other side.
 const LEAST_RATIO: usize = 8;
@@ -42,8 +44,8 @@ const LEAST_ROWS: usize = 1 << 17;
 /// Marks in one of this many slots, or fewer, let few rows through.
 const SLOTS_A_MARK: usize = 4;
 
-/// Rows that are few, whatever the other side has.
-const FEW_ROWS: usize = 1 << 16;
+/// Slots whose marks are counted, because several rows may have the same key.
+const COUNTED_SLOTS: usize = 1 << 20;
 
 /// What follows a reduction, in gathers: it is only made where much does.
 const WEIGHT_BELOW: usize = 6;
@@ -119,6 +121,16 @@ fn below_join(join: &XlaJoinExec, column: usize) -> Vec<(usize, usize)> {
     found
 }
 
+/// Whether something below lets rows fall away.
+fn narrows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let here = match DeviceNode::of(plan) {
+        Some(DeviceNode::Filter(_) | DeviceNode::Limit(_)) => true,
+        Some(DeviceNode::Sort(sort)) => sort.rows_kept().is_some(),
+        _ => false,
+    };
+    here || plan.children().into_iter().any(narrows)
+}
+
 impl JoinSpec {
     /// Whether rows of a side without a match leave no trace in the output.
     fn drops_unmatched(&self, left: bool) -> bool {
@@ -147,7 +159,7 @@ impl Engine {
         let (build, probe) = join.sides();
         let (_, probe_is_left) = join.spec.kind();
         let (of_build, of_probe) = if probe_is_left { (of_right, of_left) } else { (of_left, of_right) };
-        if self.is_worth_reducing(join, build, !probe_is_left) {
+        if self.is_worth_reducing(join, build, probe, !probe_is_left) {
             let probe = self.open_reduced(probe, of_probe)?;
             let (probe, mut reductions) = self.reductions(join, probe, build, !probe_is_left)?;
             reductions.extend_from_slice(of_build);
@@ -155,19 +167,28 @@ impl Engine {
         }
         let mut build = self.open_reduced(build, of_build)?;
         let mut reductions = Vec::new();
-        if self.is_worth_reducing(join, probe, probe_is_left) {
+        if self.is_worth_reducing(join, probe, join.sides().0, probe_is_left) {
             (build, reductions) = self.reductions(join, build, probe, probe_is_left)?;
         }
         reductions.extend_from_slice(of_probe);
         Ok((build, self.open_reduced(probe, &reductions)?))
     }
 
-    /// Whether the input `plan` of a join is large and its keys lead to something that is computed with all its rows.
-    fn is_worth_reducing(&self, join: &XlaJoinExec, plan: &Arc<dyn ExecutionPlan>, is_left: bool) -> bool {
+    /// Whether the input `plan` of a join is large, its keys lead to something that is computed with all its rows, and the other
+    /// input can have few rows.
+    fn is_worth_reducing(
+        &self,
+        join: &XlaJoinExec,
+        plan: &Arc<dyn ExecutionPlan>,
+        other: &Arc<dyn ExecutionPlan>,
+        is_left: bool,
+    ) -> bool {
         let leads = |key: &&DeviceExpr| matches!(key.node, Node::Column(column) if self.gains(plan, column));
+        let rows = self.rows_below(plan);
         self.mode == MemoryMode::Resident
             && join.spec.drops_unmatched(is_left)
-            && self.rows_below(plan) >= LEAST_ROWS
+            && rows >= LEAST_ROWS
+            && (narrows(other) || self.rows_below(other) <= rows / LEAST_RATIO)
             && join.spec.side_keys(is_left).iter().any(leads)
     }
 
@@ -217,9 +238,7 @@ impl Engine {
             if !self.gains(target, column) {
                 continue;
             }
-            let keys = self.mark_keys(&source, &[of_source], target_rows, false)?;
-            let says_something = |form| matches!(form, KeyForm::Dense { slots } if slots >= SLOTS_A_MARK * rows);
-            if let Some(keys) = keys.filter(|keys| says_something(keys.keys.form)) {
+            if let Some(keys) = self.telling_marks(&source, of_source, target_rows, rows)? {
                 reductions.push(Reduction { column, keys: Arc::new(keys) });
             }
         }
@@ -229,20 +248,61 @@ impl Engine {
         Ok((source, reductions))
     }
 
-    /// Collects a relation that turns out to have no more than `most` rows.
+    /// Collects a relation that has no more than `most` rows, as far as a sample can tell.
     pub fn with_few_rows(&self, relation: Relation, most: usize) -> Result<Relation> {
-        if relation.is_single() {
+        let is_few = || -> Result<bool> {
+            Ok(!relation.steps.iter().any(Step::needs_all_rows) && self.estimated_rows(&relation)? <= most)
+        };
+        if relation.is_single() || is_few()? {
             return Ok(Relation::on(self.collect(&relation, None)?));
         }
-        if relation.steps.iter().any(Step::needs_all_rows) {
-            return Ok(relation);
+        Ok(relation)
+    }
+
+    /// Lets through only rows of the probe side with those values of single key columns that the build side has, before all keys
+    /// are hashed.
+    pub fn without_strangers(&self, join: &XlaJoinExec, built: &Built, probe: Relation) -> Result<Relation> {
+        let (kind, probe_is_left) = join.spec.kind();
+        let rows = probe.source_rows();
+        let drops = matches!(kind, JoinKind::Inner | JoinKind::Semi) && !join.spec.null_equals_null;
+        let is_hashed = !matches!(built.keys.form, KeyForm::Dense { .. }) && join.spec.keys.len() > 1;
+        if self.mode != MemoryMode::Resident
+            || !drops
+            || !is_hashed
+            || rows < LEAST_ROWS
+            || built.rows() > rows
+            || probe.steps.iter().any(Step::needs_all_rows)
+        {
+            return Ok(probe);
         }
-        let relation = self.select(relation, WEIGHT_BELOW)?;
-        let few = match &relation.source {
-            Source::Selected(..) => relation.source_rows() <= most,
-            _ => relation.source_rows() <= FEW_ROWS.min(most),
-        };
-        if few { Ok(Relation::on(self.collect(&relation, None)?)) } else { Ok(relation) }
+        let source = Relation::on(Arc::clone(&built.table));
+        let mut probe = probe;
+        for (left, right) in &join.spec.keys {
+            let (of_probe, of_build) = if probe_is_left { (left, right) } else { (right, left) };
+            if let Some(marks) = self.telling_marks(&source, of_build, rows, built.rows())? {
+                probe = probe.with(Step::Probe(Arc::new(Probe::of_keys(vec![of_probe.clone()], Arc::new(marks)))));
+            }
+        }
+        Ok(probe)
+    }
+
+    /// The marks of one key of `source`, which has `rows` rows, if few of those that could be are there.
+    fn telling_marks(&self, source: &Relation, key: &DeviceExpr, probes: usize, rows: usize) -> Result<Option<Built>> {
+        let Some(marks) = self.mark_keys(source, &[key], probes, false)? else { return Ok(None) };
+        let KeyForm::Dense { slots } = marks.keys.form else { return Ok(None) };
+        let is_telling =
+            slots >= SLOTS_A_MARK * rows || slots <= COUNTED_SLOTS && SLOTS_A_MARK * self.count_marks(&marks)? <= slots;
+        Ok(is_telling.then_some(marks))
+    }
+
+    fn count_marks(&self, marks: &Built) -> Result<usize> {
+        let Some(hits) = marks.hits() else { return Ok(usize::MAX) };
+        let mut trace = Trace::new("count_marks", &self.options, 1, self.lowering());
+        let hits = trace.side(hits);
+        let hits = trace.t.builder.convert(hits, S32)?;
+        let count = trace.t.sum(hits)?;
+        let buffers = self.run_once(&trace.finish(&[count], &[])?)?;
+        Ok(buffers[0].to_vec::<i64>()?[0] as usize)
     }
 
     /// The rows of `plan` that `reductions` of its output leave.

@@ -4,12 +4,13 @@
 //! its own. Several devices: they step through their chunks together, one program for all (SPMD); a device whose shard
 //! has run out gets a chunk of no rows. A table that lies on one device of several is run there alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::table::{ChunkArray, DeviceTable};
+use crate::exec::in_order::in_order;
 use crate::exec::side::Side;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
@@ -326,29 +327,14 @@ pub fn run_chunks<T: Send>(
         }
         return Ok(());
     }
-    let workers = chunks.workers();
-    for round in numbers.chunks(workers) {
+    let call = |chunk: usize| {
         cancelled.check()?;
-        let next = AtomicUsize::new(0);
-        let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::new());
-        on_threads(round.len(), || {
-            let Some(chunk) = round.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { return Ok(()) };
-            let rows =
-                Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
-            let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut [])?)?;
-            let made = read(outputs, chunks.rows_of(0, chunk))?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((chunk, made));
-            Ok(())
-        })?;
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(chunk, _)| *chunk);
-        for (_, made) in done {
-            if !emit(made)? {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
+        let rows =
+            Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
+        let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut [])?)?;
+        read(outputs, chunks.rows_of(0, chunk))
+    };
+    in_order(chunks.workers(), &numbers, call, emit)
 }
 
 /// Runs `work` on `n` threads, this one included.

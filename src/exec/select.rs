@@ -35,23 +35,23 @@ const MOST_SUBSETS: usize = 6;
 /// Chunks of each device that the sample runs over.
 const SAMPLE_CHUNKS: usize = 2;
 
-/// After which steps pipelines that ran before packed their rows, by the text of their sample program.
+/// How many rows the steps of pipelines that ran before let through, by the text of their sample program.
 #[derive(Default)]
-pub struct Cuts(Mutex<HashMap<String, Vec<usize>>>);
+pub struct Samples(Mutex<HashMap<String, Vec<Narrowing>>>);
 
-impl Cuts {
-    fn get(&self, program: &Program) -> Option<Vec<usize>> {
+impl Samples {
+    fn get(&self, program: &Program) -> Option<Vec<Narrowing>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&program.text).cloned()
     }
 
-    fn set(&self, program: &Program, cuts: Vec<usize>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(program.text.clone(), cuts);
+    fn set(&self, program: &Program, narrowing: Vec<Narrowing>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(program.text.clone(), narrowing);
     }
 }
 
 /// A step after which rows can be packed.
 #[derive(Clone, Copy, Debug)]
-struct Narrowing {
+pub struct Narrowing {
     step: usize,
     /// Of all rows, those that are left after it.
     left: f64,
@@ -98,7 +98,8 @@ impl Engine {
             return Ok(relation);
         }
         let table = Arc::clone(table);
-        let (program, cuts) = self.choose_cuts(&relation, &table, weight)?;
+        let (program, narrowing) = self.sample(&relation, &table)?;
+        let cuts = cheapest_cuts(table.layout.rows, &narrowing, weight);
         let mut source = relation.source.clone();
         for cut in &cuts {
             let prefix = Relation { source, steps: relation.steps[..=*cut].to_vec() };
@@ -106,7 +107,7 @@ impl Engine {
             let selected: usize = selection.counts.iter().flatten().sum();
             if selection.capacity >= table.layout.capacity {
                 // The sample, or an earlier run with other literals, was wrong.
-                self.device.cuts.set(&program, Vec::new());
+                self.device.samples.set(&program, Vec::new());
                 return Ok(Relation { source: prefix.source, steps: relation.steps });
             }
             if let Some(metrics) = steps[*cut].metrics() {
@@ -117,8 +118,19 @@ impl Engine {
         Ok(Relation { source, steps: relation.steps })
     }
 
-    /// The steps after which to pack, and the program of the sample that told.
-    fn choose_cuts(&self, relation: &Relation, table: &DeviceTable, weight: usize) -> Result<(Program, Vec<usize>)> {
+    /// Rows of a relation, as far as a sample can tell.
+    pub fn estimated_rows(&self, relation: &Relation) -> Result<usize> {
+        let Source::Table(table) = &relation.source else { return Ok(relation.source_rows()) };
+        if relation.steps.iter().any(Step::needs_all_rows) || !relation.steps.iter().any(Step::narrows) {
+            return Ok(table.layout.rows);
+        }
+        let (_, narrowing) = self.sample(relation, table)?;
+        let left = narrowing.last().map_or(1.0, |last| last.left);
+        Ok((left * table.layout.rows as f64) as usize)
+    }
+
+    /// What each step that narrows lets through, and the program of the sample that told.
+    fn sample(&self, relation: &Relation, table: &DeviceTable) -> Result<(Program, Vec<Narrowing>)> {
         let name = format!("{}_sample", relation.program_name());
         let devices = self.devices_of(relation);
         let mut options = self.options.clone();
@@ -135,8 +147,8 @@ impl Engine {
             }
         }
         let traced = trace.finish(&counts, &[])?;
-        if let Some(cuts) = self.device.cuts.get(&traced.program) {
-            return Ok((traced.program, cuts));
+        if let Some(known) = self.device.samples.get(&traced.program) {
+            return Ok((traced.program, known));
         }
         let ready = self.ready(&traced, relation)?;
         let n_chunks = table.layout.chunks_per_shard();
@@ -162,9 +174,8 @@ impl Engine {
             Narrowing { step, left: live as f64 / seen.max(1) as f64, weight: probes }
         };
         let narrowing: Vec<Narrowing> = live.into_iter().zip(narrowing).map(of_step).collect();
-        let cuts = cheapest_cuts(table.layout.rows, &narrowing, weight);
-        self.device.cuts.set(&traced.program, cuts.clone());
-        Ok((traced.program, cuts))
+        self.device.samples.set(&traced.program, narrowing.clone());
+        Ok((traced.program, narrowing))
     }
 
     /// The rows of each chunk that pass the steps of `prefix`, up to `cut`.

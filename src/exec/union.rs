@@ -66,7 +66,7 @@ impl Engine {
         }
         trace.count(Some(&union.metrics), &rows)?;
         let result = trace.finish_rows(rows, LiveRows::Prefix)?;
-        let table = self.run_on_sides(&result)?;
+        let table = self.run_on_sides(&result, result.capacity)?;
         Ok(Relation { source: Source::Table(table), steps: Vec::new() })
     }
 }

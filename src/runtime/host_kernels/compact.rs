@@ -59,6 +59,50 @@ const POSITIONS: [[u8; 8]; 256] = {
 
 /// The live rows of `mask`, whose first row is `first`, into `to`, which has their number.
 fn fill(mask: &[u8], first: i32, to: &mut [i32]) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+    {
+        // SAFETY: the processor has these instructions.
+        return unsafe { fill_avx512(mask, first, to) };
+    }
+    fill_by_table(mask, first, to);
+}
+
+/// As [`fill_by_table`], 16 rows at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn fill_avx512(mask: &[u8], first: i32, to: &mut [i32]) {
+    use std::arch::x86_64::{
+        _mm_loadu_si128, _mm_test_epi8_mask, _mm512_add_epi32, _mm512_maskz_compress_epi32, _mm512_set1_epi32,
+        _mm512_setr_epi32, _mm512_storeu_si512,
+    };
+    let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let (blocks, _) = mask.as_chunks::<16>();
+    let mut at = 0;
+    for (block, bytes) in blocks.iter().enumerate() {
+        // SAFETY: a block has 16 bytes.
+        let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+        let live = _mm_test_epi8_mask(bytes, bytes);
+        if live == 0 {
+            continue;
+        }
+        let Some(sixteen) = to[at..].first_chunk_mut::<16>() else {
+            // The last ones: there is no room for sixteen, of which only some count.
+            let rows = 16 * block;
+            return fill_by_table(&mask[rows..], first + rows as i32, &mut to[at..]);
+        };
+        let rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(first + 16 * block as i32));
+        // SAFETY: there is room for sixteen.
+        unsafe { _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(live, rows)) };
+        at += live.count_ones() as usize;
+    }
+    let rows = 16 * blocks.len();
+    fill_by_table(&mask[rows..], first + rows as i32, &mut to[at..]);
+}
+
+fn fill_by_table(mask: &[u8], first: i32, to: &mut [i32]) {
     let (blocks, tail) = mask.as_chunks::<8>();
     let mut at = 0;
     for (block, bytes) in blocks.iter().enumerate() {
