@@ -199,6 +199,7 @@ impl ResidentColumns {
     }
 
     /// Keeps a column, unless the host has no room for its strings. `arrays` are what it was made of, for in-memory sources.
+    /// Without a budget nothing is accounted.
     pub fn insert(
         &self,
         source: ColumnSource,
@@ -206,7 +207,7 @@ impl ResidentColumns {
         strings: Strings,
         column: Arc<DeviceColumn>,
         arrays: &[ArrayRef],
-        host: &HostBudget<'_>,
+        host: Option<&HostBudget<'_>>,
     ) {
         let arrays = match source {
             ColumnSource::Arrays(_) => arrays.iter().map(Arc::downgrade).collect(),
@@ -217,12 +218,13 @@ impl ResidentColumns {
         let used_at = state.clock;
         // Whoever inserts also sweeps.
         state.sweep();
-        if state.reservation.is_none() {
+        if let (None, Some(host)) = (&state.reservation, host) {
             state.reservation = Some(MemoryConsumer::new("columns on the device").register(host.pool));
             state.device_is_host = host.device_is_host;
         }
         state.entries.insert(Key { source, layout, strings }, Entry { column, arrays, used_at, hits: 0 });
-        while host.limit.is_some_and(|limit| state.host_bytes() > limit) || !state.account() {
+        let limit = host.and_then(|host| host.limit);
+        while limit.is_some_and(|limit| state.host_bytes() > limit) || !state.account() {
             let Some(oldest) = state.oldest(false) else { break };
             state.entries.remove(&oldest);
         }
