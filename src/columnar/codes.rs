@@ -95,12 +95,15 @@ pub fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
     let mut seen = HashSet::with_capacity(SAMPLE);
     let (mut drawn, mut again, mut first) = (0, 0, 0);
     for array in arrays {
-        let in_run = |row: &usize| (first + row) % distance < RUN;
-        for value in (0..array.len()).filter(in_run).filter_map(|row| string_at(array, row)) {
+        let last = first + array.len();
+        // The runs that begin before the array ends, and do not end before it begins.
+        let runs = (first / distance..).map(|run| run * distance).take_while(|start| *start < last);
+        let rows = runs.flat_map(|start| start.max(first)..(start + RUN).min(last));
+        for value in rows.filter_map(|row| string_at(array, row - first)) {
             drawn += 1;
             again += usize::from(!seen.insert(value));
         }
-        first += array.len();
+        first = last;
     }
     drawn * drawn > again * rows / 2
 }

@@ -28,7 +28,8 @@ use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::parquet_load::load_columns;
-use crate::exec::parquet_table::ParquetTable;
+use crate::exec::parquet_prune::RowGroup;
+use crate::exec::parquet_table::{ParquetTable, rows_of};
 use crate::exec::resident::{ColumnSource, HostBudget, ResidentColumns};
 use crate::exec::table_source::TableSource;
 use crate::expr::fallback::FallbackReason;
@@ -43,6 +44,12 @@ pub struct HostToDeviceExec {
 
 /// A column by its number in the table, and the arrays that it was made of where they are the table's own.
 type Loaded = (usize, Arc<DeviceColumn>, Vec<ArrayRef>);
+
+/// Parquet files, of which all is read, or what one query needs.
+enum Opened {
+    Whole(ParquetTable),
+    Pruned(ParquetTable),
+}
 
 /// Where a table is loaded to.
 #[derive(Clone, Copy)]
@@ -147,9 +154,19 @@ impl HostToDeviceExec {
         let missing: Vec<usize> = (0..n_columns).filter(|i| columns[*i].is_none()).collect();
         if !missing.is_empty() || layout.is_none() {
             let parquet = source.open_parquet(&missing, task).await?;
-            if parquet.is_none() && !to.options.resident {
-                return self.load_rows(schema, task, to).await;
-            }
+            let parquet = match parquet {
+                Some(parquet) if hits == 0 => match self.prune(&source, parquet, &keys, to) {
+                    Opened::Whole(parquet) => Some(parquet),
+                    Opened::Pruned(parquet) => {
+                        let layout = Arc::new(self.layout(parquet.rows(), to));
+                        let loaded = self.load_parquet(parquet, missing, schema, layout.clone(), to).await?;
+                        let columns = loaded.into_iter().map(|(_, column, _)| column).collect();
+                        return Ok(DeviceTable { layout, columns });
+                    }
+                },
+                None if !to.options.resident => return self.load_rows(schema, task, to).await,
+                other => other,
+            };
             let (rows, arrays) = match &parquet {
                 Some(parquet) => (parquet.rows(), Vec::new()),
                 None => source.read(&missing, task).await?,
@@ -184,6 +201,22 @@ impl HostToDeviceExec {
         }
         let layout = layout.ok_or_else(|| DataFusionError::Internal("a table without a layout".into()))?;
         Ok(DeviceTable { layout: Arc::new(layout), columns: columns.into_iter().flatten().collect() })
+    }
+
+    /// Reads less of Parquet files where the query's filter leaves little of them, and of columns that would stay less than to
+    /// read them whole.
+    fn prune(&self, source: &TableSource, mut whole: ParquetTable, keys: &[ColumnSource], to: &LoadTo<'_>) -> Opened {
+        let Some(pruned) = source.pruned(&whole) else { return Opened::Whole(whole) };
+        let (rows, of_table) = (rows_of(&pruned), whole.rows());
+        if rows == of_table || to.options.resident && !to.columns.read_pruned(keys, rows, of_table) {
+            return Opened::Whole(whole);
+        }
+        let groups = |row_groups: &[Vec<RowGroup>]| row_groups.iter().map(Vec::len).sum::<usize>();
+        let (left, all) = (groups(&pruned), groups(&whole.row_groups));
+        let what = format!("read {left} of {all} row groups, {rows} of {of_table} rows");
+        MetricBuilder::new(&self.metrics).counter(what, 0).add(1);
+        whole.row_groups = pruned;
+        Opened::Pruned(whole)
     }
 
     /// Columns `missing`, which are those of `parquet`, decoded and uploaded one after another.

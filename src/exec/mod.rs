@@ -39,6 +39,7 @@ pub mod memo;
 pub mod memory_mode;
 pub mod parquet_chunk;
 pub mod parquet_load;
+pub mod parquet_prune;
 pub mod parquet_table;
 pub mod parts;
 pub mod program_names;

@@ -15,11 +15,12 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
 use datafusion::object_store::{GetOptions, GetResultPayload, ObjectStore};
 use datafusion::parquet::arrow::ProjectionMask;
-use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::errors::Result as ParquetResult;
 use datafusion::parquet::file::reader::{ChunkReader, Length};
 
 use crate::columnar::narrow::{narrow, plain};
+use crate::exec::parquet_prune::RowGroup;
 use crate::exec::parquet_table::{ByteSource, ParquetFile, reader};
 
 /// Rows that are decoded at a time: what they take stays in cache until it is narrowed.
@@ -48,22 +49,16 @@ impl ParquetFile {
         }
     }
 
-    /// The values of a column in a row group, of the rows selected or of all, in the narrowest arrays.
-    pub fn decode(
-        &self,
-        row_group: usize,
-        column: usize,
-        selection: Option<RowSelection>,
-        bytes: ChunkBytes,
-    ) -> Result<Vec<ArrayRef>> {
-        let (leaf, metadata) = self.decoded_by(row_group, column);
+    /// The values of a column in a row group in the narrowest arrays.
+    pub fn decode(&self, row_group: &RowGroup, column: usize, bytes: ChunkBytes) -> Result<Vec<ArrayRef>> {
+        let (leaf, metadata) = self.decoded_by(row_group.index, column);
         let only = ProjectionMask::leaves(metadata.parquet_schema(), [leaf]);
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata.clone())
             .with_projection(only)
-            .with_row_groups(vec![row_group])
+            .with_row_groups(vec![row_group.index])
             .with_batch_size(BATCH_ROWS);
-        if let Some(selection) = selection {
-            builder = builder.with_row_selection(selection);
+        if let Some(selection) = &row_group.selection {
+            builder = builder.with_row_selection(selection.clone());
         }
         builder.build()?.map(|batch| narrow(plain(batch?.column(0).clone())?)).collect()
     }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::exec::parquet_chunk::ChunkBytes;
+use crate::exec::parquet_prune::RowGroup;
 use crate::exec::parquet_table::ParquetTable;
 
 /// A column chunk.
@@ -24,7 +25,8 @@ use crate::exec::parquet_table::ParquetTable;
 struct Unit {
     column: usize,
     file: usize,
-    row_group: usize,
+    /// Among those of the file that are read.
+    group: usize,
     /// Its place among the chunks of its column.
     place: usize,
 }
@@ -89,20 +91,21 @@ where
 
 /// All chunks of a column, then those of the next, the largest columns first.
 fn units(table: &ParquetTable) -> Vec<Unit> {
-    let groups: Vec<(usize, usize)> = table
-        .files
-        .iter()
-        .enumerate()
-        .flat_map(|(file, opened)| (0..opened.metadata().num_row_groups()).map(move |row_group| (file, row_group)))
-        .collect();
+    let of_file = |(file, groups): (usize, &Vec<RowGroup>)| -> Vec<(usize, usize)> {
+        (0..groups.len()).map(|group| (file, group)).collect()
+    };
+    let groups: Vec<(usize, usize)> = table.row_groups.iter().enumerate().flat_map(of_file).collect();
     let bytes = |column: &usize| -> i64 {
-        groups.iter().map(|(file, row_group)| table.files[*file].chunk(*row_group, *column).uncompressed_size()).sum()
+        let chunk = |(file, group): &(usize, usize)| {
+            table.files[*file].chunk(table.row_groups[*file][*group].index, *column).uncompressed_size()
+        };
+        groups.iter().map(chunk).sum()
     };
     let mut columns: Vec<usize> = (0..table.columns.len()).collect();
     columns.sort_by_key(|column| std::cmp::Reverse(bytes(column)));
     let of_column = |column: usize| {
         let units = groups.iter().enumerate();
-        units.map(move |(place, (file, row_group))| Unit { column, file: *file, row_group: *row_group, place })
+        units.map(move |(place, (file, group))| Unit { column, file: *file, group: *group, place })
     };
     columns.into_iter().flat_map(of_column).collect()
 }
@@ -116,7 +119,8 @@ where
     async fn lane(self: Arc<Self>) -> Result<Vec<(usize, T)>> {
         let mut finished = Vec::new();
         while let Some(unit) = self.units.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let bytes = self.table.files[unit.file].fetch(unit.row_group, unit.column).await?;
+            let row_group = self.table.row_groups[unit.file][unit.group].index;
+            let bytes = self.table.files[unit.file].fetch(row_group, unit.column).await?;
             let (load, unit) = (Arc::clone(&self), *unit);
             let permit = Arc::clone(&self.cores).acquire_owned().await;
             let column = spawn_blocking(move || {
@@ -132,7 +136,8 @@ where
     /// Decodes a chunk, and finishes its column if it is the last.
     fn work(&self, unit: Unit, bytes: ChunkBytes) -> Result<Option<T>> {
         let start = Instant::now();
-        let arrays = self.table.files[unit.file].decode(unit.row_group, unit.column, None, bytes)?;
+        let arrays =
+            self.table.files[unit.file].decode(&self.table.row_groups[unit.file][unit.group], unit.column, bytes)?;
         self.decode_time.add_duration(start.elapsed());
         let pieces = &self.pieces[unit.column];
         let decoded = || pieces.decoded.lock().unwrap_or_else(PoisonError::into_inner);

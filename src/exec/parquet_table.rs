@@ -19,6 +19,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::columnar::representation::string_type;
+use crate::exec::parquet_prune::RowGroup;
 
 /// Files whose footers are read at a time.
 const OPENED_AT_A_TIME: usize = 16;
@@ -29,8 +30,10 @@ const DECIMAL64_DIGITS: u8 = 18;
 /// The files of a table, or what is to be read of them.
 pub struct ParquetTable {
     pub files: Vec<ParquetFile>,
-    /// Those that are asked for: number in the table's schema, name and type.
-    pub columns: Vec<(usize, String, DataType)>,
+    /// Those that are asked for: name and type.
+    pub columns: Vec<(String, DataType)>,
+    /// What is read of each file.
+    pub row_groups: Vec<Vec<RowGroup>>,
 }
 
 /// One file.
@@ -38,6 +41,8 @@ pub struct ParquetFile {
     pub file: PartitionedFile,
     /// Gives the bytes of chunks.
     pub bytes: ByteSource,
+    /// As the file says.
+    own: ArrowReaderMetadata,
     /// Strings are read as dictionaries, decimals of 64 bits as such.
     with_dictionaries: ArrowReaderMetadata,
     /// Strings are read as views.
@@ -76,9 +81,12 @@ impl ParquetTable {
         }
         let column = |index: &usize| {
             let field = schema.field(*index);
-            (*index, field.name().clone(), field.data_type().clone())
+            (field.name().clone(), field.data_type().clone())
         };
         let columns: Vec<_> = wanted.iter().map(column).collect();
+        let has_filter = source.filter().is_some() && options.global.pruning && options.global.enable_page_index;
+        let pages = if has_filter { PageIndexPolicy::Optional } else { PageIndexPolicy::Skip };
+        let footer = ArrowReaderOptions::new().with_page_index_policy(pages);
         let store = task.runtime_env().object_store(&config.object_store_url)?;
         let (factory, bytes) = match source.parquet_file_reader_factory() {
             Some(factory) if is_datafusions(factory) => (Arc::clone(factory), ByteSource::Store(store)),
@@ -90,23 +98,29 @@ impl ParquetTable {
             }
         };
         let open = |file: PartitionedFile| {
-            let (factory, bytes, columns) = (Arc::clone(&factory), bytes.clone(), &columns);
+            let (factory, bytes, columns, footer) = (Arc::clone(&factory), bytes.clone(), &columns, footer.clone());
             async move {
-                let metadata = reader(&factory, &file)?.get_metadata(Some(&footer_only())).await?;
+                let metadata = reader(&factory, &file)?.get_metadata(Some(&footer)).await?;
                 Ok::<_, datafusion::error::DataFusionError>(ParquetFile::try_new(file, bytes, metadata, columns))
             }
         };
         let opened = futures::stream::iter(files).map(open).buffered(OPENED_AT_A_TIME);
         let files: Vec<Option<ParquetFile>> = opened.try_collect().await?;
         let files: Option<Vec<ParquetFile>> = files.into_iter().collect();
-        Ok(files.map(|files| Self { files, columns }))
+        let whole =
+            |files: Vec<ParquetFile>| Self { row_groups: files.iter().map(RowGroup::all_of).collect(), files, columns };
+        Ok(files.map(whole))
     }
 
-    /// Rows of all files.
+    /// Rows that are read.
     pub fn rows(&self) -> usize {
-        let groups = self.files.iter().flat_map(|file| file.metadata().row_groups());
-        groups.map(|group| group.num_rows() as usize).sum()
+        rows_of(&self.row_groups)
     }
+}
+
+/// Rows of the row groups of some files.
+pub fn rows_of(row_groups: &[Vec<RowGroup>]) -> usize {
+    row_groups.iter().flatten().map(|group| group.rows).sum()
 }
 
 impl ParquetFile {
@@ -115,11 +129,10 @@ impl ParquetFile {
         file: PartitionedFile,
         bytes: ByteSource,
         metadata: Arc<ParquetMetaData>,
-        columns: &[(usize, String, DataType)],
+        columns: &[(String, DataType)],
     ) -> Option<Self> {
         let own = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()).ok()?;
-        let leaves =
-            columns.iter().map(|(_, name, data_type)| leaf(&own, name, data_type)).collect::<Option<Vec<_>>>()?;
+        let leaves = columns.iter().map(|(name, data_type)| leaf(&own, name, data_type)).collect::<Option<Vec<_>>>()?;
         let read_as = |strings: &DataType| {
             let descriptor = own.parquet_schema();
             let mut fields: Vec<Arc<Field>> = own.schema().fields().iter().cloned().collect();
@@ -146,10 +159,16 @@ impl ParquetFile {
         Some(Self {
             with_dictionaries: read_as(&DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)))?,
             with_views: read_as(&DataType::Utf8View)?,
+            own,
             leaves,
             file,
             bytes,
         })
+    }
+
+    /// Whether column `name` of the table is in the file as it stands.
+    pub fn holds(&self, name: &str, data_type: &DataType) -> bool {
+        leaf(&self.own, name, data_type).is_some()
     }
 
     pub fn metadata(&self) -> &ParquetMetaData {
@@ -207,10 +226,6 @@ pub fn reader(
     file: &PartitionedFile,
 ) -> Result<Box<dyn AsyncFileReader + Send>> {
     factory.create_reader(0, file.clone(), file.metadata_size_hint, &ExecutionPlanMetricsSet::new())
-}
-
-fn footer_only() -> ArrowReaderOptions {
-    ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip)
 }
 
 /// Whether readers read what is in the store, and nothing else: those that DataFusion makes do.

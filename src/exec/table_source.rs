@@ -19,6 +19,7 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::exec::host_to_device::{collect_in_order, column_of};
+use crate::exec::parquet_prune::RowGroup;
 use crate::exec::parquet_table::ParquetTable;
 use crate::exec::resident::{ColumnSource, FileIdentity, FileSet, ResidentColumns, array_address};
 
@@ -162,6 +163,14 @@ impl TableSource {
         let Some(files) = whole_files(config) else { return Ok(None) };
         let wanted: Vec<usize> = wanted.iter().map(|i| projection[*i]).collect();
         ParquetTable::open(config, files, &wanted, task).await
+    }
+
+    /// What the filter of the query leaves of Parquet files, which are `opened`; `None` if there is none, or it may not prune.
+    pub fn pruned(&self, opened: &ParquetTable) -> Option<Vec<Vec<RowGroup>>> {
+        let Self::Files { config, .. } = self else { return None };
+        let parquet = config.file_source().downcast_ref::<ParquetSource>()?;
+        let filter = parquet.filter().filter(|_| parquet.table_parquet_options().global.pruning)?;
+        Some(opened.pruned(&filter, parquet.table_schema().file_schema()))
     }
 
     /// Reads the projected columns `wanted`; returns the number of rows and each column's arrays.

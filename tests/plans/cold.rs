@@ -100,12 +100,12 @@ fn codes_of_the_file_are_the_codes_of_the_column() {
     write(&path, &batch(vec![("id", ids(n)), ("s", strings(n, value))]));
     let plan = check(&path, BY_STRING);
     assert!(plan.contains("decode_time="), "{plan}");
-    assert_eq!(encoding(&path, "SELECT s FROM t WHERE id >= 0", "s"), "s8 codes of 21 strings + validity");
+    assert_eq!(encoding(&path, "SELECT s FROM t WHERE id >= 0", "s"), "s8 codes of 17 strings + validity");
     let plain = dir.path().join("plain.parquet");
     let properties = WriterProperties::builder().set_dictionary_enabled(false);
     write_with(&plain, &batch(vec![("id", ids(n)), ("s", strings(n, value))]), properties);
     check(&plain, BY_STRING);
-    assert_eq!(encoding(&plain, "SELECT s FROM t WHERE id >= 0", "s"), "s32 row numbers of strings + validity");
+    assert_eq!(encoding(&plain, "SELECT s FROM t WHERE id >= 0", "s"), "s16 row numbers of strings + validity");
 }
 
 /// A writer gives up its dictionary in the middle of a column chunk.
@@ -257,4 +257,70 @@ fn a_query_reads_a_column_once() {
     let sql = "SELECT a.s, count(*) FROM t a JOIN t b ON a.id = b.id GROUP BY a.s";
     let plan = check(&path, &[sql]);
     assert!(plan.contains("shared_columns=1"), "{plan}");
+}
+
+/// Rows in order of `id`, in row groups and pages; of some, `s` is NULL.
+fn write_ordered(path: &Path, n: usize, first: i64) {
+    let id: ArrayRef = Arc::new((0..n as i64).map(|row| row + first).collect::<Int64Array>());
+    let s = strings(n, |row| (!row.is_multiple_of(4)).then(|| format!("s{}", row / 1000)));
+    write(path, &batch(vec![("id", id), ("s", s), ("v", ids(n))]));
+}
+
+#[test]
+fn a_filter_that_leaves_little_reads_little() {
+    let dir = tempfile::tempdir().unwrap();
+    write_ordered(&dir.path().join("a.parquet"), 5 * GROUP, 0);
+    write_ordered(&dir.path().join("b.parquet"), 5 * GROUP, 1_000_000);
+    let sqls = [
+        "SELECT s, count(*), sum(v) FROM t WHERE id BETWEEN 3500 AND 3600 GROUP BY s",
+        "SELECT id, s, v FROM t WHERE id > 1000000 AND id < 1000900 OR id = 5",
+        "SELECT sum(v) FROM t WHERE s = 's3'",
+        "SELECT count(*) FROM t WHERE id < 0",
+        "SELECT sum(v) FROM t WHERE id > 3000 AND s IS NULL",
+        "SELECT sum(a.v), count(*) FROM t a JOIN t b ON a.id = b.id WHERE a.id < 100 AND b.id < 5000",
+    ];
+    check(dir.path(), &sqls);
+    for resident in ["true", "false"] {
+        let db = over(dir.path(), &[("xla.placement", "always"), ("xla.resident", resident)]);
+        // One row group, and of it two pages of 500 rows.
+        let plan = db.analyze(sqls[0]);
+        assert!(plan.contains("read 1 of 10 row groups, 500 of 30000 rows=1"), "{resident}: {plan}");
+        assert!(!plan.contains("resident_hits=1"), "{plan}");
+    }
+}
+
+/// What is left of a table is no table: a later query finds all rows.
+#[test]
+fn what_was_pruned_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    write_ordered(&path, 10 * GROUP, 0);
+    let db = over(&path, &[("xla.placement", "always")]);
+    let pruned = "SELECT count(*), sum(v) FROM t WHERE id < 2000";
+    assert_eq!(db.rows(pruned), ["2000 | 1999000"]);
+    assert_eq!(db.rows("SHOW CACHE"), [""; 0]);
+    assert_eq!(db.rows("SELECT count(*), max(v), max(id) FROM t WHERE v >= 0"), ["30000 | 29999 | 29999"]);
+    // Now the columns are here, and nothing is read.
+    let plan = db.analyze(pruned);
+    assert!(plan.contains("resident_hits=2") && !plan.contains("row groups"), "{plan}");
+}
+
+/// Reading a part again and again costs more than the table: then it is read whole, and stays.
+#[test]
+fn what_is_read_in_parts_too_often_is_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    write_ordered(&path, 10 * GROUP, 0);
+    let db = over(&path, &[("xla.placement", "always")]);
+    let sql = "SELECT sum(v) FROM t WHERE id >= 12000 AND id < 24000";
+    let is_pruned = || db.analyze(sql).contains("read 4 of 10 row groups, 12000 of 30000 rows");
+    assert_eq!([is_pruned(), is_pruned(), is_pruned()], [true, true, false]);
+    assert!(db.analyze(sql).contains("resident_hits=2"));
+    // More than half is no little.
+    let db = over(&path, &[("xla.placement", "always")]);
+    assert!(!db.analyze("SELECT sum(v) FROM t WHERE id >= 6000").contains("row groups"));
+    // Another version of the file has another count.
+    write_ordered(&path, 5 * GROUP, 0);
+    let plan = db.analyze("SELECT sum(v) FROM t WHERE id < 1000");
+    assert!(plan.contains("read 1 of 5 row groups, 1000 of 15000 rows"), "{plan}");
 }
