@@ -243,7 +243,8 @@ impl HostToDeviceExec {
             upload_time.add_duration(start.elapsed());
             Ok(column)
         };
-        let loaded = load_columns(Arc::new(parquet), Arc::clone(to.cores), decode_time, finish).await?;
+        let loaded =
+            load_columns(Arc::new(parquet), Arc::clone(to.cores), &to.device.loads, decode_time, finish).await?;
         Ok(missing.into_iter().zip(loaded).map(|(index, column)| (index, Arc::new(column), Vec::new())).collect())
     }
 

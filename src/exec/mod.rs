@@ -35,6 +35,7 @@ pub mod join_keys;
 pub mod join_probe;
 pub mod key_words;
 pub mod limit;
+pub mod loads;
 pub mod memo;
 pub mod memory_mode;
 pub mod parquet_chunk;

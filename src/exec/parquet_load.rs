@@ -16,6 +16,7 @@ use datafusion::physical_plan::metrics::Time;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::exec::loads::{Load as Progress, Loads};
 use crate::exec::parquet_chunk::ChunkBytes;
 use crate::exec::parquet_prune::RowGroup;
 use crate::exec::parquet_table::ParquetTable;
@@ -48,6 +49,7 @@ struct Load<F> {
     cores: Arc<Semaphore>,
     /// Of all cores.
     decode_time: Time,
+    progress: Arc<Progress>,
     finish: F,
 }
 
@@ -55,6 +57,7 @@ struct Load<F> {
 pub async fn load_columns<T, F>(
     table: Arc<ParquetTable>,
     cores: Arc<Semaphore>,
+    loads: &Loads,
     decode_time: Time,
     finish: F,
 ) -> Result<Vec<T>>
@@ -71,8 +74,10 @@ where
     let of_column = units.len() / n_columns;
     let pieces = (0..n_columns)
         .map(|_| Pieces { decoded: Mutex::new(vec![Vec::new(); of_column]), missing: AtomicUsize::new(of_column) });
+    let total = units.iter().map(|unit| bytes_of(&table, unit)).sum();
+    let progress = loads.begin(table.name(), total);
     let (pieces, next) = (pieces.collect(), AtomicUsize::new(0));
-    let load = Arc::new(Load { table, units, next, pieces, cores, decode_time, finish });
+    let load = Arc::new(Load { table, units, next, pieces, cores, decode_time, progress, finish });
     // Dropped with the query, it stops after the chunks that are in hand.
     let mut lanes = JoinSet::new();
     // While some decode, others fetch.
@@ -110,6 +115,12 @@ fn units(table: &ParquetTable) -> Vec<Unit> {
     columns.into_iter().flat_map(of_column).collect()
 }
 
+/// Bytes of a chunk in its file.
+fn bytes_of(table: &ParquetTable, unit: &Unit) -> u64 {
+    let row_group = table.row_groups[unit.file][unit.group].index;
+    table.files[unit.file].chunk(row_group, unit.column).compressed_size().max(0) as u64
+}
+
 impl<T, F> Load<F>
 where
     T: Send + 'static,
@@ -139,6 +150,7 @@ where
         let arrays =
             self.table.files[unit.file].decode(&self.table.row_groups[unit.file][unit.group], unit.column, bytes)?;
         self.decode_time.add_duration(start.elapsed());
+        self.progress.advance(&self.table.columns[unit.column].0, bytes_of(&self.table, &unit));
         let pieces = &self.pieces[unit.column];
         let decoded = || pieces.decoded.lock().unwrap_or_else(PoisonError::into_inner);
         decoded()[unit.place] = arrays;

@@ -112,6 +112,16 @@ impl ParquetTable {
         Ok(files.map(whole))
     }
 
+    /// What a person would call it: the file, or its folder.
+    pub fn name(&self) -> String {
+        let Some(first) = self.files.first().map(|file| &file.file.object_meta.location) else { return String::new() };
+        let parts: Vec<_> = first.parts().collect();
+        let from_end = if self.files.len() > 1 { 2 } else { 1 };
+        let name = parts.len().checked_sub(from_end).and_then(|at| parts.get(at)).or(parts.last());
+        let name = name.map_or(String::new(), |name| name.as_ref().to_string());
+        name.strip_suffix(".parquet").unwrap_or(&name).to_string()
+    }
+
     /// Rows that are read.
     pub fn rows(&self) -> usize {
         rows_of(&self.row_groups)
