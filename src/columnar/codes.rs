@@ -192,7 +192,9 @@ impl<'a> Part<'a> {
             }
             code_of[number as usize] = D::Native::cut(at as i64);
         }
-        let mut last: Option<(Arc<[i32]>, Vec<D::Native>)> = None;
+        // Of the last dictionary: its numbers, and the codes of its keys.
+        let mut last: Option<Arc<[i32]>> = None;
+        let mut of_keys: Vec<D::Native> = Vec::new();
         let mut out: Vec<ArrayRef> = Vec::with_capacity(self.codes.len());
         for codes in self.codes {
             match codes {
@@ -201,16 +203,15 @@ impl<'a> Part<'a> {
                     out.push(Arc::new(PrimitiveArray::<D>::new(codes, nulls)));
                 }
                 Codes::Keys(array, numbers) => {
-                    let of_keys = match last.take() {
-                        Some((of, code_of_key)) if Arc::ptr_eq(&of, &numbers) => code_of_key,
-                        _ => numbers.iter().map(|number| code_of[(*number).max(0) as usize]).collect(),
-                    };
+                    if !last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &numbers)) {
+                        of_keys = numbers.iter().map(|number| code_of[(*number).max(0) as usize]).collect();
+                    }
                     let keys = array.as_ref();
                     out.push(downcast_dictionary_array!(
                         keys => translate::<_, D>(keys.keys(), &of_keys),
                         other => return Err(not_strings(other))
                     ));
-                    last = Some((numbers, of_keys));
+                    last = Some(numbers);
                 }
             }
         }

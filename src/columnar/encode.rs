@@ -20,6 +20,7 @@ use crate::columnar::narrow::{Cut, Limbs, plain, range_of};
 use crate::columnar::range::Range;
 use crate::columnar::representation::{Kind, Representation};
 use crate::program::ElementType;
+use crate::runtime::{Element, Scratch};
 
 /// How strings are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,24 +222,24 @@ impl ColumnEncoder {
     }
 
     /// The low limbs.
-    fn write<D: Cut>(&self, rows: &Rows<usize>, capacity: usize) -> Result<Buffer> {
+    fn write<D: Cut + Element>(&self, rows: &Rows<usize>, capacity: usize) -> Result<Buffer> {
         self.write_with(rows, capacity, |low, _| D::cut(low))
     }
 
     /// What `narrow(low limb, high limb)` makes of integers.
-    fn write_with<D: ArrowNativeType>(
+    fn write_with<D: ArrowNativeType + Element>(
         &self,
         rows: &Rows<usize>,
         capacity: usize,
         narrow: impl Fn(i64, i64) -> D,
     ) -> Result<Buffer> {
         let fill = self.range.map_or(0, |r| r.min);
-        let mut out = vec![narrow(fill.low(), fill.high()); capacity];
+        let mut out = Scratch::filled(capacity, narrow(fill.low(), fill.high()));
         self.for_each_slice(rows, |array, at| {
             let out = &mut out[at..at + array.len()];
             for_integer_type!(array.data_type(), write_slice!(array, out, &narrow))
         })?;
-        Ok(Buffer::from_vec(out))
+        Ok(Buffer::from(out.into_bytes()))
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Instant;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::Time;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -132,13 +133,19 @@ where
         while let Some(unit) = self.units.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let row_group = self.table.row_groups[unit.file][unit.group].index;
             let bytes = self.table.files[unit.file].fetch(row_group, unit.column).await?;
-            let (load, unit) = (Arc::clone(&self), *unit);
             let permit = Arc::clone(&self.cores).acquire_owned().await;
-            let column = spawn_blocking(move || {
-                let _permit = permit;
-                load.work(unit, bytes)
-            });
-            let column = column.await.map_err(stopped)??;
+            let column = match Handle::current().runtime_flavor() {
+                // Its threads are as many as the cores, and have memory that they have used before.
+                RuntimeFlavor::MultiThread => self.work(*unit, bytes)?,
+                _ => {
+                    let (load, unit) = (Arc::clone(&self), *unit);
+                    let work = move || {
+                        let _permit = permit;
+                        load.work(unit, bytes)
+                    };
+                    spawn_blocking(work).await.map_err(stopped)??
+                }
+            };
             finished.extend(column.map(|column| (unit.column, column)));
         }
         Ok(finished)
