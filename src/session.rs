@@ -17,6 +17,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_to_host::DeviceToHostExec;
+use crate::exec::loads::Loading;
 use crate::plan_cache::PlanCache;
 use crate::planner::analyze::CountRowsOfAnalyze;
 use crate::planner::with_device_rules;
@@ -152,6 +153,11 @@ impl Session {
     /// A registered table as DataFusion's DataFrame, which runs on the device as SQL does.
     pub async fn table(&self, name: &str) -> Result<DataFrame> {
         self.ctx.table(name).await
+    }
+
+    /// How far the tables are that are being loaded from Parquet files; `None` if none is.
+    pub fn loading(&self) -> Option<Loading> {
+        DeviceContext::of(&self.ctx.task_ctx()).ok()?.loads.now()
     }
 
     /// Pipelines that the host operators have answered so far while their programs were not compiled, or because they were faster

@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringViewArray};
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::physical_expr::PhysicalExpr;
-use hashbrown::{HashMap, HashSet};
+
+use crate::columnar::codes;
 
 /// Distinct strings in order, the code of a value being its index; or, of a column that only passes through, its rows.
 #[derive(Debug)]
@@ -38,116 +39,15 @@ impl PartialEq for Dictionary {
     }
 }
 
-/// Rows of a column from which on its dictionary is built on all cores.
-const PARALLEL_ROWS: usize = 1 << 17;
-
-/// Strings that are looked at to estimate how many are distinct.
-const SAMPLE: usize = 1 << 14;
-
-/// How many of them follow one another.
-const RUN: usize = 8;
-
-/// The distinct strings of a part of a column in order, and the position in that order of each row's.
-struct Part<'a> {
-    distinct: Vec<&'a str>,
-    codes: Vec<Vec<Option<i32>>>,
-}
-
-impl<'a> Part<'a> {
-    fn of(arrays: &'a [ArrayRef]) -> Result<Self> {
-        let mut seen: HashMap<&str, i32> = HashMap::new();
-        let mut distinct: Vec<&str> = Vec::new();
-        let mut codes: Vec<Vec<Option<i32>>> = Vec::with_capacity(arrays.len());
-        for array in arrays {
-            let mut of_array = Vec::with_capacity(array.len());
-            for value in strings(array)? {
-                of_array.push(value.map(|value| {
-                    *seen.entry(value).or_insert_with(|| {
-                        distinct.push(value);
-                        distinct.len() as i32 - 1
-                    })
-                }));
-            }
-            codes.push(of_array);
-        }
-        let mut order: Vec<usize> = (0..distinct.len()).collect();
-        order.sort_unstable_by_key(|i| distinct[*i]);
-        let mut code_of = vec![0i32; distinct.len()];
-        for (code, seen) in order.iter().enumerate() {
-            code_of[*seen] = code as i32;
-        }
-        codes.iter_mut().flatten().flatten().for_each(|code| *code = code_of[*code as usize]);
-        Ok(Self { distinct: order.iter().map(|i| distinct[*i]).collect(), codes })
-    }
-
-    /// The codes in a list that holds all of `distinct`.
-    fn codes_in(self, all: &[&str]) -> Vec<Int32Array> {
-        let mut at = 0;
-        let mut code_of = Vec::with_capacity(self.distinct.len());
-        for value in &self.distinct {
-            while all[at] < *value {
-                at += 1;
-            }
-            code_of.push(at as i32);
-        }
-        let codes = self.codes.into_iter();
-        codes.map(|codes| codes.into_iter().map(|code| code.map(|code| code_of[code as usize])).collect()).collect()
-    }
-}
-
 impl Dictionary {
-    /// The ordered dictionary of `arrays` and their codes, array by array, with the arrays' NULLs. Long columns are encoded in
-    /// parts, one a core, whose dictionaries are merged.
-    pub fn encode(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<Int32Array>)> {
-        let rows: usize = arrays.iter().map(|a| a.len()).sum();
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let n_parts = if rows < PARALLEL_ROWS { 1 } else { cores.min(arrays.len()) };
-        let per_part = arrays.len().div_ceil(n_parts.max(1)).max(1);
-        let panicked = || DataFusionError::Internal("a thread that encodes strings has panicked".to_string());
-        let parts = std::thread::scope(|scope| {
-            let threads: Vec<_> = arrays.chunks(per_part).map(|part| scope.spawn(|| Part::of(part))).collect();
-            let parts = threads.into_iter().map(|thread| thread.join().map_err(|_| panicked())?);
-            parts.collect::<Result<Vec<_>>>()
-        })?;
-        // The stable sort finds the runs and merges them.
-        let mut all: Vec<&str> = parts.iter().flat_map(|part| part.distinct.iter().copied()).collect();
-        all.sort();
-        all.dedup();
-        let codes = std::thread::scope(|scope| {
-            let all = all.as_slice();
-            let threads: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || part.codes_in(all))).collect();
-            let codes = threads.into_iter().map(|thread| thread.join().map_err(|_| panicked()));
-            codes.collect::<Result<Vec<_>>>()
-        })?;
-        Ok((Arc::new(Self::from_sorted(all.into_iter())), codes.into_iter().flatten().collect()))
-    }
-
-    /// Whether a column has, by a sample, so many strings that each occurs less than some four times. Of n strings drawn from
-    /// d, n^2 / 2d are expected to have occurred before.
-    pub fn is_mostly_distinct(arrays: &[ArrayRef]) -> Result<bool> {
-        let rows: usize = arrays.iter().map(|a| a.len()).sum();
-        if rows < PARALLEL_ROWS {
-            return Ok(false);
-        }
-        // Runs of neighbours, which may be alike, far apart; an odd distance, so as not to keep step with tables that repeat.
-        let distance = (rows / SAMPLE * RUN) | 1;
-        let mut seen = HashSet::with_capacity(SAMPLE);
-        let (mut drawn, mut again, mut first) = (0, 0, 0);
-        for array in arrays {
-            let view = cast(array, &DataType::Utf8View)?;
-            let view = view.as_string_view();
-            let in_run = |row: &usize| (first + row) % distance < RUN && view.is_valid(*row);
-            for row in (0..view.len()).filter(in_run) {
-                drawn += 1;
-                again += usize::from(!seen.insert(view.value(row).to_string()));
-            }
-            first += array.len();
-        }
-        Ok(drawn * drawn > again * rows / 2)
+    /// The ordered dictionary of `arrays` and their codes, array by array, with the arrays' NULLs.
+    pub fn encode(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<ArrayRef>)> {
+        let (strings, codes) = codes::encode(arrays)?;
+        Ok((Arc::new(Self::from_sorted(strings.into_iter())), codes))
     }
 
     /// The rows of a column that nothing compares: codes are row numbers, and no string is looked at.
-    pub fn of_rows(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<Int32Array>)> {
+    pub fn of_rows(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<ArrayRef>)> {
         let views = arrays.iter().map(|array| cast(array, &DataType::Utf8View)).collect::<Result<Vec<_>, _>>()?;
         let views: Vec<&dyn Array> = views.iter().map(|array| array.as_ref()).collect();
         let values =
@@ -156,7 +56,7 @@ impl Dictionary {
         let codes = arrays.iter().map(|array| {
             let rows = first..first + array.len() as i32;
             first = rows.end;
-            Int32Array::new(rows.collect::<Vec<i32>>().into(), array.nulls().cloned())
+            Arc::new(Int32Array::new(rows.collect::<Vec<i32>>().into(), array.nulls().cloned())) as ArrayRef
         });
         let codes = codes.collect();
         Ok((Arc::new(Self { values, ordered: false, remembered: Mutex::default() }), codes))
@@ -283,23 +183,22 @@ impl Dictionary {
     }
 }
 
-/// The strings of an array of any string type.
-pub fn strings(array: &ArrayRef) -> Result<Box<dyn Iterator<Item = Option<&str>> + '_>> {
-    Ok(match array.data_type() {
-        DataType::Utf8 => Box::new(array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => Box::new(array.as_string::<i64>().iter()),
-        DataType::Utf8View => Box::new(array.as_string_view().iter()),
-        other => return Err(DataFusionError::Internal(format!("{other} is not a string type"))),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, StringArray, StringViewArray};
+    use datafusion::arrow::array::{
+        Array, ArrayRef, AsArray, DictionaryArray, Int32Array, StringArray, StringViewArray,
+    };
+    use datafusion::arrow::compute::cast;
+    use datafusion::arrow::datatypes::{DataType, Int32Type, UInt16Type};
 
     use crate::columnar::dictionary::Dictionary;
+
+    /// Codes of any width.
+    fn numbers(codes: &ArrayRef) -> Vec<Option<i32>> {
+        cast(codes, &DataType::Int32).unwrap().as_primitive::<Int32Type>().iter().collect()
+    }
 
     #[test]
     fn codes_compare_as_the_strings_do() {
@@ -307,9 +206,35 @@ mod tests {
         let b: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), Some("b")]));
         let (dictionary, codes) = Dictionary::encode(&[a, b]).unwrap();
         assert_eq!(dictionary.values().iter().flatten().collect::<Vec<_>>(), ["", "a", "b", "ba"]);
-        assert_eq!(codes[0].iter().collect::<Vec<_>>(), [Some(2), None, Some(0), Some(3)]);
-        assert_eq!(codes[1].iter().collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(numbers(&codes[0]), [Some(2), None, Some(0), Some(3)]);
+        assert_eq!(numbers(&codes[1]), [Some(1), Some(2)]);
         assert_eq!((dictionary.code("b"), dictionary.code("aa"), dictionary.lower_bound("aa")), (Some(2), None, 2));
+    }
+
+    #[test]
+    fn arrow_dictionaries_are_merged_by_what_their_rows_have() {
+        let a: ArrayRef = Arc::new(["b", "a", "b"].into_iter().collect::<DictionaryArray<Int32Type>>());
+        let b: ArrayRef = Arc::new([None, Some("c"), Some("a")].into_iter().collect::<DictionaryArray<UInt16Type>>());
+        let c: ArrayRef = Arc::new(StringViewArray::from(vec![Some("d"), Some("a"), None]));
+        let none: ArrayRef = Arc::new([None::<&str>; 2].into_iter().collect::<DictionaryArray<Int32Type>>());
+        // Rows of one dictionary, one of whose strings has no row.
+        let parts = [a.slice(0, 1), a.slice(2, 1), b.clone(), c.clone(), none.clone()];
+        let (dictionary, codes) = Dictionary::encode(&parts).unwrap();
+        assert_eq!(dictionary.values().iter().flatten().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        let codes: Vec<_> = codes.iter().flat_map(numbers).collect();
+        let expected = [Some(1), Some(1), None, Some(2), Some(0), Some(3), Some(0), None, None, None];
+        assert_eq!(codes, expected);
+        let (dictionary, _) = Dictionary::encode(&[a.slice(0, 1), b]).unwrap();
+        assert_eq!(dictionary.len(), 3);
+        assert!(Dictionary::encode(&[none]).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn keys_under_a_null_are_not_looked_at() {
+        let keys = Int32Array::new(vec![0, 7, 1].into(), Some(vec![true, false, true].into()));
+        let values: ArrayRef = Arc::new(StringArray::from(vec!["y", "x"]));
+        let array: ArrayRef = Arc::new(DictionaryArray::try_new(keys, values).unwrap());
+        assert_eq!(numbers(&Dictionary::encode(&[array]).unwrap().1[0]), [Some(1), None, Some(0)]);
     }
 
     #[test]
@@ -327,26 +252,9 @@ mod tests {
             .collect();
         let (dictionary, codes) = Dictionary::encode(&arrays).unwrap();
         assert!(dictionary.values().iter().flatten().is_sorted());
-        for (i, code) in codes.iter().flat_map(|codes| codes.iter()).enumerate() {
+        for (i, code) in codes.iter().flat_map(numbers).enumerate() {
             assert_eq!(code.map(|code| dictionary.values().value(code as usize).to_string()), value(i));
         }
-    }
-
-    #[test]
-    fn a_sample_tells_columns_of_few_strings_from_those_of_many() {
-        let column = |value: &dyn Fn(usize) -> usize| -> Vec<ArrayRef> {
-            let part =
-                |part: usize| StringArray::from_iter_values((0..5000).map(|i| value(part * 5000 + i).to_string()));
-            (0..40).map(|number| Arc::new(part(number)) as ArrayRef).collect()
-        };
-        let random = |i: usize| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-        let is_distinct = |value: &dyn Fn(usize) -> usize| Dictionary::is_mostly_distinct(&column(value)).unwrap();
-        for (distinct, expected) in [(10, false), (1000, false), (20_000, false), (400_000, true), (1 << 30, true)] {
-            assert_eq!(is_distinct(&|i| random(i) % distinct), expected, "{distinct} strings in 200,000 rows");
-        }
-        // In order, each once; in order, each 20 times.
-        assert!(is_distinct(&|i| i));
-        assert!(!is_distinct(&|i| i / 20));
     }
 
     #[test]
@@ -355,8 +263,8 @@ mod tests {
         let b: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), Some("b")]));
         let (dictionary, codes) = Dictionary::of_rows(&[a, b]).unwrap();
         assert!(!dictionary.is_ordered());
-        assert_eq!(codes[0].iter().collect::<Vec<_>>(), [Some(0), None]);
-        assert_eq!(codes[1].iter().collect::<Vec<_>>(), [Some(2), Some(3)]);
+        assert_eq!(numbers(&codes[0]), [Some(0), None]);
+        assert_eq!(numbers(&codes[1]), [Some(2), Some(3)]);
         assert_eq!(dictionary.values().value(3), "b");
     }
 

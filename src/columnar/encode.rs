@@ -8,18 +8,19 @@ use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, new_null_array,
 };
 use datafusion::arrow::buffer::Buffer;
-use datafusion::arrow::compute::{self, cast};
 use datafusion::arrow::datatypes::{
     ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result};
 
+use crate::columnar::codes::{have_same_values, is_mostly_distinct};
 use crate::columnar::dictionary::Dictionary;
+use crate::columnar::narrow::{Cut, Limbs, plain, range_of};
 use crate::columnar::range::Range;
-use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
+use crate::columnar::representation::{Kind, Representation};
 use crate::program::ElementType;
+use crate::runtime::{Element, Scratch};
 
 /// How strings are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +36,7 @@ pub enum Strings {
 
 /// A column ready to be written chunk by chunk.
 pub struct ColumnEncoder {
-    /// What is written: the column itself, or Int32 codes for strings.
+    /// What is written: the column itself, each array in integers of its own width, or codes for strings.
     arrays: Vec<ArrayRef>,
     /// Row at which each array starts, and the total.
     starts: Vec<usize>,
@@ -72,10 +73,7 @@ macro_rules! for_integer_type {
 }
 
 macro_rules! array_range {
-    ($type:ty, $array:expr) => {{
-        let array = $array.as_primitive::<$type>();
-        Ok(compute::min(array).zip(compute::max(array)).map(|(min, max)| Range::new(min as i128, max as i128)))
-    }};
+    ($type:ty, $array:expr) => {{ Ok(range_of($array.as_primitive::<$type>())) }};
 }
 
 macro_rules! mark_distinct {
@@ -96,9 +94,9 @@ macro_rules! mark_distinct {
     }};
 }
 
-macro_rules! write_integers {
-    ($type:ty, $encoder:expr, $rows:expr, $capacity:expr, $fill:expr) => {
-        Ok($encoder.write_integers::<$type>($rows, $capacity, $fill, |v| v as i128, |v| v as i64))
+macro_rules! write_slice {
+    ($type:ty, $array:expr, $out:expr, $narrow:expr) => {
+        Ok(write_slice($array.as_primitive::<$type>(), $out, $narrow))
     };
 }
 
@@ -114,23 +112,20 @@ impl ColumnEncoder {
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
             DataType::Null => arrays.iter().map(|a| new_null_array(&DataType::Boolean, a.len())).collect(),
-            DataType::Dictionary(_, strings) => {
-                arrays.iter().map(|a| cast(a, strings)).collect::<Result<_, ArrowError>>()?
-            }
-            _ => match plain_integer(data_type) {
-                Some(plain) => arrays.iter().map(|a| reinterpret(a, &plain)).collect::<Result<_>>()?,
-                None => arrays,
-            },
+            _ => arrays.into_iter().map(plain).collect::<Result<_>>()?,
         };
         let null_count = arrays.iter().map(|a| a.null_count()).sum();
         let (arrays, dictionary) = match kind {
             Kind::String => {
-                let (dictionary, codes) = match form {
-                    Strings::Mapped if !Dictionary::is_mostly_distinct(&arrays)? => Dictionary::encode(&arrays)?,
-                    Strings::Ordered => Dictionary::encode(&arrays)?,
-                    Strings::Mapped | Strings::Rows => Dictionary::of_rows(&arrays)?,
+                let has_codes = match form {
+                    Strings::Ordered => true,
+                    _ if are_dictionaries(&arrays) => true,
+                    Strings::Mapped => !is_mostly_distinct(&arrays),
+                    Strings::Rows => false,
                 };
-                (codes.into_iter().map(|c| Arc::new(c) as ArrayRef).collect(), Some(dictionary))
+                let (dictionary, codes) =
+                    if has_codes { Dictionary::encode(&arrays)? } else { Dictionary::of_rows(&arrays)? };
+                (codes, Some(dictionary))
             }
             _ => (arrays, None),
         };
@@ -168,34 +163,41 @@ impl ColumnEncoder {
                     for (slot, value) in out[at..].iter_mut().zip(array.values().iter()) {
                         *slot = value as u8;
                     }
-                });
+                    Ok(())
+                })?;
                 vec![Buffer::from_vec(out)]
             }
-            Representation::Float(ElementType::F32) => vec![self.copy::<Float32Type>(&rows, capacity)],
-            Representation::Float(_) => vec![self.copy::<Float64Type>(&rows, capacity)],
-            Representation::Int(_) | Representation::Wide => {
-                let fill = self.range.map_or(0, |r| r.min);
-                let data_type = self.arrays.first().map_or(&DataType::Int32, |a| a.data_type());
-                for_integer_type!(data_type, write_integers!(self, &rows, capacity, fill))?
+            Representation::Float(ElementType::F32) => vec![self.copy::<Float32Type>(&rows, capacity)?],
+            Representation::Float(_) => vec![self.copy::<Float64Type>(&rows, capacity)?],
+            Representation::Int(ElementType::S8) => vec![self.write::<i8>(&rows, capacity)?],
+            Representation::Int(ElementType::S16) => vec![self.write::<i16>(&rows, capacity)?],
+            Representation::Int(ElementType::S32) => vec![self.write::<i32>(&rows, capacity)?],
+            Representation::Int(_) => vec![self.write::<i64>(&rows, capacity)?],
+            Representation::Wide => {
+                let high = |_, high| high;
+                vec![self.write_with(&rows, capacity, high)?, self.write::<u64>(&rows, capacity)?]
             }
         };
-        let valid = (self.null_count > 0).then(|| {
-            let mut out = vec![0u8; capacity];
-            self.for_each_slice(&rows, |array, at| match array.nulls() {
+        if self.null_count == 0 {
+            return Ok(EncodedChunk { values, valid: None });
+        }
+        let mut out = vec![0u8; capacity];
+        self.for_each_slice(&rows, |array, at| {
+            match array.nulls() {
                 None => out[at..at + array.len()].fill(1),
                 Some(nulls) => {
                     for (slot, valid) in out[at..].iter_mut().zip(nulls.iter()) {
                         *slot = valid as u8;
                     }
                 }
-            });
-            Buffer::from_vec(out)
-        });
-        Ok(EncodedChunk { values, valid })
+            }
+            Ok(())
+        })?;
+        Ok(EncodedChunk { values, valid: Some(Buffer::from_vec(out)) })
     }
 
     /// Calls `f(slice, offset in the chunk)` for the parts of the arrays that cover `rows`.
-    fn for_each_slice(&self, rows: &Rows<usize>, mut f: impl FnMut(&ArrayRef, usize)) {
+    fn for_each_slice(&self, rows: &Rows<usize>, mut f: impl FnMut(&ArrayRef, usize) -> Result<()>) -> Result<()> {
         let first = self.starts.partition_point(|start| *start <= rows.start).saturating_sub(1);
         for (array, start) in self.arrays[first.min(self.arrays.len())..].iter().zip(&self.starts[first..]) {
             if *start >= rows.end {
@@ -204,73 +206,77 @@ impl ColumnEncoder {
             let from = rows.start.max(*start);
             let to = rows.end.min(start + array.len());
             if from < to {
-                f(&array.slice(from - start, to - from), from - rows.start);
+                f(&array.slice(from - start, to - from), from - rows.start)?;
             }
         }
+        Ok(())
     }
 
-    fn copy<T: ArrowPrimitiveType>(&self, rows: &Rows<usize>, capacity: usize) -> Buffer {
+    fn copy<T: ArrowPrimitiveType>(&self, rows: &Rows<usize>, capacity: usize) -> Result<Buffer> {
         let mut out = vec![T::Native::default(); capacity];
         self.for_each_slice(rows, |array, at| {
             out[at..at + array.len()].copy_from_slice(array.as_primitive::<T>().values());
-        });
-        Buffer::from_vec(out)
+            Ok(())
+        })?;
+        Ok(Buffer::from_vec(out))
     }
 
-    fn write_integers<T: ArrowPrimitiveType>(
+    /// The low limbs.
+    fn write<D: Cut + Element>(&self, rows: &Rows<usize>, capacity: usize) -> Result<Buffer> {
+        self.write_with(rows, capacity, |low, _| D::cut(low))
+    }
+
+    /// What `narrow(low limb, high limb)` makes of integers.
+    fn write_with<D: ArrowNativeType + Element>(
         &self,
         rows: &Rows<usize>,
         capacity: usize,
-        fill: i128,
-        widen: fn(T::Native) -> i128,
-        truncate: fn(T::Native) -> i64,
-    ) -> Vec<Buffer> {
-        match self.representation {
-            Representation::Int(ElementType::S8) => {
-                vec![self.write::<T, i8>(rows, capacity, fill as i8, |v| truncate(v) as i8)]
+        narrow: impl Fn(i64, i64) -> D,
+    ) -> Result<Buffer> {
+        let fill = self.range.map_or(0, |r| r.min);
+        let mut out = Scratch::filled(capacity, narrow(fill.low(), fill.high()));
+        self.for_each_slice(rows, |array, at| {
+            let out = &mut out[at..at + array.len()];
+            for_integer_type!(array.data_type(), write_slice!(array, out, &narrow))
+        })?;
+        Ok(Buffer::from(out.into_bytes()))
+    }
+}
+
+fn write_slice<T: ArrowPrimitiveType<Native: Limbs>, D: ArrowNativeType>(
+    array: &PrimitiveArray<T>,
+    out: &mut [D],
+    narrow: &impl Fn(i64, i64) -> D,
+) {
+    match array.nulls() {
+        None => {
+            for (slot, value) in out.iter_mut().zip(array.values()) {
+                *slot = narrow(value.low(), value.high());
             }
-            Representation::Int(ElementType::S16) => {
-                vec![self.write::<T, i16>(rows, capacity, fill as i16, |v| truncate(v) as i16)]
+        }
+        Some(nulls) => {
+            for ((slot, value), valid) in out.iter_mut().zip(array.values()).zip(nulls.iter()) {
+                if valid {
+                    *slot = narrow(value.low(), value.high());
+                }
             }
-            Representation::Int(ElementType::S32) => {
-                vec![self.write::<T, i32>(rows, capacity, fill as i32, |v| truncate(v) as i32)]
-            }
-            Representation::Int(_) => vec![self.write::<T, i64>(rows, capacity, fill as i64, truncate)],
-            _ => vec![
-                self.write::<T, i64>(rows, capacity, (fill >> 64) as i64, |v| (widen(v) >> 64) as i64),
-                self.write::<T, u64>(rows, capacity, fill as u64, |v| widen(v) as u64),
-            ],
         }
     }
+}
 
-    fn write<T: ArrowPrimitiveType, D: ArrowNativeType>(
-        &self,
-        rows: &Rows<usize>,
-        capacity: usize,
-        fill: D,
-        narrow: impl Fn(T::Native) -> D,
-    ) -> Buffer {
-        let mut out = vec![fill; capacity];
-        self.for_each_slice(rows, |array, at| {
-            let array: &PrimitiveArray<T> = array.as_primitive();
-            let out = &mut out[at..at + array.len()];
-            match array.nulls() {
-                None => {
-                    for (slot, value) in out.iter_mut().zip(array.values()) {
-                        *slot = narrow(*value);
-                    }
-                }
-                Some(nulls) => {
-                    for ((slot, value), valid) in out.iter_mut().zip(array.values()).zip(nulls.iter()) {
-                        if valid {
-                            *slot = narrow(*value);
-                        }
-                    }
-                }
-            }
-        });
-        Buffer::from_vec(out)
+/// Whether strings come as Arrow dictionaries that are short beside the rows: to merge those costs next to nothing.
+fn are_dictionaries(arrays: &[ArrayRef]) -> bool {
+    let rows: usize = arrays.iter().map(|a| a.len()).sum();
+    let mut values = 0;
+    let mut last: Option<&ArrayRef> = None;
+    for array in arrays {
+        let Some(dictionary) = array.as_any_dictionary_opt() else { return false };
+        if !last.is_some_and(|last| have_same_values(last, dictionary.values())) {
+            values += dictionary.values().len();
+        }
+        last = Some(dictionary.values());
     }
+    values * 4 <= rows
 }
 
 /// Slots a row up to which distinct values are looked for in a bitmap.

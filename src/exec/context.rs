@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use crate::columnar::host_array::HostMemory;
 use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
 use crate::config::XlaOptions;
+use crate::exec::loads::Loads;
 use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Samples;
@@ -30,6 +31,8 @@ pub struct DeviceContext {
     pub samples: Samples,
     /// What queries under way have aggregated.
     pub memo: Memo,
+    /// Tables that are being loaded.
+    pub loads: Loads,
     /// Which pipelines are warm.
     pub tiers: Arc<Tiers>,
 }
@@ -42,6 +45,7 @@ impl DeviceContext {
             waiting: HostMemory::default(),
             samples: Samples::default(),
             memo: Memo::default(),
+            loads: Loads::default(),
             tiers: Arc::default(),
         }
     }

@@ -9,7 +9,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use futures::future::try_join_all;
+use tokio::sync::Semaphore;
 
+use crate::columnar::encode::Strings;
 use crate::columnar::table::DeviceTable;
 use crate::config::XlaOptions;
 use crate::exec::column_use::leaf_columns;
@@ -20,7 +23,9 @@ use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::reduction::Reduction;
 use crate::exec::relation::{Relation, Source, Step};
+use crate::exec::resident::{FileSet, ResidentColumns};
 use crate::exec::run::{Cancelled, Chunks, Initial, Ready, run_update};
+use crate::exec::table_source::TableSource;
 use crate::exec::trace::{LiveRows, ResultProgram, Trace, TracedProgram};
 use crate::kernels::Lowering;
 use crate::program::Program;
@@ -53,15 +58,19 @@ impl Engine {
         metrics: ExecutionPlanMetricsSet,
         mode: MemoryMode,
     ) -> Result<Self> {
-        let mut tables = HashMap::new();
-        for (leaf, uses) in leaf_columns(top) {
-            if let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() {
-                cancelled.check()?;
-                let to = LoadTo { device: &device, options: &options, strings: &uses, mode };
-                let table = source.load(task, &to).await?;
-                tables.insert(address(leaf), Arc::new(table));
-            }
-        }
+        // Leaves that read the same files share their columns, though with `xla.resident = false` no later query may.
+        let own = ResidentColumns::default();
+        let columns = if options.resident { &device.resident } else { &own };
+        let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get())));
+        let to = LoadTo { device: &device, columns, options: &options, strings: &[], mode, cores: &cores };
+        let (to, cancelled_of) = (&to, &cancelled);
+        let load = |leaves| load_leaves(leaves, task, to, cancelled_of);
+        // Tables are loaded at the same time, so that no core waits for another's last column.
+        let tables = match options.memory_limit {
+            None => try_join_all(by_files(top).into_iter().map(load)).await?,
+            Some(_) => vec![load(by_files(top).into_iter().flatten().collect()).await?],
+        };
+        let tables = tables.into_iter().flatten().collect();
         Ok(Self {
             device,
             options,
@@ -266,6 +275,39 @@ impl Engine {
     pub fn into_programs(self) -> Vec<Program> {
         self.programs.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A leaf, what it loads, and in which forms.
+type Leaf<'a> = (&'a Arc<dyn ExecutionPlan>, &'a HostToDeviceExec, Vec<Strings>);
+
+/// Loads leaves one after another; gives their addresses and tables.
+async fn load_leaves(
+    leaves: Vec<Leaf<'_>>,
+    task: &Arc<TaskContext>,
+    to: &LoadTo<'_>,
+    cancelled: &Cancelled,
+) -> Result<Vec<(usize, Arc<DeviceTable>)>> {
+    let mut loaded = Vec::with_capacity(leaves.len());
+    for (leaf, source, strings) in leaves {
+        cancelled.check()?;
+        let table = source.load(task, &LoadTo { strings: &strings, ..*to }).await?;
+        loaded.push((address(leaf), Arc::new(table)));
+    }
+    Ok(loaded)
+}
+
+/// The leaves below `top`, those that read the same files together.
+fn by_files(top: &Arc<dyn ExecutionPlan>) -> Vec<Vec<Leaf<'_>>> {
+    let mut groups: Vec<(Option<Arc<FileSet>>, Vec<Leaf<'_>>)> = Vec::new();
+    for (leaf, strings) in leaf_columns(top) {
+        let Some(source) = leaf.downcast_ref::<HostToDeviceExec>() else { continue };
+        let files = TableSource::of(&source.input).and_then(|table| table.files().cloned());
+        match groups.iter_mut().find(|(of_group, _)| files.is_some() && *of_group == files) {
+            Some((_, group)) => group.push((leaf, source, strings)),
+            None => groups.push((files, vec![(leaf, source, strings)])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 fn record_compile(metrics: &ExecutionPlanMetricsSet, outcome: &CacheOutcome) {

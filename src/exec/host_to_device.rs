@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
 };
 use futures::TryStreamExt;
+use tokio::sync::Semaphore;
 
 use crate::columnar::encode::{ColumnEncoder, Strings};
 use crate::columnar::host_array::HostWriter;
@@ -26,7 +27,10 @@ use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::memory_mode::MemoryMode;
-use crate::exec::resident::{ColumnSource, HostBudget};
+use crate::exec::parquet_load::load_columns;
+use crate::exec::parquet_prune::RowGroup;
+use crate::exec::parquet_table::{ParquetTable, rows_of};
+use crate::exec::resident::{ColumnSource, HostBudget, ResidentColumns};
 use crate::exec::table_source::TableSource;
 use crate::expr::fallback::FallbackReason;
 use crate::runtime::DeviceKind;
@@ -38,13 +42,27 @@ pub struct HostToDeviceExec {
     pub metrics: ExecutionPlanMetricsSet,
 }
 
+/// A column by its number in the table, and the arrays that it was made of where they are the table's own.
+type Loaded = (usize, Arc<DeviceColumn>, Vec<ArrayRef>);
+
+/// Parquet files, of which all is read, or what one query needs.
+enum Opened {
+    Whole(ParquetTable),
+    Pruned(ParquetTable),
+}
+
 /// Where a table is loaded to.
+#[derive(Clone, Copy)]
 pub struct LoadTo<'a> {
     pub device: &'a Arc<DeviceContext>,
+    /// Columns that are here: the session's, or with `xla.resident = false` those that this query has loaded.
+    pub columns: &'a ResidentColumns,
     pub options: &'a XlaOptions,
     /// For each column the form in which it is needed.
     pub strings: &'a [Strings],
     pub mode: MemoryMode,
+    /// As many permits to decode as there are cores.
+    pub cores: &'a Arc<Semaphore>,
 }
 
 impl HostToDeviceExec {
@@ -81,21 +99,10 @@ impl HostToDeviceExec {
 
     /// The input as a device table: resident columns where they are unchanged, uploads for the rest.
     pub async fn load(&self, task: &Arc<TaskContext>, to: &LoadTo<'_>) -> Result<DeviceTable> {
-        let source = if to.options.resident { TableSource::of(&self.input) } else { None };
         let schema = self.input.schema();
-        let table = match source {
-            Some(source) => self.load_resident(source, schema, task, to).await?,
-            None => {
-                let batches = collect_in_order(self.input.clone(), task).await?;
-                let columns: Vec<_> = (0..schema.fields().len()).map(|i| column_of(&batches, i)).collect();
-                let rows = batches.iter().map(|b| b.num_rows()).sum();
-                drop(batches);
-                let layout = Arc::new(self.layout(rows, to));
-                let pending = columns.into_iter().enumerate().collect();
-                let uploaded = self.upload(pending, schema, layout.clone(), to).await?;
-                let columns = uploaded.into_iter().map(|(_, column, _)| column).collect();
-                DeviceTable { layout, columns }
-            }
+        let table = match TableSource::of(&self.input) {
+            Some(source) => self.load_table(source, schema, task, to).await?,
+            None => self.load_rows(schema, task, to).await?,
         };
         for (name, n) in [
             ("streamed_columns", table.columns.iter().filter(|column| column.is_streamed()).count()),
@@ -108,52 +115,137 @@ impl HostToDeviceExec {
         Ok(table)
     }
 
-    async fn load_resident(
+    /// The rows that the input gives, for this query alone.
+    async fn load_rows(&self, schema: SchemaRef, task: &Arc<TaskContext>, to: &LoadTo<'_>) -> Result<DeviceTable> {
+        let batches = collect_in_order(self.input.clone(), task).await?;
+        let columns: Vec<_> = (0..schema.fields().len()).map(|i| column_of(&batches, i)).collect();
+        let rows = batches.iter().map(|b| b.num_rows()).sum();
+        drop(batches);
+        let layout = Arc::new(self.layout(rows, to));
+        let pending = columns.into_iter().enumerate().collect();
+        let uploaded = self.upload(pending, schema, layout.clone(), to).await?;
+        let columns = uploaded.into_iter().map(|(_, column, _)| column).collect();
+        Ok(DeviceTable { layout, columns })
+    }
+
+    /// The columns of a table that are here, and the others from its rows or files.
+    async fn load_table(
         &self,
         source: TableSource,
         schema: SchemaRef,
         task: &Arc<TaskContext>,
         to: &LoadTo<'_>,
     ) -> Result<DeviceTable> {
-        let resident = &to.device.resident;
         let n_columns = schema.fields().len();
         let mut columns: Vec<Option<Arc<DeviceColumn>>> = vec![None; n_columns];
         let keys: Vec<ColumnSource> = source.column_sources(&schema);
-        let mut layout = source.known_rows(resident).map(|rows| self.layout(rows, to));
+        let mut layout = source.known_rows(to.columns).map(|rows| self.layout(rows, to));
         if let Some(layout) = &layout {
             for ((column, key), form) in columns.iter_mut().zip(&keys).zip(to.strings) {
-                *column = resident.get(key, layout, *form);
+                *column = to.columns.get(key, layout, *form);
             }
         }
         let hits = columns.iter().flatten().count();
-        MetricBuilder::new(&self.metrics).counter("resident_hits", 0).add(hits);
+        if to.options.resident {
+            MetricBuilder::new(&self.metrics).counter("resident_hits", 0).add(hits);
+        } else if hits > 0 {
+            MetricBuilder::new(&self.metrics).counter("shared_columns", 0).add(hits);
+        }
         let missing: Vec<usize> = (0..n_columns).filter(|i| columns[*i].is_none()).collect();
         if !missing.is_empty() || layout.is_none() {
-            let (rows, arrays) = source.read(&missing, task).await?;
-            source.remember_rows(resident, rows);
-            let read_layout = self.layout(rows, to);
-            if layout.as_ref().is_some_and(|known| *known != read_layout) {
+            let parquet = source.open_parquet(&missing, task).await?;
+            let parquet = match parquet {
+                Some(parquet) if hits == 0 => match self.prune(&source, parquet, &keys, to) {
+                    Opened::Whole(parquet) => Some(parquet),
+                    Opened::Pruned(parquet) => {
+                        let layout = Arc::new(self.layout(parquet.rows(), to));
+                        let loaded = self.load_parquet(parquet, missing, schema, layout.clone(), to).await?;
+                        let columns = loaded.into_iter().map(|(_, column, _)| column).collect();
+                        return Ok(DeviceTable { layout, columns });
+                    }
+                },
+                None if !to.options.resident => return self.load_rows(schema, task, to).await,
+                other => other,
+            };
+            let (rows, arrays) = match &parquet {
+                Some(parquet) => (parquet.rows(), Vec::new()),
+                None => source.read(&missing, task).await?,
+            };
+            source.remember_rows(to.columns, rows);
+            let read_layout = Arc::new(self.layout(rows, to));
+            if layout.as_ref().is_some_and(|known| *known != *read_layout) {
                 return Err(DataFusionError::Execution(
                     "the table changed while it was read; run the query again".to_string(),
                 ));
             }
-            let read_layout = Arc::new(read_layout);
-            let pending = missing.iter().copied().zip(arrays).collect();
-            let uploaded = self.upload(pending, schema, read_layout.clone(), to).await?;
+            let uploaded = match parquet {
+                Some(parquet) => self.load_parquet(parquet, missing, schema, read_layout.clone(), to).await?,
+                None => {
+                    let pending = missing.into_iter().zip(arrays).collect();
+                    self.upload(pending, schema, read_layout.clone(), to).await?
+                }
+            };
             let host = HostBudget {
                 limit: to.options.host_memory_limit,
                 pool: task.memory_pool(),
                 device_is_host: to.device.mesh.runtime().kind() == DeviceKind::Cpu,
             };
+            // What only this query has is in no account but the device's.
+            let host = to.options.resident.then_some(&host);
             for (i, column, arrays) in uploaded {
                 let layout = (*read_layout).clone();
-                resident.insert(keys[i].clone(), layout, to.strings[i], column.clone(), &arrays, &host);
+                to.columns.insert(keys[i].clone(), layout, to.strings[i], column.clone(), &arrays, host);
                 columns[i] = Some(column);
             }
             layout = Some((*read_layout).clone());
         }
         let layout = layout.ok_or_else(|| DataFusionError::Internal("a table without a layout".into()))?;
         Ok(DeviceTable { layout: Arc::new(layout), columns: columns.into_iter().flatten().collect() })
+    }
+
+    /// Reads less of Parquet files where the query's filter leaves little of them, and of columns that would stay less than to
+    /// read them whole.
+    fn prune(&self, source: &TableSource, mut whole: ParquetTable, keys: &[ColumnSource], to: &LoadTo<'_>) -> Opened {
+        let Some(pruned) = source.pruned(&whole) else { return Opened::Whole(whole) };
+        let (rows, of_table) = (rows_of(&pruned), whole.rows());
+        if rows == of_table || to.options.resident && !to.columns.read_pruned(keys, rows, of_table) {
+            return Opened::Whole(whole);
+        }
+        let groups = |row_groups: &[Vec<RowGroup>]| row_groups.iter().map(Vec::len).sum::<usize>();
+        let (left, all) = (groups(&pruned), groups(&whole.row_groups));
+        let what = format!("read {left} of {all} row groups, {rows} of {of_table} rows");
+        MetricBuilder::new(&self.metrics).counter(what, 0).add(1);
+        whole.row_groups = pruned;
+        Opened::Pruned(whole)
+    }
+
+    /// Columns `missing`, which are those of `parquet`, decoded and uploaded one after another.
+    async fn load_parquet(
+        &self,
+        parquet: ParquetTable,
+        missing: Vec<usize>,
+        schema: SchemaRef,
+        layout: Arc<Layout>,
+        to: &LoadTo<'_>,
+    ) -> Result<Vec<Loaded>> {
+        let bytes = MetricBuilder::new(&self.metrics).counter("upload_bytes", 0);
+        let decode_time = MetricBuilder::new(&self.metrics).subset_time("decode_time", 0);
+        let upload_time = MetricBuilder::new(&self.metrics).subset_time("upload_time", 0);
+        let (device, options, strings, mode) =
+            (Arc::clone(to.device), to.options.clone(), to.strings.to_vec(), to.mode);
+        let columns = missing.clone();
+        let finish = move |number: usize, arrays: Vec<ArrayRef>| {
+            let start = Instant::now();
+            let (index, data_type) = (columns[number], schema.field(columns[number]).data_type());
+            let encoder = ColumnEncoder::with_strings(arrays, data_type, strings[index])?;
+            let column = place(&encoder, data_type, &layout, &device, &options, mode)?;
+            bytes.add(column.size_bytes());
+            upload_time.add_duration(start.elapsed());
+            Ok(column)
+        };
+        let loaded =
+            load_columns(Arc::new(parquet), Arc::clone(to.cores), &to.device.loads, decode_time, finish).await?;
+        Ok(missing.into_iter().zip(loaded).map(|(index, column)| (index, Arc::new(column), Vec::new())).collect())
     }
 
     fn layout(&self, rows: usize, to: &LoadTo<'_>) -> Layout {
@@ -168,7 +260,7 @@ impl HostToDeviceExec {
         schema: SchemaRef,
         layout: Arc<Layout>,
         to: &LoadTo<'_>,
-    ) -> Result<Vec<(usize, Arc<DeviceColumn>, Vec<ArrayRef>)>> {
+    ) -> Result<Vec<Loaded>> {
         let start = Instant::now();
         let (device, options, strings, mode) =
             (Arc::clone(to.device), to.options.clone(), to.strings.to_vec(), to.mode);

@@ -125,6 +125,8 @@ struct State {
     entries: HashMap<Key, Entry>,
     /// Total rows of file sets, known once they have been read.
     file_rows: HashMap<Arc<FileSet>, usize>,
+    /// Rows of columns of files that were read for one query alone.
+    pruned_rows: HashMap<ColumnSource, usize>,
     /// The columns of tables that CACHE TABLE has named.
     pins: HashMap<String, Vec<ColumnSource>>,
     clock: u64,
@@ -199,6 +201,7 @@ impl ResidentColumns {
     }
 
     /// Keeps a column, unless the host has no room for its strings. `arrays` are what it was made of, for in-memory sources.
+    /// Without a budget nothing is accounted.
     pub fn insert(
         &self,
         source: ColumnSource,
@@ -206,7 +209,7 @@ impl ResidentColumns {
         strings: Strings,
         column: Arc<DeviceColumn>,
         arrays: &[ArrayRef],
-        host: &HostBudget<'_>,
+        host: Option<&HostBudget<'_>>,
     ) {
         let arrays = match source {
             ColumnSource::Arrays(_) => arrays.iter().map(Arc::downgrade).collect(),
@@ -217,12 +220,13 @@ impl ResidentColumns {
         let used_at = state.clock;
         // Whoever inserts also sweeps.
         state.sweep();
-        if state.reservation.is_none() {
+        if let (None, Some(host)) = (&state.reservation, host) {
             state.reservation = Some(MemoryConsumer::new("columns on the device").register(host.pool));
             state.device_is_host = host.device_is_host;
         }
         state.entries.insert(Key { source, layout, strings }, Entry { column, arrays, used_at, hits: 0 });
-        while host.limit.is_some_and(|limit| state.host_bytes() > limit) || !state.account() {
+        let limit = host.and_then(|host| host.limit);
+        while limit.is_some_and(|limit| state.host_bytes() > limit) || !state.account() {
             let Some(oldest) = state.oldest(false) else { break };
             state.entries.remove(&oldest);
         }
@@ -236,13 +240,29 @@ impl ResidentColumns {
     /// Remembers the rows of files. What is here of other versions of the same files goes.
     pub fn set_file_rows(&self, set: &Arc<FileSet>, rows: usize) {
         let mut state = self.lock();
-        state.file_rows.retain(|other, _| !other.is_other_version_of(set));
-        state.entries.retain(|key, _| match &key.source {
+        let is_current = |source: &ColumnSource| match source {
             ColumnSource::Files { set: other, .. } => !other.is_other_version_of(set),
             ColumnSource::Arrays(_) => true,
-        });
+        };
+        state.file_rows.retain(|other, _| !other.is_other_version_of(set));
+        state.entries.retain(|key, _| is_current(&key.source));
+        state.pruned_rows.retain(|source, _| is_current(source));
         state.file_rows.insert(Arc::clone(set), rows);
         state.account();
+    }
+
+    /// Whether to read `rows` of the rows of columns for one query, and not all `of_table` to keep them: as long as that reads no
+    /// more than keeping them from the beginning would have, and no more than half at once. Counts them as read.
+    pub fn read_pruned(&self, columns: &[ColumnSource], rows: usize, of_table: usize) -> bool {
+        let mut state = self.lock();
+        let before = columns.iter().filter_map(|column| state.pruned_rows.get(column)).max().copied().unwrap_or(0);
+        if rows > of_table / 2 || before + rows > of_table {
+            return false;
+        }
+        for column in columns {
+            *state.pruned_rows.entry(column.clone()).or_default() += rows;
+        }
+        true
     }
 
     /// Drops the least recently used column that no query holds and no CACHE TABLE keeps; false if there is none.

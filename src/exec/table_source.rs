@@ -19,6 +19,8 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
 use crate::exec::host_to_device::{collect_in_order, column_of};
+use crate::exec::parquet_prune::RowGroup;
+use crate::exec::parquet_table::ParquetTable;
 use crate::exec::resident::{ColumnSource, FileIdentity, FileSet, ResidentColumns, array_address};
 
 /// A scan whose columns have an identity.
@@ -46,7 +48,7 @@ impl TableSource {
         if let Some(memory) = source.downcast_ref::<MemorySourceConfig>() {
             return Self::memory(memory, plan.schema());
         }
-        source.downcast_ref::<FileScanConfig>().and_then(Self::files)
+        source.downcast_ref::<FileScanConfig>().and_then(Self::of_files)
     }
 
     fn memory(memory: &MemorySourceConfig, schema: SchemaRef) -> Option<Self> {
@@ -67,7 +69,7 @@ impl TableSource {
         Some(Self::Memory { columns, rows })
     }
 
-    fn files(config: &FileScanConfig) -> Option<Self> {
+    fn of_files(config: &FileScanConfig) -> Option<Self> {
         let source = config.file_source();
         // A scan that filters or stops early is not the table.
         if config.limit.is_some() {
@@ -125,6 +127,14 @@ impl TableSource {
         }
     }
 
+    /// The files that it is made of.
+    pub fn files(&self) -> Option<&Arc<FileSet>> {
+        match self {
+            Self::Memory { .. } => None,
+            Self::Files { set, .. } => Some(set),
+        }
+    }
+
     /// Rows in memory, or bytes of files: how large the table is, roughly.
     pub fn magnitude(&self) -> usize {
         match self {
@@ -145,6 +155,22 @@ impl TableSource {
         if let Self::Files { set, .. } = self {
             resident.set_file_rows(set, rows);
         }
+    }
+
+    /// The projected columns `wanted` of Parquet files; `None` if they are to be read otherwise.
+    pub async fn open_parquet(&self, wanted: &[usize], task: &Arc<TaskContext>) -> Result<Option<ParquetTable>> {
+        let Self::Files { config, projection, .. } = self else { return Ok(None) };
+        let Some(files) = whole_files(config) else { return Ok(None) };
+        let wanted: Vec<usize> = wanted.iter().map(|i| projection[*i]).collect();
+        ParquetTable::open(config, files, &wanted, task).await
+    }
+
+    /// What the filter of the query leaves of Parquet files, which are `opened`; `None` if there is none, or it may not prune.
+    pub fn pruned(&self, opened: &ParquetTable) -> Option<Vec<Vec<RowGroup>>> {
+        let Self::Files { config, .. } = self else { return None };
+        let parquet = config.file_source().downcast_ref::<ParquetSource>()?;
+        let filter = parquet.filter().filter(|_| parquet.table_parquet_options().global.pruning)?;
+        Some(opened.pruned(&filter, parquet.table_schema().file_schema()))
     }
 
     /// Reads the projected columns `wanted`; returns the number of rows and each column's arrays.

@@ -1,12 +1,21 @@
-//! The line on stderr that says a long query is under way, and how times and counts are written.
+//! The line on stderr that says a long query is under way, or with a bar how far its tables are loaded, and how times and
+//! counts are written.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
+use crate::exec::loads::Loading;
+
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A line on stderr with the time and the rows so far, shown from the first second on and erased at the end. It is
-/// shown only where stderr is a terminal.
+/// Until a bar is shown, which has more to say.
+const QUIET_LOAD: Duration = Duration::from_millis(500);
+
+/// Characters of the bar.
+const BAR: u64 = 20;
+
+/// A line on stderr with the time and the rows so far, shown from the first second on and erased at the end; while tables are
+/// loaded, from the first half second on, with a bar. It is shown only where stderr is a terminal.
 pub struct Progress {
     started: Instant,
     hint: &'static str,
@@ -27,9 +36,13 @@ impl Progress {
     }
 
     /// Draws the line afresh.
-    pub fn tick(&mut self, rows: usize) {
-        if self.enabled && self.elapsed() >= QUIET {
-            let line = line(self.elapsed(), rows, self.hint);
+    pub fn tick(&mut self, rows: usize, loading: Option<&Loading>) {
+        let quiet = if loading.is_some() { QUIET_LOAD } else { QUIET };
+        if self.enabled && self.elapsed() >= quiet {
+            let line = match loading {
+                Some(loading) => bar(self.elapsed(), loading),
+                None => line(self.elapsed(), rows, self.hint),
+            };
             // A terminal that has gone away is no reason to stop the query.
             let _ = write!(stderr(), "\r\x1b[2K{line}");
             let _ = stderr().flush();
@@ -55,6 +68,16 @@ impl Drop for Progress {
 
 fn line(elapsed: Duration, rows: usize, hint: &str) -> String {
     format!("{:.1} s, {} so far{hint}", elapsed.as_secs_f64(), row_count(rows))
+}
+
+/// `2.5 s, loading lineitem.l_tax [=====     ] 45% of 208 MB`: no more than a terminal's 80 characters.
+fn bar(elapsed: Duration, loading: &Loading) -> String {
+    let part = |of: u64| loading.done * of / loading.total.max(1);
+    let full = "=".repeat(part(BAR) as usize);
+    let (seconds, width) = (elapsed.as_secs_f64(), BAR as usize);
+    let megabytes = loading.total as f64 / 1e6;
+    let what: String = loading.what.chars().take(24).collect();
+    format!("{seconds:.1} s, loading {what} [{full:width$}] {}% of {megabytes:.0} MB", part(100))
 }
 
 /// `1 row`, `1,234 rows`.
@@ -90,7 +113,8 @@ pub fn duration(elapsed: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use crate::shell::progress::{count, duration, line, row_count};
+    use crate::exec::loads::Loading;
+    use crate::shell::progress::{bar, count, duration, line, row_count};
 
     #[test]
     fn times_and_counts_are_short() {
@@ -100,6 +124,11 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(123)), "2 min 3 s");
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!((row_count(1), row_count(0)), ("1 row".to_string(), "0 rows".to_string()));
+        let loading = Loading { what: "t.a".into(), done: 7_000_000, total: 21_000_000 };
+        assert_eq!(
+            bar(Duration::from_millis(2540), &loading),
+            "2.5 s, loading t.a [======              ] 33% of 21 MB"
+        );
         assert_eq!(line(Duration::from_millis(2540), 1000, "!"), "2.5 s, 1,000 rows so far!");
     }
 }

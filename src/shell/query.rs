@@ -89,7 +89,7 @@ pub async fn run(
             () = &mut interrupt => return Err(ShellError::Cancelled(progress.elapsed()).into()),
             event = events.recv() => event,
             _ = ticks.tick() => {
-                progress.tick(printer.as_ref().map_or(0, Printer::rows));
+                progress.tick(printer.as_ref().map_or(0, Printer::rows), session.loading().as_ref());
                 continue;
             }
         };

@@ -8,6 +8,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
+use tokio::sync::Semaphore;
 
 use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
@@ -69,9 +70,15 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
     let ordered = vec![Strings::Ordered; cacheable.sources.len()];
-    border
-        .load(&task, &LoadTo { device: &device, options: &options, strings: &ordered, mode: MemoryMode::Resident })
-        .await?;
+    let to = LoadTo {
+        device: &device,
+        columns: &device.resident,
+        options: &options,
+        strings: &ordered,
+        mode: MemoryMode::Resident,
+        cores: &Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get()))),
+    };
+    border.load(&task, &to).await?;
     device.resident.pin(&full_name(ctx, &table), cacheable.sources);
     show::cache(ctx, Some(&table)).await
 }

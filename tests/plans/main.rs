@@ -3,6 +3,7 @@
 mod analyze;
 mod cache;
 mod changes;
+mod cold;
 mod devices;
 mod explain;
 mod fallback;
