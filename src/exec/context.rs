@@ -6,8 +6,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 
 use crate::columnar::host_array::HostMemory;
-use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
+use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
 use crate::config::XlaOptions;
+use crate::exec::cost::Costs;
 use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Cuts;
@@ -30,8 +31,10 @@ pub struct DeviceContext {
     pub cuts: Cuts,
     /// What queries under way have aggregated.
     pub memo: Memo,
-    /// Which pipelines are warm.
+    /// How fast pipelines were.
     pub tiers: Arc<Tiers>,
+    /// What things cost, where that is not this machine's.
+    costs: Option<Costs>,
 }
 
 impl DeviceContext {
@@ -43,7 +46,18 @@ impl DeviceContext {
             cuts: Cuts::default(),
             memo: Memo::default(),
             tiers: Arc::default(),
+            costs: None,
         }
+    }
+
+    /// With the constants of another machine.
+    pub fn with_costs(self, costs: Option<Costs>) -> Self {
+        Self { costs, ..self }
+    }
+
+    /// What things cost.
+    pub fn costs(&self) -> Costs {
+        self.costs.unwrap_or_default()
     }
 
     /// The context of the session that runs a task.
@@ -67,6 +81,11 @@ impl DeviceContext {
         let Some(limit) = options.memory_limit else { return rows };
         let fitting = limit / (self.workers(options) * CHUNK_ROW_BYTES);
         rows.min((fitting + 1).next_power_of_two() / 2).max(MIN_CAPACITY)
+    }
+
+    /// How the rows of a table lie on the devices.
+    pub fn layout(&self, rows: usize, options: &XlaOptions) -> Layout {
+        Layout::new(rows, self.mesh.len(), self.chunk_rows(options))
     }
 
     /// What a query begins with: the limit of device memory is set, and what others have left goes, columns that no query holds

@@ -157,7 +157,7 @@ impl HostToDeviceExec {
     }
 
     fn layout(&self, rows: usize, to: &LoadTo<'_>) -> Layout {
-        Layout::new(rows, to.device.mesh.len(), to.device.chunk_rows(to.options))
+        to.device.layout(rows, to.options)
     }
 
     /// Encodes and uploads columns on as many threads as there are cores. When device memory is short, resident

@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
+use crate::exec::context::DeviceContext;
 use crate::planner::explain_fallback::ExplainFallback;
 use crate::planner::place_on_device::PlaceOnDevice;
 
-/// DataFusion's rules with Parallax's two in their places, for a mesh of `devices`.
+/// DataFusion's rules with Parallax's two in their places, for the mesh of `device`.
 pub fn with_device_rules(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
-    devices: usize,
+    device: &Arc<DeviceContext>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut out = rules.to_vec();
     let before = out.iter().position(|rule| rule.name() == "EnsureRequirements").unwrap_or(out.len());
-    out.insert(before, Arc::new(PlaceOnDevice { devices }));
+    out.insert(before, Arc::new(PlaceOnDevice { device: Arc::downgrade(device), devices: device.mesh.len() }));
     out.push(Arc::new(ExplainFallback));
     out
 }
