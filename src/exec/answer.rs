@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
@@ -15,11 +15,11 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::column_use::leaf_columns;
 use crate::exec::context::DeviceContext;
-use crate::exec::cost::Estimate;
 use crate::exec::engine::Engine;
 use crate::exec::host_answer::HostPlan;
 use crate::exec::host_to_device::HostToDeviceExec;
@@ -27,7 +27,7 @@ use crate::exec::memory_mode::MemoryMode;
 use crate::exec::pipeline::Pipeline;
 use crate::exec::run::{Cancelled, DeviceFailure};
 use crate::exec::table_source::TableSource;
-use crate::exec::tier::{Claim, Side, WarmUp};
+use crate::exec::tier::{Choice, Claim, WarmUp};
 use crate::expr::fallback::FallbackReason;
 use crate::runtime::Turn;
 
@@ -109,7 +109,44 @@ pub fn pipeline_panicked(error: tokio::task::JoinError) -> DataFusionError {
     DataFusionError::Execution(format!("a device pipeline: {error}"))
 }
 
-/// A query that waits for the rows of a run.
+/// The rows of the host operators, where they were chosen. When all have been read the time is remembered, and the device may be
+/// made ready.
+pub fn by_host(
+    run: Run,
+    host: &HostPlan,
+    pipeline: Arc<OnceLock<Pipeline>>,
+    choice: Choice,
+    task: Arc<TaskContext>,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    run.device.tiers.host_answers_one();
+    let start = Instant::now();
+    let rows = host.execute(&run.input, &task)?;
+    let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
+    let reading = futures::stream::unfold(Some((rows, run)), move |reading| {
+        let (output_rows, task, pipeline) = (output_rows.clone(), task.clone(), pipeline.clone());
+        async move {
+            let (mut rows, run) = reading?;
+            match rows.next().await {
+                Some(Ok(batch)) => {
+                    output_rows.add(batch.num_rows());
+                    Some((Ok(batch), Some((rows, run))))
+                }
+                Some(Err(error)) => Some((Err(error), None)),
+                None => {
+                    let (tiers, tiered) = (&run.device.tiers, run.options.tiered);
+                    let pipeline = pipeline.get()?.fingerprint;
+                    if let Some(claim) = tiers.host_took(pipeline, start.elapsed(), choice.expected, tiered) {
+                        tokio::spawn(warm_up(run, task, claim));
+                    }
+                    None
+                }
+            }
+        }
+    });
+    Ok(reading.boxed())
+}
+
+/// A query that waits for the rows of a run on the device.
 pub struct Answer {
     pub host: Arc<HostPlan>,
     pub task: Arc<TaskContext>,
@@ -117,43 +154,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Runs the pipeline where it is faster; the reader gets the rows, or the error.
-    pub async fn give(&self, run: &Run, pipeline: &Pipeline) {
-        let outcome = match self.choose(run, pipeline) {
-            Some(estimate) => self.by_host(run, pipeline, estimate).await,
-            None => self.by_device(run, pipeline).await,
-        };
-        if let Err(error) = outcome {
+    /// Runs the pipeline on the device; the reader gets the rows, or the error.
+    pub async fn by_device(&self, run: &Run, pipeline: &Pipeline) {
+        if let Err(error) = self.try_device(run, pipeline).await {
             let _reader_is_gone = self.rows.send(Err(error)).await;
         }
     }
 
-    /// What the host was chosen for; `None` if the device answers. EXPLAIN ANALYZE always shows the device.
-    fn choose(&self, run: &Run, pipeline: &Pipeline) -> Option<Estimate> {
-        let XlaOptions { placement, count_rows, tiered, .. } = run.options;
-        if placement != Placement::Auto || count_rows {
-            return None;
-        }
-        let partitions = self.task.session_config().target_partitions();
-        let estimate = run.device.costs().estimate(&pipeline.task(&run.device, &run.options, partitions));
-        let side = run.device.tiers.choose(pipeline.fingerprint, estimate, tiered);
-        (side == Side::Host).then_some(estimate)
-    }
-
-    /// The host operators were chosen; afterwards the device may be made ready.
-    async fn by_host(&self, run: &Run, pipeline: &Pipeline, estimate: Estimate) -> Result<()> {
-        let start = Instant::now();
-        if self.stream_host(run).await? {
-            let (tiers, tiered) = (&run.device.tiers, run.options.tiered);
-            if let Some(claim) = tiers.host_took(pipeline.fingerprint, start.elapsed(), estimate, tiered) {
-                tokio::spawn(warm_up(run.clone(), self.task.clone(), claim));
-            }
-        }
-        Ok(())
-    }
-
     /// The device, in the memory mode that it needs; the host operators where only the data told that it cannot.
-    async fn by_device(&self, run: &Run, pipeline: &Pipeline) -> Result<()> {
+    async fn try_device(&self, run: &Run, pipeline: &Pipeline) -> Result<()> {
         let mut run = run.clone();
         let (tiers, limited) = (run.device.tiers.clone(), run.options.memory_limit.is_some());
         let sent = Arc::new(AtomicBool::new(false));
@@ -202,21 +211,16 @@ impl Answer {
             return Err(cannot_run_on_device("AggregateExec", reason));
         }
         MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
-        self.stream_host(run).await.map(|_| ())
-    }
-
-    /// The rows of the host operators. False if the reader went away before the end.
-    async fn stream_host(&self, run: &Run) -> Result<bool> {
         let mut stream = self.host.execute(&run.input, &self.task)?;
         let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
         while let Some(batch) = stream.next().await {
             let batch = batch?;
             output_rows.add(batch.num_rows());
             if self.rows.send(Ok(batch)).await.is_err() {
-                return Ok(false);
+                break;
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Loads the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.

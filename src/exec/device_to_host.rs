@@ -13,7 +13,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Phy
 use futures::{StreamExt, TryStreamExt};
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::answer::{Answer, Run, pipeline_panicked};
+use crate::exec::answer::{Answer, Run, by_host, pipeline_panicked};
 use crate::exec::context::DeviceContext;
 use crate::exec::device_node::{only_child, visit_expressions};
 use crate::exec::host_answer::HostPlan;
@@ -21,7 +21,7 @@ use crate::exec::memory_mode::MemoryMode;
 use crate::exec::pipeline::Pipeline;
 use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::Cancelled;
-use crate::exec::tier::Choice;
+use crate::exec::tier::{Choice, Side};
 use crate::program::Program;
 
 #[derive(Debug)]
@@ -78,6 +78,11 @@ impl DeviceToHostExec {
         &self.host.planned
     }
 
+    /// What is known before a run. A plan is the same plan in all its runs, but for what is on the device.
+    fn pipeline(&self, options: &XlaOptions) -> &Pipeline {
+        self.pipeline.get_or_init(|| Pipeline::new(&self.input, self.host_plan(), options))
+    }
+
     /// Who would answer now, under `auto`.
     fn choice(&self) -> Option<Choice> {
         let Planned { options, target_partitions, device, .. } = &self.planned;
@@ -87,8 +92,7 @@ impl DeviceToHostExec {
             Some(pipeline) => pipeline,
             None => &Pipeline::new(&self.input, self.host_plan(), options),
         };
-        let estimate = device.costs().estimate(&pipeline.task(&device, options, *target_partitions));
-        Some(device.tiers.choice(pipeline.fingerprint, estimate, options.tiered))
+        Some(pipeline.choose(&device, options, *target_partitions))
     }
 
     /// Runs the operators and returns the programs that they became, in order.
@@ -186,16 +190,23 @@ impl ExecutionPlan for DeviceToHostExec {
         }
         let run = self.prepare(&task)?;
         let schema = self.schema();
+        // EXPLAIN ANALYZE always shows the device.
+        if run.options.placement == Placement::Auto && !run.options.count_rows {
+            let partitions = task.session_config().target_partitions();
+            let choice = self.pipeline(&run.options).choose(&run.device, &run.options, partitions);
+            if choice.side == Side::Host {
+                let rows = by_host(run, &self.host, self.pipeline.clone(), choice, task)?;
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+            }
+        }
         let batch_size = task.session_config().batch_size();
         let (rows, receiver) = tokio::sync::mpsc::channel::<Result<RecordBatch>>(2);
         // Dropping the stream drops this guard, and the workers stop before their next chunk.
         let guard = CancelOnDrop(run.cancelled.clone());
         let (host, pipeline) = (self.host.clone(), self.pipeline.clone());
         let driver = async move {
-            let answer = Answer { host, task, rows };
-            // A plan is the same plan in all its runs, but for what is on the device.
-            let pipeline = pipeline.get_or_init(|| Pipeline::new(&run.input, &answer.host.planned, &run.options));
-            answer.give(&run, pipeline).await;
+            let pipeline = pipeline.get_or_init(|| Pipeline::new(&run.input, &host.planned, &run.options));
+            Answer { host, task, rows }.by_device(&run, pipeline).await;
         };
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(driver);

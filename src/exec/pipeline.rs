@@ -1,6 +1,7 @@
 //! What a border knows of its pipeline before it runs: what it is known by (`tier`) and what there is to do (`cost`). Computed at
 //! its first run, or when EXPLAIN shows it.
 
+use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::exec::host_to_device::HostToDeviceExec;
 use crate::exec::program_names::program_names;
 use crate::exec::resident::ColumnSource;
 use crate::exec::table_source::TableSource;
+use crate::exec::tier::{Choice, Side, Why};
 use crate::exec::work::{Kind, Work};
 
 #[derive(Debug)]
@@ -37,8 +39,8 @@ struct Table {
     rows: f64,
 }
 
-impl std::fmt::Debug for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} columns of {} rows", self.columns.len(), self.rows)
     }
 }
@@ -80,14 +82,27 @@ impl Pipeline {
         self.leaves_stay.iter().copied()
     }
 
-    /// What there is to do now: columns that are resident need not be uploaded.
-    pub fn task(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Task {
+    /// Who answers now.
+    pub fn choose(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Choice {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut task = Task {
             host_threads: partitions.min(cores),
             device_threads: device.workers(options).min(cores),
             ..self.task
         };
+        let costs = device.costs();
+        let choose = |task: &Task| device.tiers.choice(self.fingerprint, costs.estimate(task), options.tiered);
+        // What is to be uploaded takes a while to find out, and matters only where the device could win.
+        let choice = choose(&task);
+        if choice.side == Side::Host && choice.why == Why::Faster {
+            return choice;
+        }
+        self.add_uploads(&mut task, device, options);
+        choose(&task)
+    }
+
+    /// Columns that are resident need not be uploaded.
+    fn add_uploads(&self, task: &mut Task, device: &DeviceContext, options: &XlaOptions) {
         for table in &self.tables {
             let layout = table.source.known_rows(&device.resident).map(|rows| device.layout(rows, options));
             let here = |(source, form): &&(ColumnSource, Strings)| {
@@ -100,7 +115,6 @@ impl Pipeline {
                 task.decode += values;
             }
         }
-        task
     }
 }
 
@@ -123,20 +137,36 @@ fn fingerprint(plan: &Arc<dyn ExecutionPlan>, magnitudes: &[usize], options: &Xl
 }
 
 fn hash_operators(plan: &Arc<dyn ExecutionPlan>, hasher: &mut DefaultHasher) {
-    // A border displays what is known of it so far.
-    let border = plan.downcast_ref::<DeviceToHostExec>().is_some();
-    let text = if border { plan.name().to_string() } else { displayable(plan.as_ref()).one_line().to_string() };
-    let mut in_number = false;
-    for c in text.chars() {
-        let digit = c.is_ascii_digit();
-        if !digit {
-            c.hash(hasher);
-        } else if !in_number {
-            '#'.hash(hasher);
+    match plan.downcast_ref::<DeviceToHostExec>() {
+        // A border displays what is known of it so far.
+        Some(_) => plan.name().hash(hasher),
+        None => {
+            let _infallible =
+                write!(Numberless { hasher, in_number: false }, "{}", displayable(plan.as_ref()).one_line());
         }
-        in_number = digit;
     }
     let children = plan.children();
     children.len().hash(hasher);
     children.into_iter().for_each(|child| hash_operators(child, hasher));
+}
+
+/// Hashes text, all numbers alike.
+struct Numberless<'a> {
+    hasher: &'a mut DefaultHasher,
+    in_number: bool,
+}
+
+impl fmt::Write for Numberless<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            let digit = byte.is_ascii_digit();
+            if !digit {
+                self.hasher.write_u8(byte);
+            } else if !self.in_number {
+                self.hasher.write_u8(b'#');
+            }
+            self.in_number = digit;
+        }
+        Ok(())
+    }
 }

@@ -76,7 +76,9 @@ pub enum Why {
 pub struct Choice {
     pub side: Side,
     pub why: Why,
-    /// Measured times where there are any.
+    /// What each side is expected to take.
+    pub expected: Estimate,
+    /// The same, with measured times where there are any.
     pub estimate: Estimate,
     pub host_measured: bool,
     pub device_measured: bool,
@@ -139,13 +141,13 @@ pub enum WarmUp {
 }
 
 impl Known {
-    fn choose(&self, estimate: Estimate, tiered: bool) -> Choice {
+    fn choose(&self, expected: Estimate, tiered: bool) -> Choice {
         let (ready, tiered) = (self.device.is_some(), tiered && !self.needs_attention);
         let estimate = Estimate {
-            host: self.host.unwrap_or(estimate.host),
-            device: self.device.unwrap_or(estimate.device),
-            compile: if ready { Duration::ZERO } else { estimate.compile },
-            ..estimate
+            host: self.host.unwrap_or(expected.host),
+            device: self.device.unwrap_or(expected.device),
+            compile: if ready { Duration::ZERO } else { expected.compile },
+            ..expected
         };
         let once = estimate.once();
         let hope = if ready { estimate.device } else { estimate.device / DOUBT };
@@ -164,7 +166,7 @@ impl Known {
         } else {
             (Side::Device, Why::Spent)
         };
-        Choice { side, why, estimate, host_measured: self.host.is_some(), device_measured: ready }
+        Choice { side, why, expected, estimate, host_measured: self.host.is_some(), device_measured: ready }
     }
 }
 
@@ -189,18 +191,14 @@ impl Tiers {
         f(known.entry(pipeline).or_default())
     }
 
-    /// Who would answer now, for EXPLAIN.
+    /// Who answers now.
     pub fn choice(&self, pipeline: u64, estimate: Estimate, tiered: bool) -> Choice {
         self.lock().get(&pipeline).copied().unwrap_or_default().choose(estimate, tiered)
     }
 
-    /// Who answers now.
-    pub fn choose(&self, pipeline: u64, estimate: Estimate, tiered: bool) -> Side {
-        let side = self.choice(pipeline, estimate, tiered).side;
-        if side == Side::Host {
-            self.host_answers.fetch_add(1, Ordering::Relaxed);
-        }
-        side
+    /// Counts a pipeline that the host operators answer.
+    pub fn host_answers_one(&self) {
+        self.host_answers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Remembers the time of a full run of the host operators. Where the device is worth it, and `tiered`, the claim to make it
@@ -294,10 +292,9 @@ mod tests {
         let tiers = Arc::new(Tiers::default());
         for _ in 0..11 {
             assert_eq!(tiers.choice(1, WORTH_IT, false).why, Why::NotYetSpent);
-            assert_eq!(tiers.choose(1, WORTH_IT, false), Side::Host);
+            assert_eq!(tiers.choice(1, WORTH_IT, false).side, Side::Host);
             assert!(tiers.host_took(1, ms(10), WORTH_IT, false).is_none());
         }
-        assert_eq!(tiers.host_answers(), 11);
         assert_eq!(tiers.choice(1, WORTH_IT, false).why, Why::Spent);
         tiers.device_took(1, ms(2));
         let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
@@ -319,12 +316,12 @@ mod tests {
         assert!(tiers.host_took(1, ms(10), WORTH_IT, true).is_none());
         claim.unwrap().settle(WarmUp::Took(ms(3)));
         let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
-        assert_eq!(tiers.choose(1, warm, true), Side::Device);
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Device);
         // What is measured counts, and by and by what is slower.
         tiers.host_took(1, ms(2), warm, true);
-        assert_eq!(tiers.choose(1, warm, true), Side::Host);
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Host);
         (0..3).for_each(|_| assert!(tiers.host_took(1, ms(4), warm, true).is_none()));
-        assert_eq!(tiers.choose(1, warm, true), Side::Device);
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Device);
     }
 
     #[test]
