@@ -175,8 +175,8 @@ impl Answer {
         let mut outcome = self.drive(&run, sent.clone(), mode).await;
         let mut began_again = false;
         while run.may_be_frugal(&outcome, &sent) {
-            // A run that starts in the mode that it needed has the columns of others beside it.
-            let next = if began_again || mode == MemoryMode::Resident { mode.next() } else { Some(mode) };
+            // What was enough for an earlier run may not be now: all modes are tried.
+            let next = if began_again { mode.next() } else { MemoryMode::Resident.next() };
             let Some(next) = next else { break };
             (mode, began_again) = (next, true);
             while run.device.resident.evict_one() {}

@@ -1,6 +1,6 @@
 //! What the device operators find in the session: the mesh they run on and the tables that stay on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -20,6 +20,12 @@ const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 
 /// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
 const CHUNK_ROW_BYTES: usize = 512;
+
+/// Threads that run at a time. The system is asked once: it reads files to answer.
+pub fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+    *CORES
+}
 
 /// Lives in the session's config extensions; one for all queries of a session.
 pub struct DeviceContext {
@@ -100,7 +106,7 @@ impl DeviceContext {
     /// Host threads that run chunks of one device at a time.
     pub fn workers(&self, options: &XlaOptions) -> usize {
         match (options.threads, self.mesh.runtime().kind()) {
-            (0, DeviceKind::Cpu) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            (0, DeviceKind::Cpu) => cores(),
             (0, _) => 1,
             (threads, _) => threads,
         }

@@ -46,11 +46,11 @@ impl Default for Costs {
     fn default() -> Self {
         Self {
             // operator decode filter project group aggregate sort build probe output
-            host: Rates([60_000.0, 25.0, 2.5, 6.0, 25.0, 6.0, 12.0, 80.0, 20.0, 1.0]),
-            device: Rates([50_000.0, 25.0, 0.4, 0.5, 4.0, 2.0, 2.0, 15.0, 4.0, 2.0]),
-            program: 150_000.0,
-            compile_program: 40e6,
-            compile_operator: 25e6,
+            host: Rates([20_000.0, 6.0, 1.5, 5.0, 25.0, 6.0, 12.0, 60.0, 12.0, 1.0]),
+            device: Rates([60_000.0, 6.0, 0.15, 0.4, 5.0, 2.5, 2.0, 40.0, 10.0, 2.0]),
+            program: 190_000.0,
+            compile_program: 35e6,
+            compile_operator: 20e6,
             upload: 10.0,
         }
     }

@@ -23,7 +23,7 @@ use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
 use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
+use crate::exec::context::{DeviceContext, cores};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::resident::{ColumnSource, HostBudget};
@@ -173,7 +173,7 @@ impl HostToDeviceExec {
         let (device, options, strings, mode) =
             (Arc::clone(to.device), to.options.clone(), to.strings.to_vec(), to.mode);
         let uploaded = tokio::task::spawn_blocking(move || {
-            let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(pending.len().max(1));
+            let workers = cores().min(pending.len().max(1));
             let queue = Mutex::new(pending.into_iter());
             let results = Mutex::new(Vec::new());
             std::thread::scope(|scope| {

@@ -10,7 +10,7 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 use crate::columnar::encode::Strings;
 use crate::config::XlaOptions;
 use crate::exec::column_use::leaf_columns;
-use crate::exec::context::DeviceContext;
+use crate::exec::context::{DeviceContext, cores};
 use crate::exec::cost::Task;
 use crate::exec::device_to_host::DeviceToHostExec;
 use crate::exec::host_to_device::HostToDeviceExec;
@@ -84,10 +84,9 @@ impl Pipeline {
 
     /// Who answers now.
     pub fn choose(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Choice {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut task = Task {
-            host_threads: partitions.min(cores),
-            device_threads: device.workers(options).min(cores),
+            host_threads: partitions.min(cores()),
+            device_threads: device.workers(options).min(cores()),
             ..self.task
         };
         let costs = device.costs();

@@ -1,11 +1,12 @@
 //! How much work a host plan is, for the estimates of `cost`: what each kind of operator reads, from the rows of the tables up.
-//! Sizes are guesses where only the data could tell (a filter keeps a quarter of its rows, a join finds the partner of a key).
+//! Sizes are guesses where only the data could tell (what a filter keeps, how many rows a group has).
 
 use std::ops::{Add, Sub};
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
-use datafusion::physical_expr::expressions::Column;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
@@ -26,9 +27,6 @@ const UNKNOWN_ROWS: f64 = 1000.0;
 
 /// Bytes of a row of files whose rows nobody has counted.
 const FILE_ROW_BYTES: f64 = 50.0;
-
-/// The part of its rows that a filter keeps.
-const KEPT: f64 = 0.25;
 
 /// Rows of a group.
 const GROUP_ROWS: f64 = 8.0;
@@ -126,7 +124,7 @@ impl Work {
         if let Some(filter) = plan.downcast_ref::<FilterExec>() {
             self.put(Kind::Operator, 1.0);
             self.put(Kind::Filter, input.rows * operations(filter.predicate()));
-            return input.times(KEPT);
+            return input.times(kept(filter.predicate()));
         }
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
             self.put(Kind::Operator, 1.0);
@@ -294,6 +292,19 @@ fn join_of(plan: &Arc<dyn ExecutionPlan>) -> Option<JoinKind> {
 fn moves_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let name = plan.name();
     name.contains("Coalesce") || matches!(name, "CooperativeExec" | "SortPreservingMergeExec" | "OutputRequirementExec")
+}
+
+/// The part of the rows of which a condition is expected to be true.
+fn kept(condition: &Arc<dyn PhysicalExpr>) -> f64 {
+    let Some(binary) = condition.downcast_ref::<BinaryExpr>() else { return 0.25 };
+    match binary.op() {
+        Operator::And => kept(binary.left()) * kept(binary.right()),
+        Operator::Or => (kept(binary.left()) + kept(binary.right())).min(1.0),
+        Operator::Eq => 0.1,
+        Operator::NotEq => 0.9,
+        Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => 0.4,
+        _ => 0.25,
+    }
 }
 
 /// Operations of an expression; a column is none.
