@@ -106,6 +106,9 @@ pub mod tables;
 // TPC-H: data and queries.
 pub mod tpch;
 
+// What things cost on this machine, measured once.
+mod calibration;
+
 // Where downloads and sample data are kept.
 pub mod cache_dir;
 

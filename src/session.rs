@@ -10,17 +10,16 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::calibration;
 use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::cost::Costs;
 use crate::exec::device_to_host::DeviceToHostExec;
 use crate::plan_cache::PlanCache;
-use crate::planner::analyze::CountRowsOfAnalyze;
-use crate::planner::with_device_rules;
+use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
 use crate::statement;
@@ -74,14 +73,22 @@ impl SessionBuilder {
         let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
-        let device = DeviceContext::new(mesh).with_costs(self.costs);
-        let mut builder = extend_with_context(builder, device);
+        let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
+        let mut builder = planner::install(builder, device);
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
                 config.options_mut().set(key, value)?;
             }
         }
-        Ok(Session { ctx: SessionContext::new_with_state(builder.build()), plans: PlanCache::default() })
+        let state = builder.build();
+        if self.costs.is_none() {
+            calibration::load_once();
+            // Where programs may compile in the background, this may, too.
+            if XlaOptions::of(state.config_options()).tiered {
+                calibration::in_the_background(&mesh);
+            }
+        }
+        Ok(Session { ctx: SessionContext::new_with_state(state), plans: PlanCache::default() })
     }
 }
 
@@ -102,20 +109,8 @@ pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
 
 /// As [`extend`], on the devices of `mesh`.
 pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
-    extend_with_context(builder, DeviceContext::new(mesh))
-}
-
-fn extend_with_context(mut builder: SessionStateBuilder, device: DeviceContext) -> SessionStateBuilder {
-    let rules = match builder.physical_optimizers() {
-        Some(optimizer) => optimizer.rules.clone(),
-        None => PhysicalOptimizer::new().rules,
-    };
-    let config = std::mem::take(builder.config().get_or_insert_with(SessionConfig::new));
-    let device = Arc::new(device);
-    let rules = with_device_rules(&rules, &device);
-    let config = config.with_option_extension(XlaOptions::default()).with_extension(device);
-    let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
-    builder.with_config(config).with_physical_optimizer_rules(rules).with_query_planner(Arc::new(planner))
+    calibration::load_once();
+    planner::install(builder, DeviceContext::new(mesh))
 }
 
 impl Session {

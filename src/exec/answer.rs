@@ -28,6 +28,7 @@ use crate::exec::pipeline::Pipeline;
 use crate::exec::run::{Cancelled, DeviceFailure};
 use crate::exec::table_source::TableSource;
 use crate::exec::tier::{Choice, Claim, WarmUp};
+use crate::exec::under_way::UnderWay;
 use crate::expr::fallback::FallbackReason;
 use crate::runtime::Turn;
 
@@ -53,6 +54,7 @@ pub struct Run {
     /// Gets the names of the programs.
     pub ran: Arc<Mutex<Vec<String>>>,
     pub cancelled: Cancelled,
+    pub _under_way: Arc<UnderWay>,
 }
 
 impl Run {

@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use crate::columnar::host_array::HostMemory;
 use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
 use crate::config::XlaOptions;
-use crate::exec::cost::Costs;
+use crate::exec::cost::{self, Costs};
 use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
 use crate::exec::select::Cuts;
@@ -63,7 +63,7 @@ impl DeviceContext {
 
     /// What things cost.
     pub fn costs(&self) -> Costs {
-        self.costs.unwrap_or_default()
+        self.costs.unwrap_or_else(cost::machine)
     }
 
     /// The context of the session that runs a task.

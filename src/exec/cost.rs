@@ -2,6 +2,7 @@
 //! measured for a pipeline (`tier`), the measured time takes the place of the estimate.
 
 use std::fmt;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::exec::work::{Kind, Work};
@@ -41,6 +42,21 @@ pub struct Costs {
     pub upload: f64,
 }
 
+/// The names of the constants that are no rates.
+const OTHERS: [&str; 4] = ["program", "compile program", "compile operator", "upload"];
+
+/// The constants of this machine, once they are known.
+static MACHINE: RwLock<Option<Costs>> = RwLock::new(None);
+
+/// The constants of this machine, or until they are known those of another.
+pub fn machine() -> Costs {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner).unwrap_or_default()
+}
+
+pub fn set_machine(costs: Costs) {
+    *MACHINE.write().unwrap_or_else(PoisonError::into_inner) = Some(costs);
+}
+
 /// Of the machine on which Parallax was written: two cores, 2.1 GHz (`make placement` prints estimates beside times).
 impl Default for Costs {
     fn default() -> Self {
@@ -67,6 +83,36 @@ impl Costs {
     /// A machine whose device is so slow that it is never asked, under `auto`.
     pub fn of_slow_device() -> Self {
         Self { program: 1e15, compile_program: 1e15, ..Self::default() }
+    }
+
+    /// Every constant, by name.
+    pub fn named(&self) -> Vec<(String, f64)> {
+        let rates = |side: &'static str, rates: Rates| {
+            Kind::ALL.into_iter().map(move |kind| (format!("{side} {}", kind.name()), rates.get(kind)))
+        };
+        let others = [self.program, self.compile_program, self.compile_operator, self.upload];
+        let others = OTHERS.into_iter().map(String::from).zip(others);
+        rates("host", self.host).chain(rates("device", self.device)).chain(others).collect()
+    }
+
+    /// The reverse of [`Self::named`]; `None` if any is missing.
+    pub fn from_named(value: impl Fn(&str) -> Option<f64>) -> Option<Self> {
+        let rates = |side: &str| {
+            let mut rates = Rates([0.0; Kind::ALL.len()]);
+            for kind in Kind::ALL {
+                rates.set(kind, value(&format!("{side} {}", kind.name()))?);
+            }
+            Some(rates)
+        };
+        let [program, compile_program, compile_operator, upload] = OTHERS.map(&value);
+        Some(Self {
+            host: rates("host")?,
+            device: rates("device")?,
+            program: program?,
+            compile_program: compile_program?,
+            compile_operator: compile_operator?,
+            upload: upload?,
+        })
     }
 
     pub fn estimate(&self, task: &Task) -> Estimate {

@@ -22,6 +22,7 @@ use crate::exec::pipeline::Pipeline;
 use crate::exec::program_names::{gathering_operators, program_names};
 use crate::exec::run::Cancelled;
 use crate::exec::tier::{Choice, Side};
+use crate::exec::under_way::UnderWay;
 use crate::program::Program;
 
 #[derive(Debug)]
@@ -119,6 +120,7 @@ impl DeviceToHostExec {
             metrics: self.metrics.clone(),
             ran: self.ran.clone(),
             cancelled: Cancelled::default(),
+            _under_way: Arc::new(UnderWay::begin()),
         })
     }
 }

@@ -57,5 +57,6 @@ pub mod spool;
 pub mod table_source;
 pub mod tier;
 pub mod trace;
+pub mod under_way;
 pub mod union;
 pub mod work;

@@ -84,11 +84,7 @@ impl Pipeline {
 
     /// Who answers now.
     pub fn choose(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Choice {
-        let mut task = Task {
-            host_threads: partitions.min(cores()),
-            device_threads: device.workers(options).min(cores()),
-            ..self.task
-        };
+        let mut task = self.without_uploads(device, options, partitions);
         let costs = device.costs();
         let choose = |task: &Task| device.tiers.choice(self.fingerprint, costs.estimate(task), options.tiered);
         // What is to be uploaded takes a while to find out, and matters only where the device could win.
@@ -98,6 +94,11 @@ impl Pipeline {
         }
         self.add_uploads(&mut task, device, options);
         choose(&task)
+    }
+
+    fn without_uploads(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Task {
+        let (host_threads, device_threads) = (partitions.min(cores()), device.workers(options).min(cores()));
+        Task { host_threads, device_threads, ..self.task }
     }
 
     /// Columns that are resident need not be uploaded.
