@@ -192,7 +192,7 @@ impl Answer {
             MetricBuilder::new(&run.metrics).subset_time("device_time", 0).add_duration(time);
             match began_again {
                 true => tiers.needs_mode(pipeline.fingerprint, mode),
-                false => tiers.device_took(pipeline.fingerprint, time.saturating_sub(once)),
+                false => tiers.device_took(pipeline.fingerprint, once.is_zero().then_some(time)),
             }
             return Ok(());
         };

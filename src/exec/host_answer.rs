@@ -78,8 +78,7 @@ fn finish(plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn Ex
     let rules = PhysicalOptimizer::new().rules;
     let rest = rules.iter().skip_while(|rule| rule.name() != first.name()).skip(1);
     let mut plan = first.optimize(plan, options)?;
-    // What is required of the output is the business of the whole plan, which this is a part of.
-    for rule in rest.filter(|rule| rule.name() != "OutputRequirements") {
+    for rule in rest {
         plan = rule.optimize(plan, options)?;
     }
     Ok(plan)

@@ -33,6 +33,8 @@ struct Known {
     host: Option<Duration>,
     /// Time of the device with its programs compiled and its columns uploaded.
     device: Option<Duration>,
+    /// It has run on the device, so that its programs are compiled.
+    ready: bool,
     /// What the host operators have spent since the device last ran.
     spent: Duration,
     /// It is being run in the background.
@@ -142,7 +144,7 @@ pub enum WarmUp {
 
 impl Known {
     fn choose(&self, expected: Estimate, tiered: bool) -> Choice {
-        let (ready, tiered) = (self.device.is_some(), tiered && !self.needs_attention);
+        let (ready, tiered) = (self.ready, tiered && !self.needs_attention);
         let estimate = Estimate {
             host: self.host.unwrap_or(expected.host),
             device: self.device.unwrap_or(expected.device),
@@ -150,7 +152,8 @@ impl Known {
             ..expected
         };
         let once = estimate.once();
-        let hope = if ready { estimate.device } else { estimate.device / DOUBT };
+        let device_measured = self.device.is_some();
+        let hope = if device_measured { estimate.device } else { estimate.device / DOUBT };
         let (side, why) = if self.failed {
             (Side::Device, Why::Failed)
         } else if estimate.host <= hope {
@@ -166,7 +169,7 @@ impl Known {
         } else {
             (Side::Device, Why::Spent)
         };
-        Choice { side, why, expected, estimate, host_measured: self.host.is_some(), device_measured: ready }
+        Choice { side, why, expected, estimate, host_measured: self.host.is_some(), device_measured }
     }
 }
 
@@ -220,10 +223,11 @@ impl Tiers {
         claimed.then(|| Claim { tiers: Arc::clone(self), pipeline })
     }
 
-    /// Remembers the time of a full run on the device, without compiling and uploading.
-    pub fn device_took(&self, pipeline: u64, time: Duration) {
+    /// Remembers a full run on the device; and its time, if nothing had to be compiled, read or uploaded.
+    pub fn device_took(&self, pipeline: u64, time: Option<Duration>) {
         self.with(pipeline, |known| {
-            known.device = Some(blend(known.device, time));
+            known.ready = true;
+            known.device = time.map(|time| blend(known.device, time)).or(known.device);
             known.spent = Duration::ZERO;
         });
     }
@@ -258,7 +262,7 @@ impl Tiers {
 impl Claim {
     pub fn settle(self, end: WarmUp) {
         match end {
-            WarmUp::Took(time) => self.tiers.device_took(self.pipeline, time),
+            WarmUp::Took(time) => self.tiers.device_took(self.pipeline, Some(time)),
             WarmUp::ShortOfMemory => self.tiers.with(self.pipeline, |known| known.needs_attention = true),
             WarmUp::Failed => self.tiers.with(self.pipeline, |known| known.failed = true),
         }
@@ -296,8 +300,12 @@ mod tests {
             assert!(tiers.host_took(1, ms(10), WORTH_IT, false).is_none());
         }
         assert_eq!(tiers.choice(1, WORTH_IT, false).why, Why::Spent);
-        tiers.device_took(1, ms(2));
+        // A run that compiled says nothing of those that follow.
+        tiers.device_took(1, None);
         let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
+        let choice = tiers.choice(1, warm, false);
+        assert_eq!((choice.side, choice.device_measured), (Side::Device, false));
+        tiers.device_took(1, Some(ms(2)));
         let choice = tiers.choice(1, warm, false);
         assert_eq!((choice.side, choice.why), (Side::Device, Why::Faster));
         assert_eq!(choice.to_string(), "host 10 ms, device 2.0 ms (both measured); auto: device");
