@@ -1,6 +1,6 @@
 # `make` lists what there is. `make xla` puts the target folder, too, into the cache that all clones share.
 
-.PHONY: help run test check bench tpch fuzz conformance docs xla fmt clean
+.PHONY: help run test check bench placement tpch fuzz conformance docs xla fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ check: xla ## what CI runs: formatting, clippy, every test
 
 bench: xla ## time TPC-H beside DataFusion, DuckDB and Polars; write docs/benchmarks.md
 	cargo bench --bench tpch
+
+placement: xla ## time TPC-H and the .slt queries under each placement; list where auto is the slower (PARALLAX_TPCH: data)
+	cargo test --release --test slt -- --placement
 
 tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1, and again in 128 MiB (PARALLAX_TPCH_SCALE)
 	cargo test --release --test differential -- --ignored --exact tpch::tpch_at_scale_factor_1 --nocapture

@@ -6,6 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
+use parallax::exec::cost::Costs;
 use parallax::session::Session;
 use sqllogictest::{AsyncDB, DBOutput};
 
@@ -60,7 +61,7 @@ impl EngineName {
     pub fn session(self) -> Result<Session, DataFusionError> {
         match self.devices() {
             0 => Session::builder().set("xla.placement", "never").build(),
-            n => Session::builder().devices(n).set("xla.placement", "always").build(),
+            n => Session::builder().devices(n).set("xla.placement", "always").costs(Costs::of_slow_host()).build(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
 //! make conformance                           DataFusion's own files instead: see [`conformance`]
+//! make placement                             times the placements instead: see [`placement`]
 //! make docs                                  writes docs/sql-support.md: see [`support`]
 //! ```
 //!
@@ -21,7 +22,8 @@
 //! read are in [`fixtures`].
 //!
 //! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
-//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`.
+//! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`,
+//! `placement`.
 
 mod complete;
 mod conformance;
@@ -29,6 +31,7 @@ mod engine;
 mod file;
 mod fixtures;
 mod marker;
+mod placement;
 mod plan;
 mod support;
 mod values;
@@ -64,10 +67,17 @@ fn main() -> ExitCode {
             Err(code) => code,
         };
     }
+    if options.placement {
+        return exit_code(placement::run(&rest));
+    }
     let arguments = Arguments::from_iter(std::iter::once("slt".to_string()).chain(rest));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests");
     let files = slt_files(&root);
 
+    if let Some((mode, workload)) = &options.placement_run {
+        let runtime = Runtime::new().expect("a tokio runtime");
+        return exit_code(runtime.block_on(placement::run_mode(&root, &files, mode, workload)));
+    }
     if !arguments.list
         && options.engines.iter().any(|e| e.devices() > 0)
         && let Err(code) = make_client()
@@ -76,13 +86,7 @@ fn main() -> ExitCode {
     }
     let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
     if options.docs {
-        return match runtime.block_on(support::write()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("error: {message}");
-                ExitCode::from(101)
-            }
-        };
+        return exit_code(runtime.block_on(support::write()));
     }
     if options.complete {
         return complete_files(&runtime, &root, &files, &options.engines, &arguments);
@@ -108,6 +112,16 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
+fn exit_code(done: Result<(), String>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::from(101)
+        }
+    }
+}
+
 /// The number of virtual devices is fixed when the process makes its first client: asks for the most first.
 fn make_client() -> Result<(), ExitCode> {
     let most = EngineName::ALL.iter().map(|e| e.devices()).max().unwrap_or(1);
@@ -118,6 +132,7 @@ fn make_client() -> Result<(), ExitCode> {
 }
 
 /// The runner's own flags; everything else is libtest's.
+#[derive(Default)]
 struct Options {
     engines: Vec<EngineName>,
     complete: bool,
@@ -125,12 +140,14 @@ struct Options {
     /// One file and the folder of its suite: what `--conformance` starts.
     conformance_file: Option<(String, String)>,
     docs: bool,
+    placement: bool,
+    /// A mode and a workload: what `--placement` starts.
+    placement_run: Option<(String, String)>,
 }
 
 impl Options {
     fn parse(arguments: impl Iterator<Item = String>) -> Result<(Self, Vec<String>), String> {
-        let mut options =
-            Self { engines: Vec::new(), complete: false, conformance: false, conformance_file: None, docs: false };
+        let mut options = Self::default();
         let mut rest = Vec::new();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -138,6 +155,10 @@ impl Options {
                 "--complete" => options.complete = true,
                 "--conformance-file" => {
                     options.conformance_file = arguments.next().zip(arguments.next());
+                }
+                "--placement" => options.placement = true,
+                "--placement-run" => {
+                    options.placement_run = arguments.next().zip(arguments.next());
                 }
                 "--docs" => options.docs = true,
                 "--conformance" => options.conformance = true,

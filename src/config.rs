@@ -12,7 +12,8 @@ use datafusion::error::{DataFusionError, Result};
 /// Which operators run on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Placement {
-    /// Every operator that can run on the device does; the others carry a reason.
+    /// Every operator that can run on the device is planned there, and runs there where that is expected to be faster; the others
+    /// carry a reason.
     #[default]
     Auto,
     /// An operator that cannot run on the device is an error that names the operator and the reason.
@@ -103,8 +104,9 @@ struct OptionRow {
 const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "placement",
-        description: "Which operators run on the device: auto (all that can), always (anything else is an error that \
-                      names the operator and the reason), never (plain DataFusion). Default auto.",
+        description: "Which operators run on the device: auto (those that can, where the device is expected to be faster), always \
+                      (anything else is an error that names the operator and the reason), never (plain DataFusion). \
+                      Default auto.",
         get: |o| o.placement.to_string(),
         set: |o, v| v.parse().map(|p| o.placement = p),
     },
@@ -177,8 +179,8 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "tiered",
-        description: "Under auto, let the host operators answer a query whose programs are not compiled yet; they compile in \
-                      the background, and from then on whichever was faster answers. Default false; the shell sets it.",
+        description: "Under auto, compile programs that are worth it in the background while the host operators answer; without \
+                      it they are compiled when the host has spent as much time as that takes. Default false; the shell sets it.",
         get: |o| o.tiered.to_string(),
         set: |o, v| parse_bool("xla.tiered", v).map(|b| o.tiered = b),
     },

@@ -39,7 +39,7 @@
 //! | [`expr`] | DataFusion's physical expressions and HLO values; runs nothing |
 //! | [`exec`] | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
 //! | [`planner`] | plans; never a device |
-//! | [`plan_cache`], [`statement`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
+//! | `calibration`, [`plan_cache`], [`statement`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
 //! | [`sample`], [`shell`], [`cli`] | people |
 //!
 //! # What holds
@@ -105,6 +105,9 @@ pub mod tables;
 
 // TPC-H: data and queries.
 pub mod tpch;
+
+// What things cost on this machine, measured once.
+mod calibration;
 
 // Where downloads and sample data are kept.
 pub mod cache_dir;

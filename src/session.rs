@@ -10,17 +10,17 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use crate::calibration;
 use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
+use crate::exec::cost::Costs;
 use crate::exec::device_to_host::DeviceToHostExec;
 use crate::exec::loads::Loading;
 use crate::plan_cache::PlanCache;
-use crate::planner::analyze::CountRowsOfAnalyze;
-use crate::planner::with_device_rules;
+use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
 use crate::statement;
@@ -37,6 +37,7 @@ pub struct SessionBuilder {
     device: Option<String>,
     devices: Option<usize>,
     settings: Vec<(String, String)>,
+    costs: Option<Costs>,
 }
 
 impl SessionBuilder {
@@ -58,6 +59,12 @@ impl SessionBuilder {
         self
     }
 
+    /// Decides under `auto` by these constants instead of the machine's, e.g. in tests of one side.
+    pub fn costs(mut self, costs: Costs) -> Self {
+        self.costs = Some(costs);
+        self
+    }
+
     pub fn build(self) -> Result<Session> {
         let n = self.devices.unwrap_or(1);
         let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
@@ -67,13 +74,22 @@ impl SessionBuilder {
         let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
-        let mut builder = extend_with(builder, mesh);
+        let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
+        let mut builder = planner::install(builder, device);
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
                 config.options_mut().set(key, value)?;
             }
         }
-        Ok(Session { ctx: SessionContext::new_with_state(builder.build()), plans: PlanCache::default() })
+        let state = builder.build();
+        if self.costs.is_none() {
+            calibration::load_once();
+            // Where programs may compile in the background, this may, too.
+            if XlaOptions::of(state.config_options()).tiered {
+                calibration::in_the_background(&mesh);
+            }
+        }
+        Ok(Session { ctx: SessionContext::new_with_state(state), plans: PlanCache::default() })
     }
 }
 
@@ -93,19 +109,9 @@ pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
 }
 
 /// As [`extend`], on the devices of `mesh`.
-pub fn extend_with(mut builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
-    let rules = match builder.physical_optimizers() {
-        Some(optimizer) => optimizer.rules.clone(),
-        None => PhysicalOptimizer::new().rules,
-    };
-    let config = std::mem::take(builder.config().get_or_insert_with(SessionConfig::new));
-    let devices = mesh.len();
-    let config = config.with_option_extension(XlaOptions::default()).with_extension(Arc::new(DeviceContext::new(mesh)));
-    let planner = CountRowsOfAnalyze::new(builder.query_planner().take());
-    builder
-        .with_config(config)
-        .with_physical_optimizer_rules(with_device_rules(&rules, devices))
-        .with_query_planner(Arc::new(planner))
+pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
+    calibration::load_once();
+    planner::install(builder, DeviceContext::new(mesh))
 }
 
 impl Session {
@@ -160,10 +166,15 @@ impl Session {
         DeviceContext::of(&self.ctx.task_ctx()).ok()?.loads.now()
     }
 
-    /// Pipelines that the host operators have answered so far while their programs were not compiled, or because they were faster
-    /// (`xla.tiered`).
+    /// Pipelines that the host operators have answered so far although the device could: they were faster, or its programs were not
+    /// compiled.
     pub fn host_answers(&self) -> usize {
         self.device().map_or(0, |device| device.tiers.host_answers())
+    }
+
+    /// Whether nothing is being made ready for the device in the background (`xla.tiered`).
+    pub fn at_rest(&self) -> bool {
+        self.device().is_none_or(|device| device.tiers.at_rest())
     }
 
     fn device(&self) -> Option<Arc<DeviceContext>> {

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["expr"],
     &["exec"],
     &["planner"],
-    &["plan_cache", "statement", "tables", "tpch"],
+    &["calibration", "plan_cache", "statement", "tables", "tpch"],
     &["session"],
     &["dataframe", "sample"],
     &["shell"],

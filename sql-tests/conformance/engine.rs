@@ -9,6 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, TryStreamExt};
+use parallax::exec::cost::Costs;
 use parallax::exec::host_fallback::HostFallbackExec;
 use parallax::expr::fallback::FallbackReason;
 use parallax::session::Session;
@@ -37,6 +38,7 @@ impl Run {
     pub fn session(self) -> Result<Session, DataFusionError> {
         // As DataFusion's own runner does, so that plans do not depend on the machine.
         let builder = Session::builder()
+            .costs(Costs::of_slow_host())
             .set("datafusion.execution.target_partitions", "4")
             .set("datafusion.catalog.information_schema", "false");
         match self {

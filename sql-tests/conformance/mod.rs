@@ -11,8 +11,8 @@
 //! | `auto` | one device, the defaults |
 //! | `device` | two devices, chunks of 1024 rows (the smallest there are) |
 //!
-//! `auto` places every operator that converts, however small its input, so `device` places the same ones; what it adds
-//! is shards and many chunks. A record's rows or error in the second and third run are compared with those of the first,
+//! `auto` is told of a slow host, and so runs every operator that converts, however small its input; `device` places the same
+//! ones; what it adds is shards and many chunks. A record's rows or error in the second and third run are compared with those of the first,
 //! too, so that records whose expected rows need data that is not published still count.
 //!
 //! Modules in reading order: `suite` (the files, unpacked), `standin` (made-up data for what is not published), `tables`

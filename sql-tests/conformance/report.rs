@@ -189,7 +189,7 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         <!-- Written by `make conformance`; do not edit. -->\n\n\
         The .slt files of the crate datafusion-sqllogictest 55.2.0, each run three times in fresh sessions: `never` is plain\n\
         DataFusion, `auto` is Parallax as it comes (one CPU device), `device` is two devices with chunks of 1024 rows.\n\
-        `auto` places every operator that converts, however small its input, so the last two place the same operators.\n\
+        Both are told of a slow host, so that every operator that converts runs on the device, however small its input.\n\
         The files below `spark/` need the functions of another crate and are not run.\n\n\
         {} records ran. {never} pass with `never`, {auto} with `auto`, {device} with `device`. **{} records pass with `never`\n\
         and fail with another**; {} EXPLAIN records show another plan, because it has device nodes, and are no failures.\n\n\

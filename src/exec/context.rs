@@ -1,13 +1,14 @@
 //! What the device operators find in the session: the mesh they run on and the tables that stay on it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 
 use crate::columnar::host_array::HostMemory;
-use crate::columnar::layout::{CPU_CHUNK_ROWS, MIN_CAPACITY};
+use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
 use crate::config::XlaOptions;
+use crate::exec::cost::{self, Costs};
 use crate::exec::loads::Loads;
 use crate::exec::memo::Memo;
 use crate::exec::resident::ResidentColumns;
@@ -21,20 +22,28 @@ const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 /// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
 const CHUNK_ROW_BYTES: usize = 512;
 
+/// Threads that run at a time. The system is asked once: it reads files to answer.
+pub fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+    *CORES
+}
+
 /// Lives in the session's config extensions; one for all queries of a session.
 pub struct DeviceContext {
     pub mesh: Mesh,
     pub resident: ResidentColumns,
     /// Of columns that the device has no room for.
     pub waiting: HostMemory,
-    /// Where pipelines that ran before have packed their rows.
+    /// How many rows pipelines that ran before let through.
     pub samples: Samples,
     /// What queries under way have aggregated.
     pub memo: Memo,
     /// Tables that are being loaded.
     pub loads: Loads,
-    /// Which pipelines are warm.
+    /// How fast pipelines were.
     pub tiers: Arc<Tiers>,
+    /// What things cost, where that is not this machine's.
+    costs: Option<Costs>,
 }
 
 impl DeviceContext {
@@ -47,7 +56,18 @@ impl DeviceContext {
             memo: Memo::default(),
             loads: Loads::default(),
             tiers: Arc::default(),
+            costs: None,
         }
+    }
+
+    /// With the constants of another machine.
+    pub fn with_costs(self, costs: Option<Costs>) -> Self {
+        Self { costs, ..self }
+    }
+
+    /// What things cost.
+    pub fn costs(&self) -> Costs {
+        self.costs.unwrap_or_else(cost::machine)
     }
 
     /// The context of the session that runs a task.
@@ -73,6 +93,11 @@ impl DeviceContext {
         rows.min((fitting + 1).next_power_of_two() / 2).max(MIN_CAPACITY)
     }
 
+    /// How the rows of a table lie on the devices.
+    pub fn layout(&self, rows: usize, options: &XlaOptions) -> Layout {
+        Layout::new(rows, self.mesh.len(), self.chunk_rows(options))
+    }
+
     /// What a query begins with: the limit of device memory is set, and what others have left goes, columns that no query holds
     /// among it where a lower limit was set.
     pub fn begin(&self, options: &XlaOptions) {
@@ -85,7 +110,7 @@ impl DeviceContext {
     /// Host threads that run chunks of one device at a time.
     pub fn workers(&self, options: &XlaOptions) -> usize {
         match (options.threads, self.mesh.runtime().kind()) {
-            (0, DeviceKind::Cpu) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            (0, DeviceKind::Cpu) => cores(),
             (0, _) => 1,
             (threads, _) => threads,
         }

@@ -24,7 +24,7 @@ use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
 use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
+use crate::exec::context::{DeviceContext, cores};
 use crate::exec::device_node::{device_execution_plan, device_properties};
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::parquet_load::load_columns;
@@ -249,7 +249,7 @@ impl HostToDeviceExec {
     }
 
     fn layout(&self, rows: usize, to: &LoadTo<'_>) -> Layout {
-        Layout::new(rows, to.device.mesh.len(), to.device.chunk_rows(to.options))
+        to.device.layout(rows, to.options)
     }
 
     /// Encodes and uploads columns on as many threads as there are cores. When device memory is short, resident
@@ -265,7 +265,7 @@ impl HostToDeviceExec {
         let (device, options, strings, mode) =
             (Arc::clone(to.device), to.options.clone(), to.strings.to_vec(), to.mode);
         let uploaded = tokio::task::spawn_blocking(move || {
-            let workers = std::thread::available_parallelism().map_or(1, |n| n.get()).min(pending.len().max(1));
+            let workers = cores().min(pending.len().max(1));
             let queue = Mutex::new(pending.into_iter());
             let results = Mutex::new(Vec::new());
             std::thread::scope(|scope| {

@@ -185,6 +185,14 @@ impl ResidentColumns {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether [`Self::get`] would find the column.
+    pub fn holds(&self, source: &ColumnSource, layout: &Layout, strings: Strings) -> bool {
+        let state = self.lock();
+        let forms = [Strings::Ordered, Strings::Mapped, Strings::Rows].into_iter().filter(|form| *form >= strings);
+        let mut keys = forms.map(|strings| Key { source: source.clone(), layout: layout.clone(), strings });
+        keys.any(|key| state.entries.contains_key(&key))
+    }
+
     /// The column made of `source` in `layout`, if it is here; ordered strings serve where rows were asked for.
     pub fn get(&self, source: &ColumnSource, layout: &Layout, strings: Strings) -> Option<Arc<DeviceColumn>> {
         let mut state = self.lock();

@@ -1,41 +1,115 @@
-//! Which operators answer a query while its programs are not compiled yet (`xla.tiered`, under `auto`). The first time a pipeline
-//! is met the host operators that it replaces answer, and when they are done it runs in the background: its programs are
-//! compiled, its tables uploaded, its time measured. From then on whichever was faster answers.
+//! Who answers a pipeline under `auto`: the host operators that it replaces, or the device. Each side's time is an estimate (`cost`)
+//! until that side has run; then it is what was measured. What the device pays once (to compile, to upload) is paid
+//!
+//! - at once, where the host is expected to take longer than that and the device's own time together;
+//! - never, while the host is expected to be faster than the device is with everything in place;
+//! - else in the background (`xla.tiered`), while the host answers; or, without it, when the host has spent as much time on this
+//!   pipeline as it costs. So no series of queries takes twice as long as on the better side.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use datafusion::physical_plan::{ExecutionPlan, displayable};
 use tokio::sync::Semaphore;
 
-use crate::config::XlaOptions;
-use crate::exec::column_use::leaf_columns;
-use crate::exec::host_to_device::HostToDeviceExec;
-use crate::exec::table_source::TableSource;
+use crate::exec::cost::Estimate;
+use crate::exec::memory_mode::MemoryMode;
 
 /// Pipelines that are remembered; all are forgotten when there are more.
 const MOST_PIPELINES: usize = 4096;
+
+/// An estimate of the device may be this many times too high: it is tried where the host takes longer than the rest.
+const DOUBT: u32 = 2;
+
+/// Runs that start in the memory mode that was needed before, until a faster one is tried again: others may have held the memory.
+const FRUGAL_RUNS: usize = 16;
 
 /// What is known of a pipeline.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     /// Time of the host operators, from start to end.
     host: Option<Duration>,
-    /// Time of the device with its programs compiled.
+    /// Time of the device with its programs compiled and its columns uploaded.
     device: Option<Duration>,
+    /// It has run on the device, so that its programs are compiled.
+    ready: bool,
+    /// What the host operators have spent since the device last ran.
+    spent: Duration,
+    /// It is being run in the background.
+    warming: bool,
+    /// It does not run in the background.
+    needs_attention: bool,
     /// It failed in the background; when it is asked for, it shall say why.
     failed: bool,
+    /// The memory mode that it needed, and for how many more runs that is believed.
+    mode: Option<(MemoryMode, usize)>,
 }
 
 /// Who answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tier {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
     Device,
-    /// The host operators, and why.
-    Host(String),
+    Host,
+}
+
+/// Why one side answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is faster with everything in place.
+    Faster,
+    /// The device is faster with all that it has to do first.
+    FasterColdToo,
+    /// The device failed in the background, and shall say why.
+    Failed,
+    /// The device is made ready in the background.
+    Warming,
+    /// It will be.
+    WarmedNext,
+    /// The host has not spent what the device costs first.
+    NotYetSpent,
+    /// It has.
+    Spent,
+}
+
+/// Who answers a pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub side: Side,
+    pub why: Why,
+    /// What each side is expected to take.
+    pub expected: Estimate,
+    /// The same, with measured times where there are any.
+    pub estimate: Estimate,
+    pub host_measured: bool,
+    pub device_measured: bool,
+}
+
+/// As EXPLAIN shows it.
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let measured = match (self.host_measured, self.device_measured) {
+            (true, true) => " (both measured)",
+            (true, false) => " (host measured)",
+            (false, true) => " (device measured)",
+            (false, false) => "",
+        };
+        let side = match self.side {
+            Side::Host => "host",
+            Side::Device => "device",
+        };
+        write!(f, "{}{measured}; auto: {side}", self.estimate)?;
+        f.write_str(match self.why {
+            Why::Faster => "",
+            Why::FasterColdToo => ", at once",
+            Why::Failed => ", which failed before",
+            Why::Warming => ", while the device is made ready",
+            Why::WarmedNext => ", and the device is made ready next",
+            Why::NotYetSpent => ", until it has spent what the device costs first",
+            Why::Spent => ", as the host has spent what it costs first",
+        })
+    }
 }
 
 /// What a session knows of its pipelines.
@@ -52,11 +126,59 @@ impl Default for Tiers {
     }
 }
 
-/// The right and duty to run a new pipeline in the background; if it is dropped before, the pipeline is new again.
+/// The right and duty to run a pipeline in the background; if it is dropped before, somebody else may.
 pub struct Claim {
     tiers: Arc<Tiers>,
     pipeline: u64,
-    kept: bool,
+}
+
+/// How the run in the background ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WarmUp {
+    /// With everything in place the device takes this time.
+    Took(Duration),
+    /// Not without starting again, for which a query must wait.
+    ShortOfMemory,
+    Failed,
+}
+
+impl Known {
+    fn choose(&self, expected: Estimate, tiered: bool) -> Choice {
+        let (ready, tiered) = (self.ready, tiered && !self.needs_attention);
+        let estimate = Estimate {
+            host: self.host.unwrap_or(expected.host),
+            device: self.device.unwrap_or(expected.device),
+            compile: if ready { Duration::ZERO } else { expected.compile },
+            ..expected
+        };
+        let once = estimate.once();
+        let device_measured = self.device.is_some();
+        let hope = if device_measured { estimate.device } else { estimate.device / DOUBT };
+        let (side, why) = if self.failed {
+            (Side::Device, Why::Failed)
+        } else if estimate.host <= hope {
+            (Side::Host, Why::Faster)
+        } else if estimate.host > estimate.device.saturating_add(once) {
+            (Side::Device, if once.is_zero() { Why::Faster } else { Why::FasterColdToo })
+        } else if self.warming {
+            (Side::Host, Why::Warming)
+        } else if tiered && (!ready || self.spent >= once) {
+            (Side::Host, Why::WarmedNext)
+        } else if self.spent < once {
+            (Side::Host, Why::NotYetSpent)
+        } else {
+            (Side::Device, Why::Spent)
+        };
+        Choice { side, why, expected, estimate, host_measured: self.host.is_some(), device_measured }
+    }
+}
+
+/// The time of a side after another run: less at once, more by and by, so that one slow run decides nothing.
+fn blend(known: Option<Duration>, now: Duration) -> Duration {
+    match known {
+        Some(before) if before < now => before + (now - before) / 4,
+        _ => now,
+    }
 }
 
 impl Tiers {
@@ -64,86 +186,93 @@ impl Tiers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who answers now, and for a new pipeline the claim to run it in the background.
-    pub fn choose(self: &Arc<Self>, pipeline: u64) -> (Tier, Option<Claim>) {
+    fn with<T>(&self, pipeline: u64, f: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.lock();
-        if known.len() >= MOST_PIPELINES {
+        if known.len() >= MOST_PIPELINES && !known.contains_key(&pipeline) {
             known.clear();
         }
-        let (tier, claim) = match known.get(&pipeline) {
-            None => {
-                known.insert(pipeline, Known::default());
-                let claim = Claim { tiers: Arc::clone(self), pipeline, kept: false };
-                (Tier::Host("its programs are compiled next, in the background".to_string()), Some(claim))
-            }
-            Some(Known { failed: true, .. }) => (Tier::Device, None),
-            Some(Known { device: None, .. }) => {
-                (Tier::Host("its programs are being compiled in the background".to_string()), None)
-            }
-            Some(Known { device: Some(device), host: Some(host), .. }) if host < device => {
-                (Tier::Host(format!("it took {host:.1?} there and {device:.1?} on the device")), None)
-            }
-            Some(_) => (Tier::Device, None),
-        };
-        if tier != Tier::Device {
-            self.host_answers.fetch_add(1, Ordering::Relaxed);
-        }
-        (tier, claim)
+        f(known.entry(pipeline).or_default())
     }
 
-    /// Remembers the time of a full run of the host operators: the best so far.
-    pub fn host_took(&self, pipeline: u64, time: Duration) {
-        if let Some(known) = self.lock().get_mut(&pipeline) {
-            known.host = Some(known.host.map_or(time, |before| before.min(time)));
-        }
+    /// Who answers now.
+    pub fn choice(&self, pipeline: u64, estimate: Estimate, tiered: bool) -> Choice {
+        self.lock().get(&pipeline).copied().unwrap_or_default().choose(estimate, tiered)
     }
 
-    /// Pipelines that the host operators have answered so far because of `xla.tiered`.
+    /// Counts a pipeline that the host operators answer.
+    pub fn host_answers_one(&self) {
+        self.host_answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Remembers the time of a full run of the host operators. Where the device is worth it, and `tiered`, the claim to make it
+    /// ready.
+    pub fn host_took(
+        self: &Arc<Self>,
+        pipeline: u64,
+        time: Duration,
+        estimate: Estimate,
+        tiered: bool,
+    ) -> Option<Claim> {
+        let claimed = self.with(pipeline, |known| {
+            known.host = Some(blend(known.host, time));
+            known.spent += time;
+            let next = tiered && known.choose(estimate, tiered).why == Why::WarmedNext;
+            known.warming |= next;
+            next
+        });
+        claimed.then(|| Claim { tiers: Arc::clone(self), pipeline })
+    }
+
+    /// Remembers a full run on the device; and its time, if nothing had to be compiled, read or uploaded.
+    pub fn device_took(&self, pipeline: u64, time: Option<Duration>) {
+        self.with(pipeline, |known| {
+            known.ready = true;
+            known.device = time.map(|time| blend(known.device, time)).or(known.device);
+            known.spent = Duration::ZERO;
+        });
+    }
+
+    /// The memory mode in which a run starts.
+    pub fn mode(&self, pipeline: u64) -> MemoryMode {
+        self.with(pipeline, |known| match &mut known.mode {
+            Some((mode, runs)) if *runs > 0 => {
+                *runs -= 1;
+                *mode
+            }
+            _ => MemoryMode::Resident,
+        })
+    }
+
+    /// Remembers that a run did not get through in a faster mode than this.
+    pub fn needs_mode(&self, pipeline: u64, mode: MemoryMode) {
+        self.with(pipeline, |known| known.mode = Some((mode, FRUGAL_RUNS)));
+    }
+
+    /// Whether nothing is being run in the background, or is about to be.
+    pub fn at_rest(&self) -> bool {
+        !self.lock().values().any(|known| known.warming)
+    }
+
+    /// Pipelines that the host operators have answered so far although the device could.
     pub fn host_answers(&self) -> usize {
         self.host_answers.load(Ordering::Relaxed)
     }
 }
 
 impl Claim {
-    /// The pipeline is warm: with its programs compiled it takes `time`; or `None`, it failed.
-    pub fn settle(mut self, time: Option<Duration>) {
-        self.kept = true;
-        if let Some(known) = self.tiers.lock().get_mut(&self.pipeline) {
-            known.device = time;
-            known.failed = time.is_none();
+    pub fn settle(self, end: WarmUp) {
+        match end {
+            WarmUp::Took(time) => self.tiers.device_took(self.pipeline, Some(time)),
+            WarmUp::ShortOfMemory => self.tiers.with(self.pipeline, |known| known.needs_attention = true),
+            WarmUp::Failed => self.tiers.with(self.pipeline, |known| known.failed = true),
         }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if !self.kept {
-            self.tiers.lock().remove(&self.pipeline);
-        }
+        self.tiers.with(self.pipeline, |known| known.warming = false);
     }
-}
-
-/// What a pipeline is known by: its operators, whatever numbers stand in them, and the magnitude of its tables, because
-/// both decide its programs.
-pub fn fingerprint(plan: &Arc<dyn ExecutionPlan>, options: &XlaOptions) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let text = displayable(plan.as_ref()).indent(false).to_string();
-    let mut in_number = false;
-    for c in text.chars() {
-        let digit = c.is_ascii_digit();
-        if !digit {
-            c.hash(&mut hasher);
-        } else if !in_number {
-            '#'.hash(&mut hasher);
-        }
-        in_number = digit;
-    }
-    for (leaf, _) in leaf_columns(plan) {
-        let source = leaf.downcast_ref::<HostToDeviceExec>().and_then(|leaf| TableSource::of(&leaf.input));
-        source.map_or(0, |source| source.magnitude().next_power_of_two()).hash(&mut hasher);
-    }
-    format!("{options:?}").hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -151,28 +280,86 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::exec::tier::{Tier, Tiers};
+    use crate::exec::cost::Estimate;
+    use crate::exec::memory_mode::MemoryMode;
+    use crate::exec::tier::{FRUGAL_RUNS, Side, Tiers, WarmUp, Why};
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// A pipeline that the device answers ten times faster, once its programs are compiled.
+    const WORTH_IT: Estimate = Estimate { host: ms(10), device: ms(1), compile: ms(100), upload: ms(5) };
 
     #[test]
-    fn the_host_answers_until_the_device_is_warm_and_then_the_faster() {
+    fn without_a_background_the_host_answers_until_it_has_spent_what_the_device_costs_first() {
         let tiers = Arc::new(Tiers::default());
-        let (first, claim) = tiers.choose(1);
-        assert!(matches!(first, Tier::Host(why) if why.contains("next")));
-        tiers.host_took(1, Duration::from_millis(5));
-        assert!(matches!(tiers.choose(1), (Tier::Host(why), None) if why.contains("being compiled")));
-        claim.unwrap().settle(Some(Duration::from_millis(4)));
-        assert_eq!(tiers.choose(1).0, Tier::Device);
-        tiers.host_took(1, Duration::from_millis(3));
-        assert_eq!(tiers.choose(1).0, Tier::Host("it took 3.0ms there and 4.0ms on the device".to_string()));
-        assert_eq!(tiers.host_answers(), 3);
+        for _ in 0..11 {
+            assert_eq!(tiers.choice(1, WORTH_IT, false).why, Why::NotYetSpent);
+            assert_eq!(tiers.choice(1, WORTH_IT, false).side, Side::Host);
+            assert!(tiers.host_took(1, ms(10), WORTH_IT, false).is_none());
+        }
+        assert_eq!(tiers.choice(1, WORTH_IT, false).why, Why::Spent);
+        // A run that compiled says nothing of those that follow.
+        tiers.device_took(1, None);
+        let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
+        let choice = tiers.choice(1, warm, false);
+        assert_eq!((choice.side, choice.device_measured), (Side::Device, false));
+        tiers.device_took(1, Some(ms(2)));
+        let choice = tiers.choice(1, warm, false);
+        assert_eq!((choice.side, choice.why), (Side::Device, Why::Faster));
+        assert_eq!(choice.to_string(), "host 10 ms, device 2.0 ms (both measured); auto: device");
+        // Its table has changed: the columns are uploaded when that has paid.
+        assert_eq!(tiers.choice(1, WORTH_IT, false).side, Side::Device);
+        let larger = Estimate { upload: ms(50), ..WORTH_IT };
+        assert_eq!(tiers.choice(1, larger, false).why, Why::NotYetSpent);
     }
 
     #[test]
-    fn what_failed_is_asked_and_what_was_given_up_is_new() {
+    fn in_the_background_the_device_is_made_ready_where_it_is_worth_it() {
         let tiers = Arc::new(Tiers::default());
-        tiers.choose(1).1.unwrap().settle(None);
-        assert_eq!(tiers.choose(1).0, Tier::Device);
-        drop(tiers.choose(2).1);
-        assert!(tiers.choose(2).1.is_some());
+        assert_eq!(tiers.choice(1, WORTH_IT, true).why, Why::WarmedNext);
+        let claim = tiers.host_took(1, ms(10), WORTH_IT, true);
+        assert_eq!(tiers.choice(1, WORTH_IT, true).why, Why::Warming);
+        assert!(tiers.host_took(1, ms(10), WORTH_IT, true).is_none());
+        claim.unwrap().settle(WarmUp::Took(ms(3)));
+        let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Device);
+        // What is measured counts, and by and by what is slower.
+        tiers.host_took(1, ms(2), warm, true);
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Host);
+        (0..3).for_each(|_| assert!(tiers.host_took(1, ms(4), warm, true).is_none()));
+        assert_eq!(tiers.choice(1, warm, true).side, Side::Device);
+    }
+
+    #[test]
+    fn the_extremes_are_clear_at_once() {
+        let tiers = Arc::new(Tiers::default());
+        let small = Estimate { host: ms(1), device: ms(2), ..WORTH_IT };
+        for tiered in [false, true] {
+            assert_eq!(tiers.choice(1, small, tiered).why, Why::Faster);
+            assert!(tiers.host_took(1, ms(1), small, tiered).is_none());
+        }
+        let large = Estimate { host: ms(10_000), device: ms(1_000), ..WORTH_IT };
+        assert_eq!(tiers.choice(2, large, true).why, Why::FasterColdToo);
+    }
+
+    #[test]
+    fn what_failed_is_asked_and_what_was_given_up_may_be_claimed_again() {
+        let tiers = Arc::new(Tiers::default());
+        drop(tiers.host_took(1, ms(10), WORTH_IT, true).unwrap());
+        tiers.host_took(1, ms(10), WORTH_IT, true).unwrap().settle(WarmUp::Failed);
+        assert_eq!(tiers.choice(1, WORTH_IT, true).why, Why::Failed);
+        tiers.host_took(2, ms(10), WORTH_IT, true).unwrap().settle(WarmUp::ShortOfMemory);
+        assert_eq!(tiers.choice(2, WORTH_IT, true).why, Why::NotYetSpent);
+    }
+
+    #[test]
+    fn a_memory_mode_is_believed_for_a_while() {
+        let tiers = Tiers::default();
+        assert_eq!(tiers.mode(1), MemoryMode::Resident);
+        tiers.needs_mode(1, MemoryMode::Streamed);
+        (0..FRUGAL_RUNS).for_each(|_| assert_eq!(tiers.mode(1), MemoryMode::Streamed));
+        assert_eq!(tiers.mode(1), MemoryMode::Resident);
     }
 }

@@ -10,7 +10,7 @@
 //! After each node the plan is executable: a converted node takes the pipeline below the border of its child and puts
 //! the border above itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
@@ -19,11 +19,14 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::device_to_host::{DeviceToHostExec, cannot_run_on_device};
+use crate::exec::answer::cannot_run_on_device;
+use crate::exec::context::DeviceContext;
+use crate::exec::device_to_host::{DeviceToHostExec, Planned};
 use crate::planner::convert::{is_plumbing, try_convert};
 
 #[derive(Debug)]
 pub struct PlaceOnDevice {
+    pub device: Weak<DeviceContext>,
     /// Devices of the mesh.
     pub devices: usize,
 }
@@ -42,15 +45,23 @@ impl PhysicalOptimizerRule for PlaceOnDevice {
         if options.placement == Placement::Never {
             return Ok(plan);
         }
-        let pass = Pass { placement: options.placement, count_rows: options.count_rows, devices: self.devices };
+        let pass = Pass {
+            placement: options.placement,
+            planned: Planned {
+                count_rows: options.count_rows,
+                devices: self.devices,
+                device: self.device.clone(),
+                options,
+                target_partitions: config.execution.target_partitions,
+            },
+        };
         pass.place(plan, false)
     }
 }
 
 struct Pass {
     placement: Placement,
-    count_rows: bool,
-    devices: usize,
+    planned: Planned,
 }
 
 impl Pass {
@@ -68,7 +79,7 @@ impl Pass {
             return Ok(plan);
         }
         match try_convert(&plan) {
-            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.count_rows, self.devices))),
+            Ok(device) => Ok(Arc::new(DeviceToHostExec::new(device, host, self.planned.clone()))),
             Err(reason) if reason.is_work() && self.placement == Placement::Always => {
                 Err(cannot_run_on_device(plan.name(), &reason))
             }

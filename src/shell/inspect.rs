@@ -48,6 +48,9 @@ fn explain_placement(plan: &str, placement: Placement) -> String {
     }
     let on_device = plan.lines().any(|line| line.trim().starts_with("Xla"));
     match (on_device, placement) {
+        (true, Placement::Auto) => {
+            "Every operator that Parallax has a device form of can run on the device; EXPLAIN shows what is expected of either side."
+        }
         (true, _) => "Every operator that Parallax has a device form of runs on the device.",
         (false, Placement::Never) => {
             "Everything runs on the host, because xla.placement is 'never'; SET xla.placement = 'auto' changes that."

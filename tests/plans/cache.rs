@@ -180,6 +180,7 @@ fn the_memory_pool_knows_of_the_cache() {
             } else {
                 ctx.sql(sql).await.unwrap().collect().await.unwrap();
             }
+            ctx.sql("SET xla.placement = 'always'").await.unwrap();
             let before = environment.memory_pool.reserved();
             let rows = ctx.sql("SELECT v FROM t WHERE v > 49998").await.unwrap().collect().await.unwrap();
             assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 2);

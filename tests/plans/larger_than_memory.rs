@@ -183,3 +183,17 @@ fn concurrent_queries_share_the_limit() {
     assert!(RUNTIME.memory().used() <= 1_536_000);
     db.run("SET xla.memory_limit = 0");
 }
+
+/// A query that is repeated does not fail in its first mode anew.
+#[test]
+fn the_memory_mode_is_remembered() {
+    let db = db();
+    let sql = "SELECT count(*), sum(c), sum(s) FROM (SELECT k, count(*) AS c, sum(v) AS s FROM big GROUP BY k)";
+    let expected = db.rows(sql);
+    db.run("SET xla.memory_limit = '1500KB'");
+    assert!(db.analyze(sql).contains("started again, memory mode"));
+    let plan = db.analyze(sql);
+    assert!(plan.contains("started in memory mode") && !plan.contains("started again"), "{plan}");
+    assert_eq!(db.rows(sql), expected);
+    db.run("SET xla.memory_limit = 0");
+}

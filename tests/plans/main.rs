@@ -18,6 +18,7 @@ use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
+use parallax::exec::cost::Costs;
 use parallax::runtime::Runtime;
 use parallax::session::Session;
 
@@ -50,6 +51,19 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
+/// A plan without what depends on the machine.
+fn without_estimates(plan: &str) -> String {
+    let line = |line: &str| match line.split_once(", estimates: ") {
+        // EXPLAIN ANALYZE goes on with the metrics.
+        Some((before, after)) => {
+            let metrics = after.split_once(", metrics=").map(|(_, metrics)| format!(", metrics={metrics}"));
+            format!("{before}{}\n", metrics.unwrap_or_default())
+        }
+        None => format!("{line}\n"),
+    };
+    plan.lines().map(line).collect()
+}
+
 /// A session, with answers as text.
 struct Db {
     session: Session,
@@ -64,17 +78,27 @@ impl Db {
     }
 
     fn on_devices(n: usize, settings: &[(&str, &str)]) -> Self {
-        Self::build(n, settings, Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::build(
+            n,
+            settings,
+            Costs::of_slow_host(),
+            Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)),
+        )
+    }
+
+    /// A session on a machine of these costs; elsewhere `auto` runs on the device what it can.
+    fn with_costs(costs: Costs, settings: &[(&str, &str)]) -> Self {
+        Self::build(1, settings, costs, Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// A session while no other is there.
     fn alone() -> Self {
-        Self::build(1, &[], Turn::Alone(MEMORY.write().unwrap_or_else(PoisonError::into_inner)))
+        Self::build(1, &[], Costs::of_slow_host(), Turn::Alone(MEMORY.write().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    fn build(n: usize, settings: &[(&str, &str)], turn: Turn) -> Self {
+    fn build(n: usize, settings: &[(&str, &str)], costs: Costs, turn: Turn) -> Self {
         LazyLock::force(&RUNTIME);
-        let mut builder = Session::builder().devices(n).set("datafusion.execution.target_partitions", "1");
+        let mut builder = Session::builder().devices(n).costs(costs).set("datafusion.execution.target_partitions", "1");
         for (key, value) in settings {
             builder = builder.set(key, value);
         }
@@ -85,11 +109,15 @@ impl Db {
     /// With `t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12,2))` of four rows, each column with a NULL but the last.
     fn with_t(settings: &[(&str, &str)]) -> Self {
         let db = Self::new(settings);
-        db.run(
+        db.create_t();
+        db
+    }
+
+    fn create_t(&self) {
+        self.run(
             "CREATE TABLE t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12, 2)) AS VALUES \
              (1, 1.5, 'x', 1.25), (2, -2.5, 'y', 2.50), (3, NULL, 'x', -3.75), (NULL, 4.0, NULL, 4.00)",
         );
-        db
     }
 
     fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>> {
@@ -128,13 +156,15 @@ impl Db {
             array_value_to_string(batch.column(0), row).unwrap().starts_with("physical_plan")
         };
         let rows = plans.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
-        rows.filter(|(batch, row)| physical(batch, *row)).map(|(batch, row)| plan(batch, row)).collect()
+        let text: String =
+            rows.filter(|(batch, row)| physical(batch, *row)).map(|(batch, row)| plan(batch, row)).collect();
+        without_estimates(&text)
     }
 
     /// The physical plan with what running it measured; times are `T`.
     fn analyze(&self, sql: &str) -> String {
         let plan = self.collect(&format!("EXPLAIN ANALYZE {sql}")).unwrap();
-        let text = array_value_to_string(plan[0].column(1), 0).unwrap();
+        let text = without_estimates(&array_value_to_string(plan[0].column(1), 0).unwrap());
         let mut parts = text.split("_time=");
         let mut redacted = parts.next().unwrap_or_default().to_string();
         for part in parts {

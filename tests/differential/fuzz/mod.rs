@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
 use futures::TryStreamExt;
+use parallax::exec::cost::Costs;
 use parallax::session::Session;
 
 use crate::fuzz::data::{Dataset, Shape};
@@ -130,7 +131,7 @@ struct Fuzz {
 impl Fuzz {
     fn new() -> Self {
         let build = |(_, devices, options): &(&str, usize, &[(&str, &str)])| {
-            let mut builder = Session::builder().devices(*devices);
+            let mut builder = Session::builder().devices(*devices).costs(Costs::of_slow_host());
             for (name, value) in *options {
                 builder = builder.set(name, value);
             }
