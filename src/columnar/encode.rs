@@ -46,6 +46,8 @@ pub struct ColumnEncoder {
     pub null_count: usize,
     /// Whether no value occurs twice, NULL aside; only looked for in integers.
     pub unique: bool,
+    /// Whether no value is less than the one before, and none is NULL; only looked for in integers and ordered codes.
+    pub ascending: bool,
     pub dictionary: Option<Arc<Dictionary>>,
 }
 
@@ -91,6 +93,17 @@ macro_rules! mark_distinct {
         } else {
             array.iter().flatten().all(new)
         })
+    }};
+}
+
+macro_rules! ascending_from {
+    ($type:ty, $array:expr, $last:expr) => {{
+        let values = $array.as_primitive::<$type>().values();
+        let ascending = match (values.first(), $last) {
+            (Some(first), Some(last)) => *first as i128 >= last,
+            _ => true,
+        };
+        Ok((ascending && values.is_sorted(), values.last().map(|value| *value as i128)))
     }};
 }
 
@@ -145,7 +158,9 @@ impl ColumnEncoder {
             (Kind::Integer, Some(range)) => all_distinct(&arrays, range)?,
             _ => false,
         };
-        Ok(Self { arrays, starts, representation, range, null_count, unique, dictionary })
+        let is_ordered = range.is_some() && dictionary.as_ref().is_none_or(|dictionary| dictionary.is_ordered());
+        let ascending = is_ordered && null_count == 0 && are_ascending(&arrays)?;
+        Ok(Self { arrays, starts, representation, range, null_count, unique, ascending, dictionary })
     }
 
     /// Bytes of a row on the device.
@@ -279,6 +294,19 @@ fn are_dictionaries(arrays: &[ArrayRef]) -> bool {
     values * 4 <= rows
 }
 
+/// Whether no integer is less than the one before, over all arrays, none of which has NULLs; looks up to the first that is.
+fn are_ascending(arrays: &[ArrayRef]) -> Result<bool> {
+    let mut last: Option<i128> = None;
+    for array in arrays {
+        let (ascending, greatest) = for_integer_type!(array.data_type(), ascending_from!(array, last))?;
+        if !ascending {
+            return Ok(false);
+        }
+        last = greatest.or(last);
+    }
+    Ok(true)
+}
+
 /// Slots a row up to which distinct values are looked for in a bitmap.
 const BITS_A_ROW: i128 = 64;
 
@@ -315,10 +343,10 @@ fn integer_range(arrays: &[ArrayRef]) -> Result<Range> {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int64Array};
+    use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
     use datafusion::arrow::datatypes::DataType;
 
-    use crate::columnar::encode::ColumnEncoder;
+    use crate::columnar::encode::{ColumnEncoder, Strings};
     use crate::columnar::range::Range;
     use crate::columnar::representation::Representation;
     use crate::program::ElementType;
@@ -333,6 +361,26 @@ mod tests {
         let chunk = encoder.encode(1..4, 5).unwrap();
         assert_eq!(chunk.values[0].typed_data::<i8>(), &[-3, 5, 6, -3, -3]);
         assert_eq!(chunk.valid.unwrap().as_slice(), &[0, 1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn ascending_columns_are_known() {
+        let ascending = |arrays: Vec<Vec<Option<i64>>>| {
+            let arrays = arrays.into_iter().map(|values| Arc::new(Int64Array::from(values)) as ArrayRef).collect();
+            ColumnEncoder::try_new(arrays, &DataType::Int64).unwrap().ascending
+        };
+        assert!(ascending(vec![vec![Some(-3), Some(-3)], vec![], vec![Some(4), Some(i64::MAX)]]));
+        assert!(!ascending(vec![vec![Some(-3), Some(5)], vec![Some(4)]]));
+        assert!(!ascending(vec![vec![Some(1), Some(0)]]));
+        assert!(!ascending(vec![vec![Some(1), None]]));
+        assert!(ascending(vec![]));
+        let strings = |form| {
+            let array: ArrayRef = Arc::new(StringArray::from(vec!["b", "a"]));
+            ColumnEncoder::with_strings(vec![array], &DataType::Utf8, form).unwrap().ascending
+        };
+        assert!(!strings(Strings::Ordered));
+        // Row numbers say nothing of the strings.
+        assert!(!strings(Strings::Rows));
     }
 
     #[test]

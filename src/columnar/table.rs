@@ -94,6 +94,8 @@ pub struct DeviceColumn {
     pub has_nulls: bool,
     /// Whether it is known that no value occurs twice, NULL aside.
     pub unique: bool,
+    /// Whether it is known that no value is less than the one before, and none is NULL.
+    pub ascending: bool,
     pub dictionary: Option<Arc<Dictionary>>,
     /// `[shard][chunk]`
     pub chunks: Vec<Vec<DeviceChunk>>,
@@ -159,6 +161,7 @@ impl DeviceColumn {
             range: encoder.range,
             has_nulls: encoder.null_count > 0,
             unique: encoder.unique,
+            ascending: encoder.ascending,
             dictionary: encoder.dictionary.clone(),
             chunks,
         })

@@ -56,7 +56,7 @@ pub struct AggregateState {
     pub keys: Option<GroupKeys>,
     pub accumulators: Vec<Accumulator>,
     results: Vec<CallResult>,
-    /// Accumulator that counts the rows of each group.
+    /// Accumulator that is above zero where a group has rows.
     presence: Option<usize>,
     max_rows: usize,
 }
@@ -182,7 +182,8 @@ impl XlaAggregateExec {
         grouping_sets::expand(t, input, &keys, self.group_by.groups(), &self.grouping_id_type)
     }
 
-    /// What every row adds, and how the results are made of it; last the accumulator that counts the rows of each group.
+    /// What every row adds, and how the results are made of it; last the accumulator that tells groups with rows from
+    /// empty slots.
     /// `real`: rows that functions see. `groups`: where all rows are at hand, their groups, for DISTINCT.
     fn updates(
         &self,
@@ -195,7 +196,6 @@ impl XlaAggregateExec {
     ) -> Result<(Updates, Vec<CallResult>, Option<usize>)> {
         let mask = input.mask;
         let mut updates = Updates::default();
-        let presence = if grouped { Some(updates.count(t, None, input.capacity, max_rows)?) } else { None };
         let mut results = Vec::with_capacity(self.calls.len());
         for call in &self.calls {
             let mut passing = real;
@@ -243,6 +243,11 @@ impl XlaAggregateExec {
             let argument = Argument { column, live, capacity: input.capacity, max_rows, may_be_empty };
             results.push(CallResult::Totals(function.trace_update(t, &mut updates, &argument, &call.data_type)?));
         }
+        let presence = match (grouped, updates.positive) {
+            (true, None) => Some(updates.count(t, None, input.capacity, max_rows)?),
+            (true, positive) => positive,
+            (false, _) => None,
+        };
         Ok((updates, results, presence))
     }
 

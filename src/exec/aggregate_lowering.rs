@@ -110,6 +110,8 @@ pub struct Finish {
 #[derive(Default)]
 pub struct Updates {
     pub list: Vec<Update>,
+    /// An accumulator that is above zero wherever a row was: a sum of values above zero.
+    pub positive: Option<usize>,
 }
 
 impl Updates {
@@ -257,6 +259,9 @@ impl AggregateFunction {
             let value = t.narrow_update(value, int.range)?;
             let value = contributing(t, value, argument, ReduceKind::Add)?;
             let sum = updates.add(value, total_type(range), ReduceKind::Add);
+            if argument.live.is_none() && int.range.min > 0 && range.is_some() {
+                updates.positive.get_or_insert(sum);
+            }
             let unsigned = matches!(data_type, DataType::UInt64);
             let full = if unsigned { Range::new(0, u64::MAX as i128) } else { limit };
             return Ok(FinishForm::WrappingSum { sum, range: range.unwrap_or(full) });
@@ -272,6 +277,9 @@ impl AggregateFunction {
             let value = contributing(t, value, argument, ReduceKind::Add)?;
             let element_type = if one_lane { total_type(total) } else { S64 };
             lanes.push(updates.add(value, element_type, ReduceKind::Add));
+        }
+        if let (true, [lane]) = (argument.live.is_none() && int.range.min > 0, lanes.as_slice()) {
+            updates.positive.get_or_insert(*lane);
         }
         let range = total.unwrap_or(Range::FULL);
         Ok(match (self, data_type) {

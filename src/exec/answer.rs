@@ -16,6 +16,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tokio::runtime::Handle;
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::column_use::leaf_columns;
@@ -227,12 +228,23 @@ impl Answer {
 
     /// Loads the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
     async fn drive(&self, run: &Run, sent: Arc<AtomicBool>, mode: MemoryMode) -> Result<()> {
-        let (task, rows) = (&self.task, self.rows.clone());
-        let engine = run.load(task, mode).await?;
+        let (task, rows) = (self.task.clone(), self.rows.clone());
+        // A query must hold no tables while it waits for a turn: whose turn it is may need the memory. But host operators below may
+        // be those of another pipeline, which waits for a turn itself.
+        let early = if run.options.memory_limit.is_some() && only_scans(&run.input) {
+            None
+        } else {
+            Some(run.load(&task, mode).await?)
+        };
         let run = run.clone();
         let target = task.session_config().batch_size();
+        let here = Handle::current();
         let work = move || {
             let mut turn = run.wait_for_turn(mode)?;
+            let engine = match early {
+                Some(engine) => engine,
+                None => here.block_on(run.load(&task, mode))?,
+            };
             let mut send = |batch: Option<RecordBatch>| match batch {
                 Some(batch) => {
                     sent.store(true, Ordering::Relaxed);
@@ -269,12 +281,14 @@ impl Answer {
 
 /// The operators of a run that starts again. What only scans tables can be read again as it is, and keeps its metrics.
 fn again(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if only_scans(input) { Ok(Arc::clone(input)) } else { reset_plan_states(Arc::clone(input)) }
+}
+
+/// Whether nothing below runs on the host but scans of tables.
+fn only_scans(input: &Arc<dyn ExecutionPlan>) -> bool {
     let leaves = leaf_columns(input);
     let mut sources = leaves.iter().filter_map(|(leaf, _)| leaf.downcast_ref::<HostToDeviceExec>());
-    if sources.all(|source| TableSource::of(&source.input).is_some()) {
-        return Ok(Arc::clone(input));
-    }
-    reset_plan_states(Arc::clone(input))
+    sources.all(|source| TableSource::of(&source.input).is_some())
 }
 
 /// Batches of few rows, until there are enough for one. A chunk of which a filter left little, or a shard of a small

@@ -342,6 +342,7 @@ impl ResultColumn {
             range: self.range,
             has_nulls: self.spec.nullable,
             unique: false,
+            ascending: false,
             dictionary: self.spec.dictionary.clone(),
             chunks,
         }

@@ -114,6 +114,10 @@ impl Engine {
             }
             DeviceNode::Sort(sort) => {
                 let mut input = input()?;
+                if sort.is_order_of(&input) {
+                    self.chose(&sort.metrics, "rows are in this order");
+                    return Ok(input);
+                }
                 if !input.is_single() && sort.keeps_few() {
                     input = input.with(Step::TopOfChunk(Arc::clone(plan)));
                 } else if self.mode > MemoryMode::Resident && !input.is_single() {

@@ -8,7 +8,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use crate::columnar::table::DeviceTable;
+use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::Groups;
 use crate::exec::join_probe::Probe;
@@ -184,28 +184,40 @@ impl Relation {
 
     /// Of each column, whether it is known that no two rows have the same value, NULL aside; none where nothing is known.
     pub fn unique_columns(&self) -> Vec<bool> {
+        self.columns_known_as(|column| column.unique, true)
+    }
+
+    /// Of each column, whether it is known that its values ascend from row to row, without NULL; none where nothing is known.
+    pub fn ascending_columns(&self) -> Vec<bool> {
+        self.columns_known_as(|column| column.ascending, false)
+    }
+
+    /// Of each column, whether `what` holds of the table's column that it is: rows fall away, and if `in_any_order` change places.
+    fn columns_known_as(&self, what: impl Fn(&DeviceColumn) -> bool, in_any_order: bool) -> Vec<bool> {
         let Some(table) = self.table() else { return Vec::new() };
-        let mut unique: Vec<bool> = table.columns.iter().map(|column| column.unique).collect();
+        let mut known: Vec<bool> = table.columns.iter().map(|column| what(column)).collect();
         for step in &self.steps {
-            unique = match step {
+            known = match step {
                 Step::Node(plan) => match DeviceNode::of(plan) {
-                    Some(DeviceNode::Filter(filter)) => filter.project(unique),
+                    Some(DeviceNode::Filter(filter)) => filter.project(known),
                     Some(DeviceNode::Projection(projection)) => {
                         let of_column = |expr: &DeviceExpr| match expr.node {
-                            Node::Column(column) => unique[column],
+                            Node::Column(column) => known[column],
                             _ => false,
                         };
                         projection.exprs.iter().map(of_column).collect()
                     }
-                    Some(DeviceNode::Sort(_) | DeviceNode::Limit(_)) => unique,
+                    Some(DeviceNode::Limit(_)) => known,
+                    Some(DeviceNode::Sort(_)) if in_any_order => known,
                     _ => return Vec::new(),
                 },
                 // Each of its rows comes at most once.
-                Step::Probe(probe) => probe.output(unique, false),
-                Step::TopOfChunk(_) | Step::Part(_) => unique,
+                Step::Probe(probe) => probe.output(known, false),
+                Step::TopOfChunk(_) if !in_any_order => return Vec::new(),
+                Step::TopOfChunk(_) | Step::Part(_) => known,
             };
         }
-        unique
+        known
     }
 
     /// Messages of the error codes that come with the source.

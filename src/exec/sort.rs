@@ -19,8 +19,9 @@ use datafusion::physical_plan::{
 
 use crate::exec::device_node::{TraceNode, device_execution_plan};
 use crate::exec::key_words::{KeyUse, KeyWords};
+use crate::exec::relation::Relation;
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
 use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Value};
@@ -91,6 +92,17 @@ impl XlaSortExec {
     /// Most rows that are kept.
     pub fn rows_kept(&self) -> Option<usize> {
         self.fetch
+    }
+
+    /// Whether all rows of `input` are known to be in this order.
+    pub fn is_order_of(&self, input: &Relation) -> bool {
+        let Some((DeviceExpr { node: Node::Column(column), .. }, options)) = self.keys.first() else { return false };
+        let is = |known: Vec<bool>| known.get(*column).copied().unwrap_or(false);
+        // Without NULLs; a second key decides nothing where no two rows have the same first.
+        self.fetch.is_none()
+            && !options.descending
+            && is(input.ascending_columns())
+            && (self.keys.len() == 1 || is(input.unique_columns()))
     }
 
     /// Whether so few rows are kept that each chunk can choose its own first.

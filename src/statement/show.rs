@@ -89,7 +89,15 @@ fn encoding(column: &DeviceColumn) -> String {
         Some(_) => " row numbers of strings".to_string(),
         None => String::new(),
     };
-    format!("{values}{strings}{}", if column.has_nulls { " + validity" } else { "" })
+    let mut encoding = format!("{values}{strings}");
+    for (holds, what) in
+        [(column.has_nulls, " + validity"), (column.unique, ", unique"), (column.ascending, ", ascending")]
+    {
+        if holds {
+            encoding.push_str(what);
+        }
+    }
+    encoding
 }
 
 /// `(table, number of the column, column)`

@@ -20,10 +20,10 @@ fn cached(db: &Db) -> Vec<String> {
 fn a_cached_table_is_shown_with_its_encodings_and_hits() {
     let db = Db::with_t(&[]);
     let all = [
-        "t | a | s8 + validity | 4 | 0 | 2048 | 0 | 0 | true",
+        "t | a | s8 + validity, unique | 4 | 0 | 2048 | 0 | 0 | true",
         "t | b | f64 + validity | 4 | 0 | 9216 | 0 | 0 | true",
         "t | s | s8 codes of 2 strings + validity | 4 | 0 | 2048 | HOST | 0 | true",
-        "t | d | s16 | 4 | 0 | 2048 | 0 | 0 | true",
+        "t | d | s16, unique | 4 | 0 | 2048 | 0 | 0 | true",
     ];
     let without_host_bytes = |rows: Vec<String>| -> Vec<String> {
         let of_row = |row: &String| {
@@ -256,5 +256,35 @@ fn partitioned_copies_are_read_anew() {
     copy("a = 3");
     for _ in 0..2 {
         assert_eq!(db.rows(sql), ["x | 3"]);
+    }
+}
+
+/// What is known of values when they are uploaded: shown, and a sort that has nothing to do does nothing.
+#[test]
+fn a_table_in_order_is_not_sorted() {
+    let db = Db::alone();
+    db.run(
+        "CREATE TABLE o AS SELECT value AS id, value / 10 AS tens, 'k' || (100000 + value / 3) AS k, value % 7 AS r \
+         FROM generate_series(1, 30000)",
+    );
+    let encodings: Vec<String> =
+        db.rows("CACHE TABLE o").iter().map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" ")).collect();
+    let codes = "s16 codes of 10001 strings, ascending";
+    assert_eq!(encodings, ["o id s16, unique, ascending", "o tens s16, ascending", &format!("o k {codes}"), "o r s8"]);
+    for (sql, in_order) in [
+        ("SELECT id, r FROM o WHERE r > 1 ORDER BY id", true),
+        ("SELECT id, r FROM o ORDER BY id, r DESC", true),
+        ("SELECT k AS x, r * 2 FROM o WHERE r = 3 ORDER BY x", true),
+        ("SELECT id, r FROM o ORDER BY id DESC", false),
+        ("SELECT tens, r FROM o ORDER BY tens, r", false),
+        ("SELECT r, id FROM o ORDER BY r, id", false),
+        ("SELECT id FROM (SELECT id FROM o ORDER BY r, id LIMIT 20) ORDER BY id", false),
+        ("SELECT id + 1 AS n FROM o ORDER BY n", false),
+    ] {
+        db.run("SET xla.placement = 'never'");
+        let expected = db.rows(sql);
+        db.run("SET xla.placement = 'always'");
+        assert_eq!(db.rows(sql), expected, "{sql}");
+        assert_eq!(db.analyze(sql).contains("rows are in this order"), in_order, "{sql}");
     }
 }
