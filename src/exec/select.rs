@@ -59,6 +59,12 @@ pub struct Narrowing {
     weight: usize,
 }
 
+/// The steps up to the first one that moves rows within the chunk: behind it their numbers are others.
+fn in_place(steps: &[Step]) -> &[Step] {
+    let moves = |step: &Step| matches!(step, Step::TopOfChunk(_));
+    &steps[..steps.iter().position(moves).unwrap_or(steps.len())]
+}
+
 /// The steps after which to pack: those that make the whole pipeline cheapest, in gathers. `weight`: what a row costs that goes
 /// all the way.
 fn cheapest_cuts(rows: usize, narrowing: &[Narrowing], weight: usize) -> Vec<usize> {
@@ -88,7 +94,7 @@ impl Engine {
     pub fn select(&self, relation: Relation, weight: usize) -> Result<Relation> {
         let Source::Table(table) = &relation.source else { return Ok(relation) };
         let steps = &relation.steps;
-        let Some(first) = steps.iter().position(Step::narrows) else { return Ok(relation) };
+        let Some(first) = in_place(steps).iter().position(Step::narrows) else { return Ok(relation) };
         let weight = weight + steps[first..].iter().map(Step::weight).sum::<usize>();
         let needs_all_rows = steps.iter().any(Step::needs_all_rows);
         // The numbers of selected rows take 4 bytes a row, if only while they are found.
@@ -121,7 +127,7 @@ impl Engine {
     /// Rows of a relation, as far as a sample can tell.
     pub fn estimated_rows(&self, relation: &Relation) -> Result<usize> {
         let Source::Table(table) = &relation.source else { return Ok(relation.source_rows()) };
-        if relation.steps.iter().any(Step::needs_all_rows) || !relation.steps.iter().any(Step::narrows) {
+        if relation.steps.iter().any(Step::needs_all_rows) || !in_place(&relation.steps).iter().any(Step::narrows) {
             return Ok(table.layout.rows);
         }
         let (_, narrowing) = self.sample(relation, table)?;
@@ -139,7 +145,7 @@ impl Engine {
         let mut rows = trace.relation(&Relation { source: relation.source.clone(), steps: Vec::new() })?;
         let mut narrowing = Vec::new();
         let mut counts = Vec::new();
-        for (number, step) in relation.steps.iter().enumerate() {
+        for (number, step) in in_place(&relation.steps).iter().enumerate() {
             rows = trace.step(step, rows)?;
             if step.narrows() {
                 narrowing.push(number);
@@ -183,6 +189,9 @@ impl Engine {
         let name = format!("{}_select", prefix.program_name());
         let mut trace = Trace::new(&name, &self.options, self.devices_of(prefix), self.lowering());
         let rows = trace.relation(prefix)?;
+        if rows.capacity != prefix.selection().map_or(table.layout.capacity, |before| before.capacity) {
+            return datafusion::common::internal_err!("{name} selects rows that have moved");
+        }
         let mask = trace.t.mask_of(&rows)?;
         let lowering = trace.t.lowering;
         let live = compact::live_rows(&mut trace.t.builder, lowering, mask)?;

@@ -9,6 +9,7 @@ mod explain;
 mod fallback;
 mod larger_than_memory;
 mod limits;
+mod packing;
 mod reductions;
 mod tiered;
 mod turned_joins;
