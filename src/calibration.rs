@@ -121,6 +121,10 @@ const REFERENCE: Times = Times {
     once: micros(190_000),
 };
 
+/// If first runs cost less than this part of the reference, a calibration that was interrupted had compiled the programs before, and
+/// their time says nothing.
+const LEAST_ONCE: f64 = 0.25;
+
 const fn micros(n: u64) -> Duration {
     Duration::from_micros(n)
 }
@@ -161,7 +165,7 @@ impl Times {
         let fixed = ratio(self.device[0], REFERENCE.device[0]);
         scale(&mut costs.device, &[Kind::Operator], fixed);
         costs.program *= fixed;
-        let once = ratio(self.once, REFERENCE.once);
+        let once = Some(ratio(self.once, REFERENCE.once)).filter(|once| *once >= LEAST_ONCE).unwrap_or(1.0);
         costs.compile_program *= once;
         costs.compile_operator *= once;
         // Reading and encoding are like computing.

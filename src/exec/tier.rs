@@ -1,7 +1,8 @@
 //! Who answers a pipeline under `auto`: the host operators that it replaces, or the device. Each side's time is an estimate (`cost`)
 //! until that side has run; then it is what was measured. What the device pays once (to compile, to upload) is paid
 //!
-//! - at once, where the host is expected to take longer than that and the device's own time together;
+//! - at once, where the host is expected to take longer than that and the device's own time together, and nobody else could pay
+//!   (without `xla.tiered`);
 //! - never, while the host is expected to be faster than the device is with everything in place;
 //! - else in the background (`xla.tiered`), while the host answers; or, without it, when the host has spent as much time on this
 //!   pipeline as it costs. So no series of queries takes twice as long as on the better side.
@@ -158,7 +159,7 @@ impl Known {
             (Side::Device, Why::Failed)
         } else if estimate.host <= hope {
             (Side::Host, Why::Faster)
-        } else if estimate.host > estimate.device.saturating_add(once) {
+        } else if estimate.host > estimate.device.saturating_add(once) && (ready || !tiered) {
             (Side::Device, if once.is_zero() { Why::Faster } else { Why::FasterColdToo })
         } else if self.warming {
             (Side::Host, Why::Warming)
@@ -341,7 +342,9 @@ mod tests {
             assert!(tiers.host_took(1, ms(1), small, tiered).is_none());
         }
         let large = Estimate { host: ms(10_000), device: ms(1_000), ..WORTH_IT };
-        assert_eq!(tiers.choice(2, large, true).why, Why::FasterColdToo);
+        assert_eq!(tiers.choice(2, large, false).why, Why::FasterColdToo);
+        // The background can pay, and an estimate may be wrong.
+        assert_eq!(tiers.choice(2, large, true).side, Side::Host);
     }
 
     #[test]
