@@ -79,6 +79,7 @@ pub fn in_the_background(mesh: &Mesh) {
 /// Waits for quiet, measures, and starts again if something else has run meanwhile.
 fn when_idle(mesh: &Mesh) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores()).enable_all().build()?;
+    let mut once = Once::default();
     let mut quiet_since = Instant::now();
     let mut begun = under_way::begun();
     loop {
@@ -89,8 +90,7 @@ fn when_idle(mesh: &Mesh) -> Result<()> {
         if begun == 0 || begun != before || under_way::now() > 0 {
             quiet_since = Instant::now();
         } else if quiet_since.elapsed() >= QUIET {
-            if let Some(times) = runtime.block_on(Times::measure(mesh))? {
-                eprintln!("TIMES {times:?}");
+            if let Some(times) = runtime.block_on(Times::measure(mesh, &mut once))? {
                 let costs = times.costs();
                 cost::set_machine(costs);
                 return save(&costs);
@@ -100,6 +100,10 @@ fn when_idle(mesh: &Mesh) -> Result<()> {
         }
     }
 }
+
+/// By how much the first run of each query on the device took longer. Only the first attempt at a query in a process compiles, even if
+/// something else then interrupts the calibration: so the longest of all attempts is kept.
+type Once = [Duration; QUERIES.len()];
 
 /// What the queries take on a machine.
 #[derive(Clone, Copy, Debug)]
@@ -121,34 +125,31 @@ const REFERENCE: Times = Times {
     once: micros(190_000),
 };
 
-/// If first runs cost less than this part of the reference, a calibration that was interrupted had compiled the programs before, and
-/// their time says nothing.
-const LEAST_ONCE: f64 = 0.25;
-
 const fn micros(n: u64) -> Duration {
     Duration::from_micros(n)
 }
 
 impl Times {
-    /// Measures; `None` if something else has run at the same time.
-    async fn measure(mesh: &Mesh) -> Result<Option<Self>> {
+    /// Measures; `None` if something else has run at the same time. `once` is of earlier attempts, and then of this one, too.
+    async fn measure(mesh: &Mesh, once: &mut Once) -> Result<Option<Self>> {
         let (host, device) = (context(mesh, "never")?, context(mesh, "always")?);
         for (name, rows) in [("c", ROWS), ("one", 1)] {
             let table = TABLE.replacen("TABLE c", &format!("TABLE {name}"), 1);
             host.sql(&format!("{table}{rows})")).await?.collect().await?;
             device.register_table(name, host.table_provider(name).await?)?;
         }
-        let mut times = Self { few: Sample::of(&host, FEW_ROWS).await?.best, once: Duration::ZERO, ..REFERENCE };
+        let mut times = Self { few: Sample::of(&host, FEW_ROWS).await?.best, ..REFERENCE };
         for (i, (sql, _)) in QUERIES.iter().enumerate() {
             times.host[i] = Sample::of(&host, sql).await?.best;
             let (begun, sample) = (under_way::begun(), Sample::of(&device, sql).await?);
+            once[i] = once[i].max(sample.first.saturating_sub(sample.best));
             // The host's runs are no pipelines, these are.
             if under_way::begun() != begun + RUNS + 1 || under_way::now() > 0 {
                 return Ok(None);
             }
             times.device[i] = sample.best;
-            times.once += sample.first.saturating_sub(sample.best);
         }
+        times.once = once.iter().sum();
         Ok(Some(times))
     }
 
@@ -165,7 +166,7 @@ impl Times {
         let fixed = ratio(self.device[0], REFERENCE.device[0]);
         scale(&mut costs.device, &[Kind::Operator], fixed);
         costs.program *= fixed;
-        let once = Some(ratio(self.once, REFERENCE.once)).filter(|once| *once >= LEAST_ONCE).unwrap_or(1.0);
+        let once = ratio(self.once, REFERENCE.once);
         costs.compile_program *= once;
         costs.compile_operator *= once;
         // Reading and encoding are like computing.
@@ -270,7 +271,7 @@ fn save(costs: &Costs) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use crate::calibration::{REFERENCE, Times, parse, write};
+    use crate::calibration::{Once, REFERENCE, Times, parse, write};
     use crate::exec::cost::Costs;
     use crate::exec::work::Kind;
     use crate::runtime::{Mesh, Runtime};
@@ -293,10 +294,14 @@ mod tests {
     fn the_queries_run_on_both_sides() {
         let mesh = Mesh::new(Runtime::cpu(1).unwrap(), 1).unwrap();
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        if let Some(times) = tokio.block_on(Times::measure(&mesh)).unwrap() {
-            println!("{times:?}");
+        let mut once = Once::default();
+        if let Some(times) = tokio.block_on(Times::measure(&mesh, &mut once)).unwrap() {
             assert!(times.costs().named().iter().all(|(_, value)| *value > 0.0), "{times:?}");
         }
+        // The programs of another attempt are there: what compiling took is not forgotten.
+        let first = once;
+        tokio.block_on(Times::measure(&mesh, &mut once)).unwrap();
+        assert!(once.iter().zip(&first).all(|(now, before)| now >= before), "{once:?} {first:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::columnar::encode::Strings;
 use crate::columnar::table::DeviceTable;
 use crate::config::XlaOptions;
 use crate::exec::column_use::leaf_columns;
-use crate::exec::context::DeviceContext;
+use crate::exec::context::{DeviceContext, cores};
 use crate::exec::device_node::DeviceNode;
 use crate::exec::groups::{Groups, UpdateProgram, trace_update};
 use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
@@ -61,8 +61,8 @@ impl Engine {
         // Leaves that read the same files share their columns, though with `xla.resident = false` no later query may.
         let own = ResidentColumns::default();
         let columns = if options.resident { &device.resident } else { &own };
-        let cores = Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get())));
-        let to = LoadTo { device: &device, columns, options: &options, strings: &[], mode, cores: &cores };
+        let permits = Arc::new(Semaphore::new(cores()));
+        let to = LoadTo { device: &device, columns, options: &options, strings: &[], mode, cores: &permits };
         let (to, cancelled_of) = (&to, &cancelled);
         let load = |leaves| load_leaves(leaves, task, to, cancelled_of);
         // Tables are loaded at the same time, so that no core waits for another's last column.
@@ -164,6 +164,11 @@ impl Engine {
             let trace = Trace::new(name, &self.options, self.devices_of(input), self.lowering());
             trace_update(trace, input, aggregate, table.layout.rows)
         };
+        // Where memory is limited nothing is kept for a second reader; row counts are each reader's own, and what joins read, too.
+        let joins = input.steps.iter().any(|step| matches!(step, Step::Probe(_)));
+        let is_shared = self.options.memory_limit.is_none() && !self.options.count_rows && !joins;
+        // What may be found is known by all rows, and packed only when it is not found.
+        let input = if is_shared { input } else { self.select(input, aggregate.weight())? };
         let Some(update) = trace(&input)? else { return whole(input) };
         if self.mode > MemoryMode::Resident && !self.has_room_for(&update.initial) {
             return whole(input);
@@ -171,7 +176,7 @@ impl Engine {
         let mut packed = None;
         let mut run = || {
             let before = input.selection().is_some();
-            let input = self.select(input.clone(), aggregate.weight())?;
+            let input = if is_shared { self.select(input.clone(), aggregate.weight())? } else { input.clone() };
             if input.selection().is_some() && !before {
                 packed = trace(&input)?;
             }
@@ -182,8 +187,6 @@ impl Engine {
             MetricBuilder::new(&aggregate.metrics).subset_time("kernel_time", 0).add_duration(start.elapsed());
             Ok(totals)
         };
-        // Where memory is limited nothing is kept for a second reader; row counts are each reader's own.
-        let is_shared = self.options.memory_limit.is_none() && !self.options.count_rows;
         let accumulators = match &input.source {
             Source::Table(table) if is_shared => self.device.memo.totals(&self.query, &update.traced, table, run)?,
             _ => Arc::new(run()?),

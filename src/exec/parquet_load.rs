@@ -17,6 +17,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::exec::context;
 use crate::exec::loads::{Load as Progress, Loads};
 use crate::exec::parquet_chunk::ChunkBytes;
 use crate::exec::parquet_prune::RowGroup;
@@ -82,7 +83,7 @@ where
     // Dropped with the query, it stops after the chunks that are in hand.
     let mut lanes = JoinSet::new();
     // While some decode, others fetch.
-    let n_lanes = 2 * std::thread::available_parallelism().map_or(1, |n| n.get());
+    let n_lanes = 2 * context::cores();
     for _ in 0..n_lanes.min(load.units.len()) {
         lanes.spawn(Arc::clone(&load).lane());
     }

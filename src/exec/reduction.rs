@@ -156,22 +156,22 @@ impl Engine {
         of_left: &[Reduction],
         of_right: &[Reduction],
     ) -> Result<(Relation, Relation)> {
-        let (build, probe) = join.sides();
+        let (build_plan, probe_plan) = join.sides();
         let (_, probe_is_left) = join.spec.kind();
         let (of_build, of_probe) = if probe_is_left { (of_right, of_left) } else { (of_left, of_right) };
-        if self.is_worth_reducing(join, build, probe, !probe_is_left) {
-            let probe = self.open_reduced(probe, of_probe)?;
-            let (probe, mut reductions) = self.reductions(join, probe, build, !probe_is_left)?;
+        if self.is_worth_reducing(join, build_plan, probe_plan, !probe_is_left) {
+            let probe = self.open_reduced(probe_plan, of_probe)?;
+            let (probe, mut reductions) = self.reductions(join, probe, build_plan, !probe_is_left)?;
             reductions.extend_from_slice(of_build);
-            return Ok((self.open_reduced(build, &reductions)?, probe));
+            return Ok((self.open_reduced(build_plan, &reductions)?, probe));
         }
-        let mut build = self.open_reduced(build, of_build)?;
+        let mut build = self.open_reduced(build_plan, of_build)?;
         let mut reductions = Vec::new();
-        if self.is_worth_reducing(join, probe, join.sides().0, probe_is_left) {
-            (build, reductions) = self.reductions(join, build, probe, probe_is_left)?;
+        if self.is_worth_reducing(join, probe_plan, build_plan, probe_is_left) {
+            (build, reductions) = self.reductions(join, build, probe_plan, probe_is_left)?;
         }
         reductions.extend_from_slice(of_probe);
-        Ok((build, self.open_reduced(probe, &reductions)?))
+        Ok((build, self.open_reduced(probe_plan, &reductions)?))
     }
 
     /// Whether the input `plan` of a join is large, its keys lead to something that is computed with all its rows, and the other
@@ -250,13 +250,15 @@ impl Engine {
 
     /// Collects a relation that has no more than `most` rows, as far as a sample can tell.
     pub fn with_few_rows(&self, relation: Relation, most: usize) -> Result<Relation> {
-        let is_few = || -> Result<bool> {
-            Ok(!relation.steps.iter().any(Step::needs_all_rows) && self.estimated_rows(&relation)? <= most)
-        };
-        if relation.is_single() || is_few()? {
-            return Ok(Relation::on(self.collect(&relation, None)?));
+        let is_single = relation.is_single();
+        if !is_single && self.estimated_rows(&relation)? > most {
+            return Ok(relation);
         }
-        Ok(relation)
+        let table = self.collect(&relation, None)?;
+        if !is_single && table.layout.rows > most {
+            self.mistrust_sample(&relation)?;
+        }
+        Ok(Relation::on(table))
     }
 
     /// Lets through only rows of the probe side with those values of single key columns that the build side has, before all keys

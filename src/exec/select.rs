@@ -124,15 +124,25 @@ impl Engine {
         Ok(Relation { source, steps: relation.steps })
     }
 
-    /// Rows of a relation, as far as a sample can tell.
+    /// Rows of a relation of several chunks, as far as a sample can tell.
     pub fn estimated_rows(&self, relation: &Relation) -> Result<usize> {
         let Source::Table(table) = &relation.source else { return Ok(relation.source_rows()) };
-        if relation.steps.iter().any(Step::needs_all_rows) || !in_place(&relation.steps).iter().any(Step::narrows) {
+        if !in_place(&relation.steps).iter().any(Step::narrows) {
             return Ok(table.layout.rows);
         }
         let (_, narrowing) = self.sample(relation, table)?;
         let left = narrowing.last().map_or(1.0, |last| last.left);
         Ok((left * table.layout.rows as f64) as usize)
+    }
+
+    /// Forgets what a sample told: it, or an earlier run with other literals, was wrong.
+    pub fn mistrust_sample(&self, relation: &Relation) -> Result<()> {
+        let Source::Table(table) = &relation.source else { return Ok(()) };
+        if in_place(&relation.steps).iter().any(Step::narrows) {
+            let (program, _) = self.sample(relation, table)?;
+            self.device.samples.set(&program, Vec::new());
+        }
+        Ok(())
     }
 
     /// What each step that narrows lets through, and the program of the sample that told.

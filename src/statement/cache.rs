@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
+use crate::exec::context::{DeviceContext, cores};
 use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::resident::ColumnSource;
@@ -76,7 +76,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
         options: &options,
         strings: &ordered,
         mode: MemoryMode::Resident,
-        cores: &Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get()))),
+        cores: &Arc::new(Semaphore::new(cores())),
     };
     border.load(&task, &to).await?;
     device.resident.pin(&full_name(ctx, &table), cacheable.sources);
