@@ -6,17 +6,29 @@ use std::fmt;
 /// Element type of an array in a program, named as HLO text names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ElementType {
+    /// A truth value, in one byte.
     Pred,
+    /// A signed integer of 8 bits.
     S8,
+    /// A signed integer of 16 bits.
     S16,
+    /// A signed integer of 32 bits.
     S32,
+    /// A signed integer of 64 bits.
     S64,
+    /// An unsigned integer of 8 bits.
     U8,
+    /// An unsigned integer of 16 bits.
     U16,
+    /// An unsigned integer of 32 bits.
     U32,
+    /// An unsigned integer of 64 bits.
     U64,
+    /// A float of 16 bits.
     F16,
+    /// A float of 32 bits.
     F32,
+    /// A float of 64 bits.
     F64,
 }
 
@@ -49,18 +61,22 @@ impl ElementType {
         }
     }
 
+    /// Whether it is a signed integer.
     pub const fn is_signed_integer(self) -> bool {
         matches!(self, Self::S8 | Self::S16 | Self::S32 | Self::S64)
     }
 
+    /// Whether it is an unsigned integer.
     pub const fn is_unsigned_integer(self) -> bool {
         matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64)
     }
 
+    /// Whether it is an integer, signed or not.
     pub const fn is_integer(self) -> bool {
         self.is_signed_integer() || self.is_unsigned_integer()
     }
 
+    /// Whether it is a float.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::F32 | Self::F64)
     }
@@ -75,19 +91,24 @@ impl fmt::Display for ElementType {
 /// Shape of a dense array: element type and dimensions (row-major layout; rank 0 is a scalar).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
+    /// Type of each element.
     pub element_type: ElementType,
+    /// Size of each dimension, the slowest first; none for a scalar.
     pub dims: Vec<usize>,
 }
 
 impl Shape {
+    /// An array with these dimensions.
     pub fn new(element_type: ElementType, dims: impl Into<Vec<usize>>) -> Self {
         Self { element_type, dims: dims.into() }
     }
 
+    /// A scalar.
     pub fn scalar(element_type: ElementType) -> Self {
         Self { element_type, dims: Vec::new() }
     }
 
+    /// Number of dimensions.
     pub fn rank(&self) -> usize {
         self.dims.len()
     }

@@ -1,6 +1,6 @@
 //! `Session`: DataFusion's `SessionContext` with the device runtime, the planner's rules and a cache of physical plans.
 //!
-//! A program that already has DataFusion needs three lines: [`extend`] its `SessionStateBuilder`.
+//! A program that already has DataFusion adds Parallax to its `SessionStateBuilder` by [`SessionStateBuilderExt`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -18,12 +19,15 @@ use crate::config::XlaOptions;
 use crate::exec::context::DeviceContext;
 use crate::exec::cost::Costs;
 use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::loads::Loading;
+use crate::exec::host_fallback::HostFallbackExec;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
 use crate::statement;
+
+pub use crate::exec::loads::Loading;
+pub use crate::expr::fallback::FallbackReason;
 
 /// A database session on a mesh of devices.
 pub struct Session {
@@ -59,12 +63,17 @@ impl SessionBuilder {
         self
     }
 
-    /// Decides under `auto` by these constants instead of the machine's, e.g. in tests of one side.
+    /// Decides under `auto` by these constants instead of the machine's, so that a test can choose the side.
+    #[cfg(any(test, feature = "internals"))]
     pub fn costs(mut self, costs: Costs) -> Self {
         self.costs = Some(costs);
         self
     }
 
+    /// Starts the devices and makes the session.
+    ///
+    /// # Errors
+    /// When there are no such devices, or a setting is unknown or has a value that makes no sense.
     pub fn build(self) -> Result<Session> {
         let n = self.devices.unwrap_or(1);
         let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
@@ -93,25 +102,40 @@ impl SessionBuilder {
     }
 }
 
-/// Adds Parallax to a program's own DataFusion, on the CPU device:
+/// Adds Parallax to a program's own DataFusion:
 ///
 /// ```no_run
-/// # use datafusion::execution::SessionStateBuilder;
-/// # use datafusion::prelude::SessionContext;
+/// use datafusion::execution::SessionStateBuilder;
+/// use datafusion::prelude::SessionContext;
+/// use parallax::session::SessionStateBuilderExt;
+///
 /// # fn main() -> datafusion::error::Result<()> {
-/// let builder = SessionStateBuilder::new().with_default_features();
-/// let state = parallax::session::extend(builder)?.build();
+/// let state = SessionStateBuilder::new().with_default_features().with_parallax()?.build();
 /// let ctx = SessionContext::new_with_state(state);
 /// # Ok(()) }
 /// ```
-pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
-    Ok(extend_with(builder, Mesh::new(Runtime::cpu(1)?, 1)?))
+///
+/// Call it last: it adds its rules to the optimizer rules and its query planner around the one that the builder has by then.
+pub trait SessionStateBuilderExt: Sized {
+    /// Adds the options `xla.*`, the planner's rules and the CPU as the device.
+    ///
+    /// # Errors
+    /// When XLA cannot be started.
+    fn with_parallax(self) -> Result<Self>;
+
+    /// As [`with_parallax`](Self::with_parallax), on the devices of `mesh`.
+    fn with_parallax_on(self, mesh: Mesh) -> Self;
 }
 
-/// As [`extend`], on the devices of `mesh`.
-pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
-    calibration::load_once();
-    planner::install(builder, DeviceContext::new(mesh))
+impl SessionStateBuilderExt for SessionStateBuilder {
+    fn with_parallax(self) -> Result<Self> {
+        Ok(self.with_parallax_on(Mesh::new(Runtime::cpu(1)?, 1)?))
+    }
+
+    fn with_parallax_on(self, mesh: Mesh) -> Self {
+        calibration::load_once();
+        planner::install(self, DeviceContext::new(mesh))
+    }
 }
 
 impl Session {
@@ -120,6 +144,7 @@ impl Session {
         Self::builder().build()
     }
 
+    /// A session with other devices or options.
     pub fn builder() -> SessionBuilder {
         SessionBuilder::default()
     }
@@ -196,6 +221,18 @@ impl Session {
         Ok(programs)
     }
 
+    /// The operators of a query that stay on the host although they have work that a device could do, in EXPLAIN's order. The query
+    /// is planned but not run.
+    ///
+    /// # Errors
+    /// When the query cannot be planned.
+    pub async fn fallbacks(&self, sql: &str) -> Result<Vec<Fallback>> {
+        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        let mut found = Vec::new();
+        collect_fallbacks(&plan, &mut found);
+        Ok(found)
+    }
+
     /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
     pub async fn register_path(&self, name: &str, path: &Path) -> Result<()> {
         crate::tables::register_path(&self.ctx, name, path).await
@@ -207,6 +244,27 @@ impl Session {
     }
 }
 
+/// An operator that stays on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The operator as EXPLAIN shows it, without the reason.
+    pub operator: String,
+    /// Why it has no device form.
+    pub reason: FallbackReason,
+}
+
+fn collect_fallbacks(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Fallback>) {
+    if let Some((fallback, host)) = HostFallbackExec::of(plan).zip(plan.downcast_delegate())
+        && fallback.reason().is_work()
+    {
+        let operator = DisplayableExecutionPlan::new(host).one_line().to_string().trim_end().to_string();
+        out.push(Fallback { operator, reason: fallback.reason().clone() });
+    }
+    for child in plan.children() {
+        collect_fallbacks(child, out);
+    }
+}
+
 /// The device borders of a plan, the deepest first.
 fn collect_borders(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
     for child in plan.children() {
@@ -214,5 +272,23 @@ fn collect_borders(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn Executio
     }
     if plan.downcast_ref::<DeviceToHostExec>().is_some() {
         out.push(plan.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::session::{Fallback, FallbackReason, Session};
+
+    #[tokio::test]
+    async fn fallbacks_name_the_operator_and_the_reason() {
+        let session = Session::builder().set("xla.placement", "auto").build().unwrap();
+        session.collect("CREATE TABLE t AS VALUES (1), (2), (3)").await.unwrap();
+        let sql = "SELECT row_number() OVER (ORDER BY column1) FROM t WHERE column1 > 1";
+        let [Fallback { operator, reason }] = &session.fallbacks(sql).await.unwrap()[..] else {
+            panic!("one operator")
+        };
+        assert!(operator.starts_with("BoundedWindowAggExec: ") && !operator.contains("[host"), "{operator}");
+        assert!(matches!(reason, FallbackReason::Operator { .. }), "{reason}");
+        assert_eq!(session.fallbacks("SELECT sum(column1) FROM t").await.unwrap(), []);
     }
 }

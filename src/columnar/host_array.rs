@@ -22,6 +22,7 @@ use crate::runtime::{Buffer, Runtime};
 pub struct HostMemory(Arc<AtomicU64>);
 
 impl HostMemory {
+    #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -25,6 +25,7 @@ pub struct KeyIndex {
     /// `[n]` s32: the number of the row's key, by first appearance among live rows; -1 for rows that are not live.
     pub ids: Value,
     /// s32: number of keys.
+    #[allow(dead_code, reason = "part of what the kernel gives, which its tests check")]
     pub count: Value,
 }
 

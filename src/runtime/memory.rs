@@ -45,12 +45,12 @@ impl DeviceMemory {
     }
 
     /// Sets or lifts the limit. What is in use stays; a lower limit only refuses what comes next.
-    pub fn set_limit(&self, limit: Option<usize>) {
+    pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.0.limit.store(limit.map_or(u64::MAX, |limit| limit as u64), Ordering::Relaxed);
     }
 
     /// Takes `bytes` into the account, for `operator`, until the reservation is dropped.
-    pub fn try_reserve(&self, bytes: usize, operator: &str) -> Result<Reservation> {
+    pub(crate) fn try_reserve(&self, bytes: usize, operator: &str) -> Result<Reservation> {
         let bytes = bytes as u64;
         let limit = self.0.limit.load(Ordering::Relaxed);
         let fits = |used: u64| used.checked_add(bytes).filter(|&total| total <= limit);
@@ -73,6 +73,7 @@ pub struct Reservation {
 
 impl Reservation {
     /// Bytes reserved.
+    #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

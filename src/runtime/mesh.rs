@@ -14,9 +14,6 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Name of the one axis.
-    pub const AXIS: &str = "rows";
-
     /// The first `n` devices of `runtime`, which must have as many.
     pub fn new(runtime: Arc<Runtime>, n: usize) -> Result<Self> {
         if n == 0 || n > runtime.device_count() {

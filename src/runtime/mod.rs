@@ -10,39 +10,14 @@
 //! A [`Runtime`] is one PJRT client: the CPU (with as many virtual devices as wanted) or a plugin for GPU or TPU. A
 //! [`Mesh`] is its first n devices; a program compiled for n replicas runs on all of them at once, with collectives.
 //!
-//! ```
-//! use parallax::program::{ElementType, Program, Shape};
-//! use parallax::runtime::Runtime;
-//!
-//! let text = "
-//! HloModule double
-//! ENTRY main {
-//!   x = s32[3] parameter(0)
-//!   sum = s32[3] add(x, x)
-//!   ROOT out = (s32[3]) tuple(sum)
-//! }";
-//! let vector = Shape::new(ElementType::S32, [3]);
-//! let program = Program {
-//!     name: "double".into(),
-//!     text: text.into(),
-//!     parameters: vec![vector.clone()],
-//!     outputs: vec![vector],
-//!     aliases: vec![],
-//! };
-//! let runtime = Runtime::cpu(1)?;
-//! let (executable, outcome) = runtime.compile(&program, 1)?;
-//! assert!(!outcome.hit);
-//! let x = runtime.upload_values(0, &[3], &[1, 2, 3])?;
-//! assert_eq!(executable.execute(&[&x])?[0].to_vec::<i32>()?, [2, 4, 6]);
-//! # Ok::<(), parallax::error::Error>(())
-//! ```
-//!
 //! What is absent on purpose: no row, column, NULL or plan. The module knows arrays and programs, nothing of SQL.
+
+#![allow(unsafe_code, reason = "it passes memory to XLA and to native kernels, and is the only module that does")]
 
 mod buffer;
 mod cache;
 mod client;
-pub mod custom_call;
+pub(crate) mod custom_call;
 mod device;
 mod element;
 mod executable;
@@ -55,18 +30,32 @@ mod scratch;
 mod silence;
 mod turns;
 
-pub use buffer::Buffer;
-pub use cache::{CacheOutcome, ProgramStats};
 pub use client::Runtime;
 pub use device::DeviceKind;
-pub use element::Element;
-pub use executable::{Argument, Executable};
 pub use host_memory::use_one_heap;
 pub use leave::leave;
-pub use memory::{DeviceMemory, Reservation};
+pub use memory::DeviceMemory;
 pub use mesh::Mesh;
-pub use scratch::Scratch;
-pub use turns::{Turn, Turns};
+
+// Buffers and executables are below the API: the engine has them, and the tests.
+#[cfg(not(feature = "internals"))]
+pub(crate) use {
+    buffer::Buffer,
+    cache::CacheOutcome,
+    element::Element,
+    executable::{Argument, Executable},
+    scratch::Scratch,
+    turns::{Turn, Turns},
+};
+#[cfg(feature = "internals")]
+pub use {
+    buffer::Buffer,
+    cache::CacheOutcome,
+    element::Element,
+    executable::{Argument, Executable},
+    scratch::Scratch,
+    turns::{Turn, Turns},
+};
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.
 #[cfg(test)]

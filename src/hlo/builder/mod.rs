@@ -84,6 +84,7 @@ impl Builder {
         self.next_parameter(ResultShape::Array(shape))
     }
 
+    #[cfg(test)]
     pub fn parameter_count(&self) -> usize {
         self.parameters.len()
     }
