@@ -1,5 +1,7 @@
 //! Lets what cargo links find XLA at run time: a dependency cannot set the rpath of the final binary.
 
+#![allow(clippy::print_stdout, reason = "this is how cargo is told")]
+
 use std::path::PathBuf;
 
 fn main() {
