@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
-use parallax::exec::cost::Costs;
+use parallax::exec::state::costs::Costs;
 use parallax::session::Session;
 use sqllogictest::{AsyncDB, DBOutput};
 

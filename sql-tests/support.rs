@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUn
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
-use parallax::exec::host_fallback::HostFallbackExec;
+use parallax::exec::boundary::host_fallback::HostFallbackExec;
 use parallax::session::Session;
 
 use crate::plan;

@@ -19,10 +19,10 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
 use crate::cache_dir::cache_dir;
-use crate::exec::context::{DeviceContext, cores};
-use crate::exec::cost::{self, Costs, Rates};
-use crate::exec::under_way;
-use crate::exec::work::Kind;
+use crate::exec::placement::work::Kind;
+use crate::exec::state::active_pipelines;
+use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::costs::{self, Costs, Rates};
 use crate::planner;
 use crate::runtime::Mesh;
 
@@ -272,8 +272,8 @@ fn save(costs: &Costs) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use crate::calibration::{Once, REFERENCE, Times, parse, write};
-    use crate::exec::cost::Costs;
-    use crate::exec::work::Kind;
+    use crate::exec::placement::work::Kind;
+    use crate::exec::state::costs::Costs;
     use crate::runtime::{Mesh, Runtime};
 
     #[test]

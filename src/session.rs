@@ -15,10 +15,10 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::calibration;
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
-use crate::exec::cost::Costs;
-use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::loads::Loading;
+use crate::exec::boundary::device_to_host::DeviceToHostExec;
+use crate::exec::state::context::DeviceContext;
+use crate::exec::state::costs::Costs;
+use crate::exec::state::load_progress::Loading;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;

@@ -8,7 +8,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
-use parallax::exec::context::DeviceContext;
+use parallax::exec::state::context::DeviceContext;
 use parallax::session::Session;
 use serde_json::Value;
 

@@ -9,13 +9,13 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning, PlanProperties};
 
-use crate::exec::aggregate::XlaAggregateExec;
-use crate::exec::filter::XlaFilterExec;
-use crate::exec::join::XlaJoinExec;
-use crate::exec::limit::XlaLimitExec;
-use crate::exec::projection::XlaProjectionExec;
-use crate::exec::sort::XlaSortExec;
-use crate::exec::union::XlaUnionExec;
+use crate::exec::operator::aggregate::aggregation::XlaAggregateExec;
+use crate::exec::operator::filter::XlaFilterExec;
+use crate::exec::operator::join::join_operator::XlaJoinExec;
+use crate::exec::operator::limit::XlaLimitExec;
+use crate::exec::operator::projection::XlaProjectionExec;
+use crate::exec::operator::sort::XlaSortExec;
+use crate::exec::operator::union::XlaUnionExec;
 use crate::expr::tracer::{TracedRelation, Tracer};
 
 /// An operator that narrows or maps a relation within a program.

@@ -15,15 +15,15 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::union::UnionExec;
 
-use crate::exec::aggregate::{XlaAggregateExec, reads_rows};
-use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::filter::XlaFilterExec;
-use crate::exec::host_to_device::HostToDeviceExec;
-use crate::exec::join::XlaJoinExec;
-use crate::exec::limit::XlaLimitExec;
-use crate::exec::projection::XlaProjectionExec;
-use crate::exec::sort::XlaSortExec;
-use crate::exec::union::XlaUnionExec;
+use crate::exec::boundary::device_to_host::DeviceToHostExec;
+use crate::exec::boundary::host_to_device::HostToDeviceExec;
+use crate::exec::operator::aggregate::aggregation::{XlaAggregateExec, reads_rows};
+use crate::exec::operator::filter::XlaFilterExec;
+use crate::exec::operator::join::join_operator::XlaJoinExec;
+use crate::exec::operator::limit::XlaLimitExec;
+use crate::exec::operator::projection::XlaProjectionExec;
+use crate::exec::operator::sort::XlaSortExec;
+use crate::exec::operator::union::XlaUnionExec;
 use crate::expr::fallback::FallbackReason;
 
 /// A host operator with its children already planned: the device node that replaces it, without its upper border.

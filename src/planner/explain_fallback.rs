@@ -10,8 +10,8 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::host_fallback::HostFallbackExec;
+use crate::exec::boundary::device_to_host::DeviceToHostExec;
+use crate::exec::boundary::host_fallback::HostFallbackExec;
 use crate::expr::fallback::FallbackReason;
 use crate::planner::convert::{is_plumbing, try_convert};
 

@@ -17,7 +17,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
+use crate::exec::state::context::DeviceContext;
 use crate::planner::analyze::CountRowsOfAnalyze;
 use crate::planner::explain_fallback::ExplainFallback;
 use crate::planner::place_on_device::PlaceOnDevice;

@@ -19,9 +19,9 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::answer::cannot_run_on_device;
-use crate::exec::context::DeviceContext;
-use crate::exec::device_to_host::{DeviceToHostExec, Planned};
+use crate::exec::boundary::device_to_host::{DeviceToHostExec, Planned};
+use crate::exec::boundary::driver::cannot_run_on_device;
+use crate::exec::state::context::DeviceContext;
 use crate::planner::convert::{is_plumbing, try_convert};
 
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-use crate::exec::loads::Loading;
+use crate::exec::state::load_progress::Loading;
 
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -113,7 +113,7 @@ pub fn duration(elapsed: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use crate::exec::loads::Loading;
+    use crate::exec::state::load_progress::Loading;
     use crate::shell::progress::{bar, count, duration, line, row_count};
 
     #[test]

@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
-use crate::exec::context::{DeviceContext, cores};
-use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
-use crate::exec::memory_mode::MemoryMode;
-use crate::exec::resident::ColumnSource;
-use crate::exec::table_source::TableSource;
+use crate::exec::boundary::host_to_device::{HostToDeviceExec, LoadTo};
+use crate::exec::scan::table_source::TableSource;
+use crate::exec::state::column_cache::ColumnSource;
+use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::memory_mode::MemoryMode;
 use crate::statement::show;
 
 /// A table's columns as the cache knows them.

@@ -13,8 +13,8 @@ use datafusion::prelude::SessionContext;
 
 use crate::columnar::representation::Representation;
 use crate::columnar::table::DeviceColumn;
-use crate::exec::context::DeviceContext;
-use crate::exec::resident::{ColumnSource, ResidentColumn};
+use crate::exec::state::column_cache::{ColumnSource, ResidentColumn};
+use crate::exec::state::context::DeviceContext;
 use crate::statement::cache::CacheableTable;
 
 /// Schemas that hold no tables of rows.

@@ -19,7 +19,7 @@ use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
-use parallax::exec::cost::Costs;
+use parallax::exec::state::costs::Costs;
 use parallax::runtime::Runtime;
 use parallax::session::Session;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use parallax::exec::cost::Costs;
-use parallax::exec::work::Kind;
+use parallax::exec::placement::work::Kind;
+use parallax::exec::state::costs::Costs;
 
 use crate::Db;
 

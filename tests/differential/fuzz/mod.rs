@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
 use futures::TryStreamExt;
-use parallax::exec::cost::Costs;
+use parallax::exec::state::costs::Costs;
 use parallax::session::Session;
 
 use crate::fuzz::data::{Dataset, Shape};

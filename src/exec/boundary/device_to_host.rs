@@ -1,0 +1,242 @@
+//! `DeviceToHostExec`: the upper border of device operators. Loads what they read, has the engine run them, and streams the live
+//! rows as RecordBatches.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::config::{Placement, XlaOptions};
+use crate::exec::boundary::driver::{Answer, Run, by_host, pipeline_panicked};
+use crate::exec::boundary::host_plan::HostPlan;
+use crate::exec::boundary::program_names::{gathering_operators, program_names};
+use crate::exec::device_node::{only_child, visit_expressions};
+use crate::exec::placement::profile::Pipeline;
+use crate::exec::run::chunk_loop::Cancelled;
+use crate::exec::state::active_pipelines::UnderWay;
+use crate::exec::state::context::DeviceContext;
+use crate::exec::state::history::{Choice, Side};
+use crate::exec::state::memory_mode::MemoryMode;
+use crate::program::Program;
+
+#[derive(Debug)]
+pub struct DeviceToHostExec {
+    pub input: Arc<dyn ExecutionPlan>,
+    /// The host plan that this pipeline replaces, for where it is faster, and for what only the data can tell (`reason_of`).
+    host: Arc<HostPlan>,
+    planned: Planned,
+    /// Computed by the first run, for those of the same plan that follow.
+    pipeline: Arc<OnceLock<Pipeline>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    /// Names of the programs of the last run, for EXPLAIN ANALYZE.
+    ran: Arc<Mutex<Vec<String>>>,
+}
+
+/// What the planner tells a border.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Count the rows after every operator, for EXPLAIN ANALYZE.
+    pub count_rows: bool,
+    /// Devices of the mesh.
+    pub devices: usize,
+    /// For EXPLAIN, which shows what would be chosen now.
+    pub device: Weak<DeviceContext>,
+    pub options: XlaOptions,
+    pub target_partitions: usize,
+}
+
+impl DeviceToHostExec {
+    pub fn new(input: Arc<dyn ExecutionPlan>, host_plan: Arc<dyn ExecutionPlan>, planned: Planned) -> Self {
+        Self::with_host(input, Arc::new(HostPlan::new(host_plan)), planned, Arc::default())
+    }
+
+    fn with_host(
+        input: Arc<dyn ExecutionPlan>,
+        host: Arc<HostPlan>,
+        planned: Planned,
+        pipeline: Arc<OnceLock<Pipeline>>,
+    ) -> Self {
+        Self {
+            properties: input.properties().clone(),
+            input,
+            host,
+            planned,
+            pipeline,
+            metrics: ExecutionPlanMetricsSet::new(),
+            ran: Arc::default(),
+        }
+    }
+
+    /// The host plan that this pipeline replaces, as it was before placement.
+    pub fn host_plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.host.planned
+    }
+
+    /// What is known before a run. A plan is the same plan in all its runs, but for what is on the device.
+    fn pipeline(&self, options: &XlaOptions) -> &Pipeline {
+        self.pipeline.get_or_init(|| Pipeline::new(&self.input, self.host_plan(), options))
+    }
+
+    /// Who would answer now, under `auto`.
+    fn choice(&self) -> Option<Choice> {
+        let Planned { options, target_partitions, device, .. } = &self.planned;
+        let device = device.upgrade().filter(|_| options.placement == Placement::Auto)?;
+        // What is shown need not be what runs: rules may follow.
+        let pipeline = match self.pipeline.get() {
+            Some(pipeline) => pipeline,
+            None => &Pipeline::new(&self.input, self.host_plan(), options),
+        };
+        Some(pipeline.choose(&device, options, *target_partitions))
+    }
+
+    /// Runs the operators and returns the programs that they became, in order.
+    pub async fn programs(&self, task: &Arc<TaskContext>) -> Result<Vec<Program>> {
+        let run = self.prepare(task)?;
+        let engine = run.load(task, MemoryMode::Resident).await?;
+        let work = move || {
+            run.download(&engine, |_| Ok(true))?;
+            Ok(engine.into_programs())
+        };
+        tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
+    }
+
+    fn prepare(&self, task: &Arc<TaskContext>) -> Result<Run> {
+        let device = DeviceContext::of(task)?;
+        let mut options = XlaOptions::of(task.session_config().options());
+        options.count_rows |= self.planned.count_rows;
+        device.begin(&options);
+        Ok(Run {
+            input: self.input.clone(),
+            schema: self.input.schema(),
+            device,
+            options,
+            metrics: self.metrics.clone(),
+            ran: self.ran.clone(),
+            cancelled: Cancelled::default(),
+            _under_way: Arc::new(UnderWay::begin()),
+        })
+    }
+}
+
+impl DisplayAs for DeviceToHostExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        let programs = if ran.is_empty() { program_names(&self.input) } else { ran.clone() };
+        if format == DisplayFormatType::TreeRender {
+            write!(f, "programs={}", programs.join(", "))?;
+            return match self.choice() {
+                Some(choice) => write!(f, "\nestimates={choice}"),
+                None => Ok(()),
+            };
+        }
+        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))?;
+        if self.planned.devices > 1 {
+            write!(f, ", devices={}", self.planned.devices)?;
+            let gathering = gathering_operators(&self.input);
+            if !gathering.is_empty() {
+                write!(f, ", gathered to one device for [{}]", gathering.join(", "))?;
+            }
+        }
+        match self.choice() {
+            Some(choice) => write!(f, ", estimates: {choice}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ExecutionPlan for DeviceToHostExec {
+    fn name(&self) -> &str {
+        "DeviceToHostExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    // The order of the rows is in the properties; were it said to be the input's, DataFusion would push a host sort
+    // below the border, into the pipeline.
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<datafusion::common::tree_node::TreeNodeRecursion>,
+    ) -> Result<datafusion::common::tree_node::TreeNodeRecursion> {
+        visit_expressions(Vec::new(), f)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_child(children, "DeviceToHostExec")?;
+        Ok(Arc::new(Self::with_host(input, self.host.clone(), self.planned.clone(), self.pipeline.clone())))
+    }
+
+    fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return Err(DataFusionError::Internal(format!("DeviceToHostExec has no partition {partition}")));
+        }
+        let run = self.prepare(&task)?;
+        let schema = self.schema();
+        // EXPLAIN ANALYZE always shows the device.
+        if run.options.placement == Placement::Auto && !run.options.count_rows {
+            let partitions = task.session_config().target_partitions();
+            let choice = self.pipeline(&run.options).choose(&run.device, &run.options, partitions);
+            if choice.side == Side::Host {
+                let rows = by_host(run, &self.host, self.pipeline.clone(), choice, task)?;
+                return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
+            }
+        }
+        let batch_size = task.session_config().batch_size();
+        let (rows, receiver) = tokio::sync::mpsc::channel::<Result<RecordBatch>>(2);
+        // Dropping the stream drops this guard, and the workers stop before their next chunk.
+        let guard = CancelOnDrop(run.cancelled.clone());
+        let (host, pipeline) = (self.host.clone(), self.pipeline.clone());
+        let driver = async move {
+            let pipeline = pipeline.get_or_init(|| Pipeline::new(&run.input, &host.planned, &run.options));
+            Answer { host, task, rows }.by_device(&run, pipeline).await;
+        };
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(driver);
+        let stream = futures::stream::unfold((receiver, guard, tasks), |(mut receiver, guard, tasks)| async move {
+            receiver.recv().await.map(|item| (item, (receiver, guard, tasks)))
+        });
+        let stream = stream
+            .map_ok(move |batch| futures::stream::iter(slices(batch, batch_size).into_iter().map(Ok)))
+            .try_flatten()
+            .boxed();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}
+
+struct CancelOnDrop(Cancelled);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// A batch in slices of at most `batch_size` rows.
+fn slices(batch: RecordBatch, batch_size: usize) -> Vec<RecordBatch> {
+    let step = batch_size.max(1);
+    (0..batch.num_rows()).step_by(step).map(|at| batch.slice(at, step.min(batch.num_rows() - at))).collect()
+}

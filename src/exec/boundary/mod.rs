@@ -1,0 +1,9 @@
+//! Where rows cross between host and device.
+
+pub mod device_to_host;
+pub mod driver;
+pub mod encoding_demand;
+pub mod host_fallback;
+pub mod host_plan;
+pub mod host_to_device;
+pub mod program_names;

@@ -1,0 +1,7 @@
+//! Compiles traced programs and runs them over chunks.
+
+pub mod chunk_loop;
+pub mod compaction;
+pub mod engine;
+pub mod materialize;
+pub mod ordered;

@@ -1,0 +1,4 @@
+//! Operators whose rows do not fit device memory.
+
+pub mod multi_pass;
+pub mod spill_buffer;

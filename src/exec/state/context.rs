@@ -1,0 +1,118 @@
+//! What the device operators find in the session: the mesh they run on and the tables that stay on it.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+
+use crate::columnar::host_array::HostMemory;
+use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
+use crate::config::XlaOptions;
+use crate::exec::run::compaction::Samples;
+use crate::exec::state::accumulator_cache::Memo;
+use crate::exec::state::column_cache::ResidentColumns;
+use crate::exec::state::costs::{self, Costs};
+use crate::exec::state::history::Tiers;
+use crate::exec::state::load_progress::Loads;
+use crate::runtime::{DeviceKind, Mesh};
+
+/// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
+const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
+
+/// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
+const CHUNK_ROW_BYTES: usize = 512;
+
+/// Threads that run at a time. The system is asked once: it reads files to answer.
+pub fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
+    *CORES
+}
+
+/// Lives in the session's config extensions; one for all queries of a session.
+pub struct DeviceContext {
+    pub mesh: Mesh,
+    pub resident: ResidentColumns,
+    /// Of columns that the device has no room for.
+    pub waiting: HostMemory,
+    /// How many rows pipelines that ran before let through.
+    pub samples: Samples,
+    /// What queries under way have aggregated.
+    pub memo: Memo,
+    /// Tables that are being loaded.
+    pub loads: Loads,
+    /// How fast pipelines were.
+    pub tiers: Arc<Tiers>,
+    /// What things cost, where that is not this machine's.
+    costs: Option<Costs>,
+}
+
+impl DeviceContext {
+    pub fn new(mesh: Mesh) -> Self {
+        Self {
+            mesh,
+            resident: ResidentColumns::default(),
+            waiting: HostMemory::default(),
+            samples: Samples::default(),
+            memo: Memo::default(),
+            loads: Loads::default(),
+            tiers: Arc::default(),
+            costs: None,
+        }
+    }
+
+    /// With the constants of another machine.
+    pub fn with_costs(self, costs: Option<Costs>) -> Self {
+        Self { costs, ..self }
+    }
+
+    /// What things cost.
+    pub fn costs(&self) -> Costs {
+        self.costs.unwrap_or_else(cost::machine)
+    }
+
+    /// The context of the session that runs a task.
+    pub fn of(task: &TaskContext) -> Result<Arc<Self>> {
+        task.session_config().get_extension::<Self>().ok_or_else(|| {
+            DataFusionError::Configuration(
+                "this session has no device: build it with parallax::session::Session, or extend its \
+                 SessionStateBuilder with parallax::session::extend"
+                    .to_string(),
+            )
+        })
+    }
+
+    /// Rows of a chunk: a power of two, so few that the chunks that all workers have in hand fit `xla.memory_limit`.
+    pub fn chunk_rows(&self, options: &XlaOptions) -> usize {
+        let rows = match (options.chunk_rows, self.mesh.runtime().kind()) {
+            (0, DeviceKind::Cpu) => CPU_CHUNK_ROWS,
+            (0, _) => ACCELERATOR_CHUNK_ROWS,
+            (rows, _) => return rows,
+        };
+        let Some(limit) = options.memory_limit else { return rows };
+        let fitting = limit / (self.workers(options) * CHUNK_ROW_BYTES);
+        rows.min((fitting + 1).next_power_of_two() / 2).max(MIN_CAPACITY)
+    }
+
+    /// How the rows of a table lie on the devices.
+    pub fn layout(&self, rows: usize, options: &XlaOptions) -> Layout {
+        Layout::new(rows, self.mesh.len(), self.chunk_rows(options))
+    }
+
+    /// What a query begins with: the limit of device memory is set, and what others have left goes, columns that no query holds
+    /// among it where a lower limit was set.
+    pub fn begin(&self, options: &XlaOptions) {
+        self.memo.sweep();
+        let memory = self.mesh.runtime().memory();
+        memory.set_limit(options.memory_limit);
+        while memory.limit().is_some_and(|limit| memory.used() > limit) && self.resident.evict_one() {}
+    }
+
+    /// Host threads that run chunks of one device at a time.
+    pub fn workers(&self, options: &XlaOptions) -> usize {
+        match (options.threads, self.mesh.runtime().kind()) {
+            (0, DeviceKind::Cpu) => cores(),
+            (0, _) => 1,
+            (threads, _) => threads,
+        }
+    }
+}
