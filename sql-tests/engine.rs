@@ -74,7 +74,7 @@ pub struct Step {
     pub marker: Option<HostReason>,
     /// The record expects the refusal itself.
     pub expects_refusal: bool,
-    /// Why the record fails whatever its rows or its error are.
+    /// Reason the record fails whatever its rows or its error are.
     pub violation: Option<String>,
 }
 

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-/// Why a record stays on the host.
+/// Reason a record stays on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostReason {
     /// Not a query: SHOW, DESCRIBE, INSERT, SET.

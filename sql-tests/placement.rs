@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `never`, `always` | `xla.placement` |
 //! | `auto` | the default of a program that embeds Parallax |
-//! | `tiered` | `auto` with `xla.tiered`, as the shell has it; a repetition starts when the background is at rest |
+//! | `tiered` | `auto` with `xla.background_compile`, as the shell has it; a repetition starts when the background is at rest |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -115,7 +115,7 @@ pub async fn run_mode(root: &Path, files: &[String], mode: &str, workload: &str)
 
 fn session(mode: &str) -> Result<Session> {
     match mode {
-        "tiered" => Session::builder().set("xla.tiered", "true").build(),
+        "tiered" => Session::builder().set("xla.background_compile", "true").build(),
         placement => Session::builder().set("xla.placement", placement).build(),
     }
 }

@@ -193,7 +193,7 @@ fn usage_error(error: clap::Error) -> Exit {
 
 fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Result<(), Exit> {
     // Nobody who types a query waits for a compiler.
-    let mut builder = Session::builder().set("xla.tiered", "true");
+    let mut builder = Session::builder().set("xla.background_compile", "true");
     if let Some(device) = &arguments.device {
         builder = builder.device(device);
     }

@@ -18,7 +18,7 @@ use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Costs;
-use crate::exec::state::load_progress::Loading;
+use crate::exec::state::load_progress::LoadProgress;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
@@ -75,7 +75,7 @@ impl SessionBuilder {
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
         let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
-        let mut builder = planner::install(builder, device);
+        let mut builder = planner::install(builder, device)?;
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
                 config.options_mut().set(key, value)?;
@@ -85,7 +85,7 @@ impl SessionBuilder {
         if self.costs.is_none() {
             calibration::load_once();
             // Where programs may compile in the background, this may, too.
-            if XlaOptions::of(state.config_options()).tiered {
+            if XlaOptions::of(state.config_options()).background_compile {
                 calibration::in_the_background(&mesh);
             }
         }
@@ -105,11 +105,11 @@ impl SessionBuilder {
 /// # Ok(()) }
 /// ```
 pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
-    Ok(extend_with(builder, Mesh::new(Runtime::cpu(1)?, 1)?))
+    extend_with(builder, Mesh::new(Runtime::cpu(1)?, 1)?)
 }
 
 /// As [`extend`], on the devices of `mesh`.
-pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> SessionStateBuilder {
+pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> Result<SessionStateBuilder> {
     calibration::load_once();
     planner::install(builder, DeviceContext::new(mesh))
 }
@@ -162,19 +162,19 @@ impl Session {
     }
 
     /// How far the tables are that are being loaded from Parquet files; `None` if none is.
-    pub fn loading(&self) -> Option<Loading> {
-        DeviceContext::of(&self.ctx.task_ctx()).ok()?.loads.now()
+    pub fn loading(&self) -> Option<LoadProgress> {
+        DeviceContext::of(&self.ctx.task_ctx()).ok()?.load_tracker.now()
     }
 
     /// Pipelines that the host operators have answered so far although the device could: they were faster, or its programs were not
     /// compiled.
     pub fn host_answers(&self) -> usize {
-        self.device().map_or(0, |device| device.tiers.host_answers())
+        self.device().map_or(0, |device| device.history.host_runs())
     }
 
-    /// Whether nothing is being made ready for the device in the background (`xla.tiered`).
+    /// Whether nothing is being made ready for the device in the background (`xla.background_compile`).
     pub fn at_rest(&self) -> bool {
-        self.device().is_none_or(|device| device.tiers.at_rest())
+        self.device().is_none_or(|device| device.history.at_rest())
     }
 
     fn device(&self) -> Option<Arc<DeviceContext>> {

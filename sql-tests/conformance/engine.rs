@@ -63,7 +63,7 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
     pub device_node: bool,
-    /// Why each operator that stayed did; work only.
+    /// Reason each operator that stayed did; work only.
     pub reasons: Vec<String>,
     /// There is an operator that the device could have had: rows of a table, and more than their scan.
     pub work: bool,

@@ -199,7 +199,7 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         A SELECT is a record that gives rows with `never`. It has *work* if an operator other than a scan reads rows of a\n\
         table. *Device* counts the records that ran at least one device node, *wholly* those without an operator on the host.\n\n\
         {}\n\
-        ## Why operators stayed on the host\n\n\
+        ## Reason operators stayed on the host\n\n\
         Records with at least one operator that stayed for the reason.\n\n\
         | records | reason |\n|--:|---|\n{reasons}\n\
         ## Failures\n\n\

@@ -12,12 +12,31 @@
 //!       HostToDeviceExec
 //! ```
 
-pub mod boundary;
-pub mod device_node;
-pub mod operator;
-pub mod placement;
-pub mod run;
-pub mod scan;
-pub mod spill;
+// From low to high: a module imports only from those above it (tests/tidy.rs).
+
 pub mod state;
+pub mod strategy;
+
+pub mod fallback_error;
 pub mod trace;
+
+pub mod run;
+
+pub mod scan;
+
+pub mod device_exec;
+pub mod device_operator;
+pub mod required_encodings;
+pub mod runtime_filter;
+pub mod shape_hash;
+pub mod step_operator;
+
+pub mod spill;
+
+pub mod open;
+
+pub mod operator;
+
+pub mod placement;
+
+pub mod boundary;

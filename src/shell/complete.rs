@@ -244,7 +244,7 @@ mod tests {
             tables: vec![table("lineitem", &["l_orderkey", "l_tax", "Note"]), table("orders", &["o_orderkey"])],
             functions: ["sum", "substr", "lower"].map(String::from).to_vec(),
             table_functions: vec!["range".to_string()],
-            options: [("xla.placement", "auto"), ("xla.resident", "true")]
+            options: [("xla.placement", "auto"), ("xla.cache_columns", "true")]
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .to_vec(),
         };
@@ -290,9 +290,9 @@ mod tests {
 
     #[test]
     fn options_come_after_set_and_their_values_after_the_sign() {
-        assert_eq!(at("SET xla.|"), (4, "xla.placement xla.resident".to_string()));
+        assert_eq!(at("SET xla.|"), (4, "xla.placement xla.cache_columns".to_string()));
         assert_eq!(words("set xla.placement = |"), "auto always never");
-        assert_eq!(words("SET xla.resident TO f|"), "false");
+        assert_eq!(words("SET xla.cache_columns TO f|"), "false");
         assert_eq!(words("SHOW xla.p|"), "xla.placement");
         assert_eq!(words("show ta|"), "tables");
     }
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(words("\\d |"), "lineitem orders range(");
         assert_eq!(words("\\timing o|"), "on off");
         assert_eq!(words("\\format j|"), "json");
-        assert_eq!(words("\\set xla.r|"), "xla.resident");
+        assert_eq!(words("\\set xla.ca|"), "xla.cache_columns");
         assert_eq!(words("\\why SELECT l_t| FROM lineitem"), "l_tax");
         assert_eq!(words("\\why sel|"), "select");
         assert_eq!(words("\\i sr|"), "FILE");

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::columnar::representation::Representation;
 use crate::columnar::table::DeviceColumn;
-use crate::exec::state::column_cache::{ColumnSource, ResidentColumn};
+use crate::exec::state::column_cache::{CachedColumn, ColumnSource};
 use crate::exec::state::context::DeviceContext;
 use crate::statement::cache::CacheableTable;
 
@@ -27,8 +27,8 @@ pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Resul
         Some(table) => names_of(ctx, table, table.to_string()).await?,
         None => all_names(ctx).await,
     };
-    let mut rows: Vec<(Option<Name>, ResidentColumn)> = Vec::new();
-    for column in device.resident.inventory() {
+    let mut rows: Vec<(Option<Name>, CachedColumn)> = Vec::new();
+    for column in device.column_cache.inventory() {
         let name = names.get(&column.source).cloned().or_else(|| file_name(&column.source));
         if only.is_none() || names.contains_key(&column.source) {
             rows.push((name, column));
@@ -39,7 +39,7 @@ pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Resul
         .iter()
         .flat_map(|(name, column)| (0..column.column.chunks.len()).map(move |device| (name, column, device)))
         .collect();
-    let of_all = |f: &dyn Fn(&ResidentColumn, usize) -> u64| -> ArrayRef {
+    let of_all = |f: &dyn Fn(&CachedColumn, usize) -> u64| -> ArrayRef {
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(_, column, device)| f(column, *device))))
     };
     let table = rows.iter().map(|(name, ..)| name.as_ref().map(|(table, ..)| table));

@@ -36,7 +36,7 @@ fn a_second_run_compiles_and_uploads_nothing() {
 
 #[test]
 fn without_residency_every_run_uploads() {
-    let db = Db::with_t(&[("xla.resident", "false")]);
+    let db = Db::with_t(&[("xla.cache_columns", "false")]);
     for _ in 0..2 {
         let plan = db.analyze(SQL);
         assert!(plan.contains("upload_bytes=") && !plan.contains("resident_hits"), "{plan}");

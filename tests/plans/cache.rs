@@ -82,8 +82,8 @@ fn what_cannot_be_cached_says_why() {
         let error = db.error(sql);
         assert!(error.contains(message), "{sql}: {error}");
     }
-    db.run("SET xla.resident = false");
-    assert!(db.error("CACHE TABLE t").contains("xla.resident is false"));
+    db.run("SET xla.cache_columns = false");
+    assert!(db.error("CACHE TABLE t").contains("xla.cache_columns is false"));
 }
 
 #[test]

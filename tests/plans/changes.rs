@@ -121,8 +121,8 @@ fn options_that_are_set() {
         ("SET xla.placement = 'always'", rows),
         ("SET xla.chunk_rows = 1024", rows),
         ("SET xla.threads = 1", rows),
-        ("SET xla.resident = false", rows),
-        ("SET xla.max_dense_groups = 1", rows),
+        ("SET xla.cache_columns = false", rows),
+        ("SET xla.max_dense_slots = 1", rows),
         ("SET xla.portable_kernels = true", rows),
     ];
     check(&db, sql, &steps);

@@ -56,7 +56,7 @@ fn over(path: &Path, settings: &[(&str, &str)]) -> Db {
 fn check(path: &Path, queries: &[&str]) -> String {
     let host = over(path, &[("xla.placement", "never")]);
     let resident = over(path, &[("xla.placement", "always")]);
-    let cold = over(path, &[("xla.placement", "always"), ("xla.resident", "false")]);
+    let cold = over(path, &[("xla.placement", "always"), ("xla.cache_columns", "false")]);
     for sql in queries {
         let expected = host.sorted(sql);
         assert_eq!(cold.sorted(sql), expected, "{sql}");
@@ -281,7 +281,7 @@ fn a_filter_that_leaves_little_reads_little() {
     ];
     check(dir.path(), &sqls);
     for resident in ["true", "false"] {
-        let db = over(dir.path(), &[("xla.placement", "always"), ("xla.resident", resident)]);
+        let db = over(dir.path(), &[("xla.placement", "always"), ("xla.cache_columns", resident)]);
         // One row group, and of it two pages of 500 rows.
         let plan = db.analyze(sqls[0]);
         assert!(plan.contains("read 1 of 10 row groups, 500 of 30000 rows=1"), "{resident}: {plan}");

@@ -15,7 +15,7 @@ fn keys_that_span_too_much_are_hashed() {
     let db = wide_keys(&[("xla.placement", "always")]);
     let sql = "SELECT k, sum(v) FROM t GROUP BY k";
     for limit in ["33554432", "1"] {
-        db.run(&format!("SET xla.max_dense_groups = {limit}"));
+        db.run(&format!("SET xla.max_dense_slots = {limit}"));
         assert_eq!(db.sorted(sql), ["1 | 15", "1000000000 | 20", "NULL | 7"]);
         assert!(db.analyze(sql).contains("programs=[aggregate]"));
     }

@@ -129,7 +129,7 @@ fn what_waits_spills_and_leaves_nothing() {
 fn a_cancelled_query_gives_its_memory_back() {
     let db = db();
     db.run("SET xla.memory_limit = '2MB'");
-    db.run("SET xla.resident = false");
+    db.run("SET xla.cache_columns = false");
     let before = RUNTIME.memory().used();
     let sql = "SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid";
     db.tokio.block_on(async {

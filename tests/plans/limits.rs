@@ -42,7 +42,7 @@ fn accumulators_count_too() {
     assert_eq!(db.rows(sql), ["2 | 2", "4 | 4"]);
 }
 
-/// Known before anything is allocated.
+/// Statistics before anything is allocated.
 #[test]
 fn a_join_that_is_too_large_is_an_error_and_the_session_goes_on() {
     let db = Db::alone();
@@ -94,11 +94,11 @@ fn a_wrong_option_says_what_is_right() {
             "xla.chunk_rows: 1000 is not a power of two of at least 1024 (0 lets the device choose)",
         ),
         (
-            "SET xla.max_dense_groups = 5000000000",
-            "xla.max_dense_groups: 5000000000 is more than 1073741824, what group ids of 32 bits allow",
+            "SET xla.max_dense_slots = 5000000000",
+            "xla.max_dense_slots: 5000000000 is more than 1073741824, what group ids of 32 bits allow",
         ),
         ("SET xla.threads = 'many'", "xla.threads: 'many' is not a whole number of 0 or more"),
-        ("SET xla.resident = 'perhaps'", "xla.resident: 'perhaps' is not true or false"),
+        ("SET xla.cache_columns = 'perhaps'", "xla.cache_columns: 'perhaps' is not true or false"),
         ("SET xla.speed = 11", "xla.speed is not an option; the options are xla.placement, xla.memory_limit, "),
     ];
     for (sql, message) in cases {

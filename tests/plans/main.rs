@@ -1,6 +1,7 @@
 //! Plans as EXPLAIN shows them, and what a session does when data, options or memory change under its queries.
 
 mod analyze;
+mod background;
 mod cache;
 mod changes;
 mod cold;
@@ -11,7 +12,6 @@ mod larger_than_memory;
 mod limits;
 mod packing;
 mod reductions;
-mod tiered;
 mod turned_joins;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,4 +1,4 @@
-//! `DeviceToHostExec`: the upper border of device operators. Loads what they read, has the engine run them, and streams the live
+//! `DeviceToHostExec`: the upper border of device operators. LoadTracker what they read, has the engine run them, and streams the live
 //! rows as RecordBatches.
 
 use std::fmt;
@@ -13,15 +13,16 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Phy
 use futures::{StreamExt, TryStreamExt};
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::boundary::driver::{Answer, Run, by_host, pipeline_panicked};
-use crate::exec::boundary::host_plan::HostPlan;
-use crate::exec::boundary::program_names::{gathering_operators, program_names};
-use crate::exec::device_node::{only_child, visit_expressions};
-use crate::exec::placement::profile::Pipeline;
+use crate::exec::boundary::driver::{PipelineDriver, PipelineRun, pipeline_panicked, run_on_host};
+use crate::exec::boundary::encoding_demand::leaf_demands;
+use crate::exec::boundary::host_plan::{HostPlan, HostRules};
+use crate::exec::boundary::program_names::program_names;
+use crate::exec::device_exec::{only_child, visit_expressions};
+use crate::exec::placement::profile::Profile;
 use crate::exec::run::chunk_loop::Cancelled;
-use crate::exec::state::active_pipelines::UnderWay;
+use crate::exec::state::active_pipelines::ActivePipeline;
 use crate::exec::state::context::DeviceContext;
-use crate::exec::state::history::{Choice, Side};
+use crate::exec::state::history::{Choice, Target};
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::program::Program;
 
@@ -32,7 +33,7 @@ pub struct DeviceToHostExec {
     host: Arc<HostPlan>,
     planned: Planned,
     /// Computed by the first run, for those of the same plan that follow.
-    pipeline: Arc<OnceLock<Pipeline>>,
+    profile: Arc<OnceLock<Profile>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     /// Names of the programs of the last run, for EXPLAIN ANALYZE.
@@ -53,22 +54,27 @@ pub struct Planned {
 }
 
 impl DeviceToHostExec {
-    pub fn new(input: Arc<dyn ExecutionPlan>, host_plan: Arc<dyn ExecutionPlan>, planned: Planned) -> Self {
-        Self::with_host(input, Arc::new(HostPlan::new(host_plan)), planned, Arc::default())
+    pub fn new(
+        input: Arc<dyn ExecutionPlan>,
+        host_plan: Arc<dyn ExecutionPlan>,
+        rules: HostRules,
+        planned: Planned,
+    ) -> Self {
+        Self::with_host(input, Arc::new(HostPlan::new(host_plan, rules)), planned, Arc::default())
     }
 
     fn with_host(
         input: Arc<dyn ExecutionPlan>,
         host: Arc<HostPlan>,
         planned: Planned,
-        pipeline: Arc<OnceLock<Pipeline>>,
+        profile: Arc<OnceLock<Profile>>,
     ) -> Self {
         Self {
             properties: input.properties().clone(),
             input,
             host,
             planned,
-            pipeline,
+            profile,
             metrics: ExecutionPlanMetricsSet::new(),
             ran: Arc::default(),
         }
@@ -79,21 +85,32 @@ impl DeviceToHostExec {
         &self.host.planned
     }
 
-    /// What is known before a run. A plan is the same plan in all its runs, but for what is on the device.
-    fn pipeline(&self, options: &XlaOptions) -> &Pipeline {
-        self.pipeline.get_or_init(|| Pipeline::new(&self.input, self.host_plan(), options))
+    /// The same boundary over other device operators.
+    pub fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self::with_host(input, self.host.clone(), self.planned.clone(), self.profile.clone())
     }
 
-    /// Who would answer now, under `auto`.
+    /// The same boundary, whose host plan goes through these rules.
+    pub fn with_rules(&self, rules: HostRules) -> Self {
+        let host = Arc::new(HostPlan::new(Arc::clone(self.host_plan()), rules));
+        Self::with_host(self.input.clone(), host, self.planned.clone(), self.profile.clone())
+    }
+
+    /// What is known before a run. A plan is the same plan in all its runs, but for what is on the device.
+    fn profile(&self, options: &XlaOptions) -> &Profile {
+        self.profile.get_or_init(|| profile_of(&self.input, self.host_plan(), options))
+    }
+
+    /// Where the pipeline would run now, under `auto`.
     fn choice(&self) -> Option<Choice> {
         let Planned { options, target_partitions, device, .. } = &self.planned;
         let device = device.upgrade().filter(|_| options.placement == Placement::Auto)?;
         // What is shown need not be what runs: rules may follow.
-        let pipeline = match self.pipeline.get() {
-            Some(pipeline) => pipeline,
-            None => &Pipeline::new(&self.input, self.host_plan(), options),
+        let profile = match self.profile.get() {
+            Some(profile) => profile,
+            None => &profile_of(&self.input, self.host_plan(), options),
         };
-        Some(pipeline.choose(&device, options, *target_partitions))
+        Some(profile.choose(&device, options, *target_partitions))
     }
 
     /// Runs the operators and returns the programs that they became, in order.
@@ -107,12 +124,12 @@ impl DeviceToHostExec {
         tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)?
     }
 
-    fn prepare(&self, task: &Arc<TaskContext>) -> Result<Run> {
+    fn prepare(&self, task: &Arc<TaskContext>) -> Result<PipelineRun> {
         let device = DeviceContext::of(task)?;
         let mut options = XlaOptions::of(task.session_config().options());
         options.count_rows |= self.planned.count_rows;
         device.begin(&options);
-        Ok(Run {
+        Ok(PipelineRun {
             input: self.input.clone(),
             schema: self.input.schema(),
             device,
@@ -120,31 +137,36 @@ impl DeviceToHostExec {
             metrics: self.metrics.clone(),
             ran: self.ran.clone(),
             cancelled: Cancelled::default(),
-            _under_way: Arc::new(UnderWay::begin()),
+            _active: Arc::new(ActivePipeline::begin()),
         })
     }
 }
 
+/// The profile of the device operators `input` beside the host plan that they replace.
+fn profile_of(input: &Arc<dyn ExecutionPlan>, host_plan: &Arc<dyn ExecutionPlan>, options: &XlaOptions) -> Profile {
+    let leaves = leaf_demands(input).into_iter().map(|(_, leaf, encodings)| (&leaf.input, encodings)).collect();
+    let replaced = |plan: &Arc<dyn ExecutionPlan>| {
+        plan.downcast_ref::<DeviceToHostExec>().map(|boundary| Arc::clone(boundary.host_plan()))
+    };
+    Profile::new(input, leaves, program_names(input).len(), host_plan, &replaced, options)
+}
+
 impl DisplayAs for DeviceToHostExec {
+    // Plain EXPLAIN shows what the plan says, whatever has run before. What depends on the machine and on earlier runs comes with
+    // EXPLAIN ANALYZE, which counts rows, and with EXPLAIN VERBOSE.
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shows_history = format == DisplayFormatType::Verbose || self.planned.count_rows;
         let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
-        let programs = if ran.is_empty() { program_names(&self.input) } else { ran.clone() };
-        if format == DisplayFormatType::TreeRender {
-            write!(f, "programs={}", programs.join(", "))?;
-            return match self.choice() {
-                Some(choice) => write!(f, "\nestimates={choice}"),
-                None => Ok(()),
-            };
+        let programs = if ran.is_empty() || !shows_history { program_names(&self.input) } else { ran.clone() };
+        let programs = programs.join(", ");
+        match format {
+            DisplayFormatType::TreeRender => write!(f, "programs={programs}")?,
+            _ => write!(f, "DeviceToHostExec: programs=[{programs}]")?,
         }
-        write!(f, "DeviceToHostExec: programs=[{}]", programs.join(", "))?;
-        if self.planned.devices > 1 {
+        if self.planned.devices > 1 && format != DisplayFormatType::TreeRender {
             write!(f, ", devices={}", self.planned.devices)?;
-            let gathering = gathering_operators(&self.input);
-            if !gathering.is_empty() {
-                write!(f, ", gathered to one device for [{}]", gathering.join(", "))?;
-            }
         }
-        match self.choice() {
+        match self.choice().filter(|_| shows_history) {
             Some(choice) => write!(f, ", estimates: {choice}"),
             None => Ok(()),
         }
@@ -178,12 +200,12 @@ impl ExecutionPlan for DeviceToHostExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<datafusion::common::tree_node::TreeNodeRecursion>,
     ) -> Result<datafusion::common::tree_node::TreeNodeRecursion> {
-        visit_expressions(Vec::new(), f)
+        visit_expressions(&[], f)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = only_child(children, "DeviceToHostExec")?;
-        Ok(Arc::new(Self::with_host(input, self.host.clone(), self.planned.clone(), self.pipeline.clone())))
+        Ok(Arc::new(self.over(input)))
     }
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -195,9 +217,9 @@ impl ExecutionPlan for DeviceToHostExec {
         // EXPLAIN ANALYZE always shows the device.
         if run.options.placement == Placement::Auto && !run.options.count_rows {
             let partitions = task.session_config().target_partitions();
-            let choice = self.pipeline(&run.options).choose(&run.device, &run.options, partitions);
-            if choice.side == Side::Host {
-                let rows = by_host(run, &self.host, self.pipeline.clone(), choice, task)?;
+            let choice = self.profile(&run.options).choose(&run.device, &run.options, partitions);
+            if choice.target == Target::Host {
+                let rows = run_on_host(run, &self.host, self.profile.clone(), choice, task)?;
                 return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)));
             }
         }
@@ -205,10 +227,10 @@ impl ExecutionPlan for DeviceToHostExec {
         let (rows, receiver) = tokio::sync::mpsc::channel::<Result<RecordBatch>>(2);
         // Dropping the stream drops this guard, and the workers stop before their next chunk.
         let guard = CancelOnDrop(run.cancelled.clone());
-        let (host, pipeline) = (self.host.clone(), self.pipeline.clone());
+        let (host, profile) = (self.host.clone(), self.profile.clone());
         let driver = async move {
-            let pipeline = pipeline.get_or_init(|| Pipeline::new(&run.input, &host.planned, &run.options));
-            Answer { host, task, rows }.by_device(&run, pipeline).await;
+            let profile = profile.get_or_init(|| profile_of(&run.input, &host.planned, &run.options));
+            PipelineDriver { host, task, rows }.run(&run, profile).await;
         };
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(driver);

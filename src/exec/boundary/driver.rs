@@ -1,5 +1,5 @@
-//! One execution of a pipeline: who answers is chosen, the device runs the operators in the memory mode that they need or the host
-//! operators run in their place, and the times are remembered.
+//! Drives one execution of a pipeline: on the device in the memory mode that it needs, or by the host plan in its place. Records the
+//! times for the next choice.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,22 +19,23 @@ use futures::stream::BoxStream;
 use tokio::runtime::Handle;
 
 use crate::config::{Placement, XlaOptions};
-use crate::exec::boundary::encoding_demand::leaf_columns;
+use crate::exec::boundary::encoding_demand::leaf_demands;
 use crate::exec::boundary::host_plan::HostPlan;
-use crate::exec::boundary::host_to_device::HostToDeviceExec;
-use crate::exec::placement::profile::Pipeline;
-use crate::exec::run::chunk_loop::{Cancelled, DeviceFailure};
+use crate::exec::boundary::load::load;
+use crate::exec::fallback_error::RuntimeFallback;
+use crate::exec::open::open;
+use crate::exec::placement::profile::Profile;
+use crate::exec::run::chunk_loop::Cancelled;
 use crate::exec::run::engine::Engine;
+use crate::exec::run::materialize::download;
 use crate::exec::scan::table_source::TableSource;
-use crate::exec::state::active_pipelines::UnderWay;
+use crate::exec::state::active_pipelines::ActivePipeline;
 use crate::exec::state::context::DeviceContext;
-use crate::exec::state::history::{Choice, Claim, WarmUp};
+use crate::exec::state::history::{Choice, WarmUpOutcome, WarmUpPermit};
 use crate::exec::state::memory_mode::MemoryMode;
-use crate::expr::fallback::FallbackReason;
+use crate::exec::strategy::{add_label, count};
+use crate::exec::trace::output::DeviceFailure;
 use crate::runtime::Turn;
-
-// A reason that shows only in the data is the error that asks for the host plan: `auto` runs it, `always` is an error.
-impl std::error::Error for FallbackReason {}
 
 /// The message of an operator that must run on the device and cannot.
 pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
@@ -45,7 +46,7 @@ pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusion
 
 /// One execution of the operators below the border.
 #[derive(Clone)]
-pub struct Run {
+pub struct PipelineRun {
     pub input: Arc<dyn ExecutionPlan>,
     pub schema: SchemaRef,
     pub device: Arc<DeviceContext>,
@@ -55,13 +56,13 @@ pub struct Run {
     /// Gets the names of the programs.
     pub ran: Arc<Mutex<Vec<String>>>,
     pub cancelled: Cancelled,
-    pub _under_way: Arc<UnderWay>,
+    pub _active: Arc<ActivePipeline>,
 }
 
-impl Run {
+impl PipelineRun {
     pub async fn load(&self, task: &Arc<TaskContext>, mode: MemoryMode) -> Result<Engine> {
         let (device, options) = (self.device.clone(), self.options.clone());
-        Engine::load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone(), mode).await
+        load(&self.input, task, device, options, self.cancelled.clone(), self.metrics.clone(), mode).await
     }
 
     /// Where memory is limited, waits for others: one that starts again is alone, so that it has all there is.
@@ -84,22 +85,21 @@ impl Run {
     }
 
     /// Time spent so far on what a next run need not do again: compiling, and uploading columns that stay.
-    fn once_so_far(&self, pipeline: &Pipeline) -> Duration {
+    fn once_so_far(&self, profile: &Profile) -> Duration {
         let time = |metrics: &ExecutionPlanMetricsSet, name: &str| {
             let total = metrics.clone_inner().sum_by_name(name).map_or(0, |value| value.as_usize());
             Duration::from_nanos(total as u64)
         };
-        let leaves = leaf_columns(&self.input);
-        let leaves = leaves.iter().filter_map(|(leaf, _)| leaf.downcast_ref::<HostToDeviceExec>());
-        let stays = leaves.zip(pipeline.leaves_stay()).filter(|(_, stays)| *stays);
-        stays.map(|(leaf, _)| time(&leaf.metrics, "upload_time")).sum::<Duration>()
+        let leaves = leaf_demands(&self.input).into_iter().zip(profile.leaves_stay());
+        let stays = leaves.filter(|(_, stays)| *stays);
+        stays.map(|((_, leaf, _), _)| time(&leaf.metrics, "upload_time")).sum::<Duration>()
             + time(&self.metrics, "compile_time")
     }
 
     /// Runs the operators; `emit` gets the rows and says whether it wants more.
     pub fn download(&self, engine: &Engine, mut emit: impl FnMut(RecordBatch) -> Result<bool>) -> Result<()> {
-        let relation = engine.open(&self.input)?;
-        engine.download(&relation, &self.schema, |rows| {
+        let relation = open(engine, &self.input)?;
+        download(engine, &relation, &self.schema, |rows| {
             MetricBuilder::new(&self.metrics).subset_time("download_time", 0).add_duration(rows.time);
             MetricBuilder::new(&self.metrics).counter("download_bytes", 0).add(rows.bytes);
             MetricBuilder::new(&self.metrics).output_rows(0).add(rows.batch.num_rows());
@@ -114,19 +114,19 @@ pub fn pipeline_panicked(error: tokio::task::JoinError) -> DataFusionError {
 
 /// The rows of the host operators, where they were chosen. When all have been read the time is remembered, and the device may be
 /// made ready.
-pub fn by_host(
-    run: Run,
+pub fn run_on_host(
+    run: PipelineRun,
     host: &HostPlan,
-    pipeline: Arc<OnceLock<Pipeline>>,
+    profile: Arc<OnceLock<Profile>>,
     choice: Choice,
     task: Arc<TaskContext>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    run.device.tiers.host_answers_one();
+    run.device.history.count_host_run();
     let start = Instant::now();
     let rows = host.execute(&run.input, &task)?;
     let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
     let reading = futures::stream::unfold(Some((rows, run)), move |reading| {
-        let (output_rows, task, pipeline) = (output_rows.clone(), task.clone(), pipeline.clone());
+        let (output_rows, task, profile) = (output_rows.clone(), task.clone(), profile.clone());
         async move {
             let (mut rows, run) = reading?;
             match rows.next().await {
@@ -136,10 +136,10 @@ pub fn by_host(
                 }
                 Some(Err(error)) => Some((Err(error), None)),
                 None => {
-                    let (tiers, tiered) = (&run.device.tiers, run.options.tiered);
-                    let pipeline = pipeline.get()?.fingerprint;
-                    if let Some(claim) = tiers.host_took(pipeline, start.elapsed(), choice.expected, tiered) {
-                        tokio::spawn(warm_up(run, task, claim));
+                    let (history, in_background) = (&run.device.history, run.options.background_compile);
+                    let pipeline = profile.get()?.fingerprint;
+                    if let Some(permit) = history.host_took(pipeline, start.elapsed(), choice.expected, in_background) {
+                        tokio::spawn(warm_up(run, task, permit));
                     }
                     None
                 }
@@ -150,70 +150,71 @@ pub fn by_host(
 }
 
 /// A query that waits for the rows of a run on the device.
-pub struct Answer {
+pub struct PipelineDriver {
     pub host: Arc<HostPlan>,
     pub task: Arc<TaskContext>,
     pub rows: tokio::sync::mpsc::Sender<Result<RecordBatch>>,
 }
 
-impl Answer {
+impl PipelineDriver {
     /// Runs the pipeline on the device; the reader gets the rows, or the error.
-    pub async fn by_device(&self, run: &Run, pipeline: &Pipeline) {
-        if let Err(error) = self.try_device(run, pipeline).await {
+    pub async fn run(&self, run: &PipelineRun, profile: &Profile) {
+        if let Err(error) = self.try_device(run, profile).await {
             let _reader_is_gone = self.rows.send(Err(error)).await;
         }
     }
 
     /// The device, in the memory mode that it needs; the host operators where only the data told that it cannot.
-    async fn try_device(&self, run: &Run, pipeline: &Pipeline) -> Result<()> {
+    async fn try_device(&self, run: &PipelineRun, profile: &Profile) -> Result<()> {
         let mut run = run.clone();
-        let (tiers, limited) = (run.device.tiers.clone(), run.options.memory_limit.is_some());
+        let (history, limited) = (run.device.history.clone(), run.options.memory_limit.is_some());
         let sent = Arc::new(AtomicBool::new(false));
-        let mut mode = if limited { tiers.mode(pipeline.fingerprint) } else { MemoryMode::Resident };
+        let mut mode = if limited { history.mode(profile.fingerprint) } else { MemoryMode::Resident };
         if mode > MemoryMode::Resident {
-            MetricBuilder::new(&run.metrics).counter(format!("started in memory mode {mode:?}"), 0).add(1);
+            add_label(&run.metrics, "memory_mode", mode.name());
         }
         let start = Instant::now();
-        let before = run.once_so_far(pipeline);
-        let mut outcome = self.drive(&run, sent.clone(), mode).await;
+        let before = run.once_so_far(profile);
+        let mut outcome = self.run_once(&run, sent.clone(), mode).await;
         let mut began_again = false;
         while run.may_be_frugal(&outcome, &sent) {
             // What was enough for an earlier run may not be now: all modes are tried.
             let next = if began_again { mode.next() } else { MemoryMode::Resident.next() };
             let Some(next) = next else { break };
             (mode, began_again) = (next, true);
-            while run.device.resident.evict_one() {}
-            run.input = again(&run.input)?;
-            MetricBuilder::new(&run.metrics).counter(format!("started again, memory mode {mode:?}"), 0).add(1);
-            outcome = self.drive(&run, sent.clone(), mode).await;
+            while run.device.column_cache.evict_one() {}
+            run.input = retry(&run.input)?;
+            count(&run.metrics, "restarts", 1);
+            add_label(&run.metrics, "memory_mode", mode.name());
+            outcome = self.run_once(&run, sent.clone(), mode).await;
         }
         let Err(error) = outcome else {
-            let once = run.once_so_far(pipeline).saturating_sub(before);
+            let once = run.once_so_far(profile).saturating_sub(before);
             let time = start.elapsed();
             MetricBuilder::new(&run.metrics).subset_time("device_time", 0).add_duration(time);
             match began_again {
-                true => tiers.needs_mode(pipeline.fingerprint, mode),
-                false => tiers.device_took(pipeline.fingerprint, once.is_zero().then_some(time)),
+                true => history.needs_mode(profile.fingerprint, mode),
+                false => history.device_took(profile.fingerprint, once.is_zero().then_some(time)),
             }
             return Ok(());
         };
         let may_start_over = !sent.load(Ordering::Relaxed) && run.options.placement != Placement::Always;
-        match (reason_of(&error), failure_of(&error)) {
-            (Some(reason), _) => self.instead(&run, &reason.to_string()).await,
-            // The host meets the error, too, and words it with the values; or it evaluates in another order, or
-            // with wider sums, and has an answer.
-            (None, Some(message)) if may_start_over => self.instead(&run, &message).await,
-            (None, Some(message)) => Err(self.host.explain_failure(&message, &run.input, &self.task).await),
+        match (RuntimeFallback::of(&error), DeviceFailure::of(&error)) {
+            (Some(fallback), _) if run.options.placement == Placement::Always => {
+                Err(cannot_run_on_device(fallback.operator, &fallback.reason))
+            }
+            (Some(fallback), _) => self.fall_back(&run, &fallback.to_string()).await,
+            // The host meets the error, too, and words it with the values; or it evaluates in another order, or with wider sums, and has
+            // an answer.
+            (None, Some(failure)) if may_start_over => self.fall_back(&run, &failure.to_string()).await,
+            (None, Some(failure)) => Err(self.host.explain_failure(failure, &run.input, &self.task).await),
             (None, None) => Err(error),
         }
     }
 
     /// The host operators in place of a device that cannot, under `auto`; the reason becomes a metric that EXPLAIN ANALYZE shows.
-    async fn instead(&self, run: &Run, reason: &str) -> Result<()> {
-        if run.options.placement == Placement::Always {
-            return Err(cannot_run_on_device("AggregateExec", reason));
-        }
-        MetricBuilder::new(&run.metrics).counter(format!("ran on the host: {reason}"), 0).add(1);
+    async fn fall_back(&self, run: &PipelineRun, reason: &str) -> Result<()> {
+        add_label(&run.metrics, "fallback", reason);
         let mut stream = self.host.execute(&run.input, &self.task)?;
         let output_rows = MetricBuilder::new(&run.metrics).output_rows(0);
         while let Some(batch) = stream.next().await {
@@ -226,8 +227,8 @@ impl Answer {
         Ok(())
     }
 
-    /// Loads the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
-    async fn drive(&self, run: &Run, sent: Arc<AtomicBool>, mode: MemoryMode) -> Result<()> {
+    /// LoadTracker the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
+    async fn run_once(&self, run: &PipelineRun, sent: Arc<AtomicBool>, mode: MemoryMode) -> Result<()> {
         let (task, rows) = (self.task.clone(), self.rows.clone());
         // A query must hold no tables while it waits for a turn: whose turn it is may need the memory. But host operators below may
         // be those of another pipeline, which waits for a turn itself.
@@ -280,15 +281,13 @@ impl Answer {
 }
 
 /// The operators of a run that starts again. What only scans tables can be read again as it is, and keeps its metrics.
-fn again(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+fn retry(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if only_scans(input) { Ok(Arc::clone(input)) } else { reset_plan_states(Arc::clone(input)) }
 }
 
 /// Whether nothing below runs on the host but scans of tables.
 fn only_scans(input: &Arc<dyn ExecutionPlan>) -> bool {
-    let leaves = leaf_columns(input);
-    let mut sources = leaves.iter().filter_map(|(leaf, _)| leaf.downcast_ref::<HostToDeviceExec>());
-    sources.all(|source| TableSource::of(&source.input).is_some())
+    leaf_demands(input).iter().all(|(_, leaf, _)| TableSource::of(&leaf.input).is_some())
 }
 
 /// Batches of few rows, until there are enough for one. A chunk of which a filter left little, or a shard of a small
@@ -319,32 +318,20 @@ impl SmallBatches {
     }
 }
 
-/// The reason in a run-time fallback error.
-fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
-    match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<FallbackReason>().cloned(),
-        _ => None,
-    }
-}
-
-/// The message of an expression that failed on the device.
-fn failure_of(error: &DataFusionError) -> Option<String> {
-    match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<DeviceFailure>().map(|f| f.0.clone()),
-        _ => None,
-    }
-}
-
-/// Runs a pipeline twice, for nobody: the first compiles and uploads, the second is timed.
-async fn warm_up(run: Run, task: Arc<TaskContext>, claim: Claim) {
-    let tiers = Arc::clone(&run.device.tiers);
-    let Ok(_one_at_a_time) = tiers.background.acquire().await else { return };
-    let run =
-        Run { metrics: ExecutionPlanMetricsSet::new(), ran: Arc::default(), cancelled: Cancelled::default(), ..run };
+/// Warms up a pipeline: the first run compiles and uploads, the second is timed; the rows are dropped.
+async fn warm_up(run: PipelineRun, task: Arc<TaskContext>, permit: WarmUpPermit) {
+    let history = Arc::clone(&run.device.history);
+    let Ok(_one_at_a_time) = history.background.acquire().await else { return };
+    let run = PipelineRun {
+        metrics: ExecutionPlanMetricsSet::new(),
+        ran: Arc::default(),
+        cancelled: Cancelled::default(),
+        ..run
+    };
     let once = || async {
-        run.device.memo.forget(&task);
+        run.device.accumulators.forget(&task);
         let start = Instant::now();
-        let run = Run { input: again(&run.input)?, ..run.clone() };
+        let run = PipelineRun { input: retry(&run.input)?, ..run.clone() };
         let engine = run.load(&task, MemoryMode::Resident).await?;
         let work = move || {
             let _turn = run.wait_for_turn(MemoryMode::Resident)?;
@@ -353,10 +340,12 @@ async fn warm_up(run: Run, task: Arc<TaskContext>, claim: Claim) {
         tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)??;
         Ok::<_, DataFusionError>(start.elapsed())
     };
-    claim.settle(match once().await {
-        Ok(_) => once().await.map_or(WarmUp::Failed, WarmUp::Took),
+    permit.settle(match once().await {
+        Ok(_) => once().await.map_or(WarmUpOutcome::Failed, WarmUpOutcome::Took),
         // A run that somebody waits for may start again with less.
-        Err(DataFusionError::ResourcesExhausted(_)) if run.options.memory_limit.is_some() => WarmUp::ShortOfMemory,
-        Err(_) => WarmUp::Failed,
+        Err(DataFusionError::ResourcesExhausted(_)) if run.options.memory_limit.is_some() => {
+            WarmUpOutcome::ShortOfMemory
+        }
+        Err(_) => WarmUpOutcome::Failed,
     });
 }

@@ -30,6 +30,11 @@ impl HostFallbackExec {
         (plan.as_ref() as &dyn Any).downcast_ref()
     }
 
+    /// The operator itself.
+    pub fn host(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.host
+    }
+
     pub fn reason(&self) -> &FallbackReason {
         &self.reason
     }

@@ -1,5 +1,5 @@
-//! The host operators that a pipeline replaces, where they answer after all: because they are faster, or because only the data told
-//! that the device cannot.
+//! The host plan that a pipeline has replaced. It runs after all where it is faster, or where the device cannot run the pipeline over
+//! these data.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,28 +8,44 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
-use crate::exec::run::chunk_loop::device_error;
 use crate::exec::scan::table_source::TableSource;
+use crate::exec::trace::output::DeviceFailure;
 
-/// The host plan of a border: as it was before placement, and as it can run.
+/// The optimizer rules that a host plan still has to go through: placement comes before DataFusion's distribution, order and all that
+/// follows. They are those of the session, so that rules that an embedder has added or removed count here, too.
+#[derive(Clone, Debug, Default)]
+pub struct HostRules(Arc<[Arc<dyn PhysicalOptimizerRule + Send + Sync>]>);
+
+impl HostRules {
+    pub fn new(rules: impl IntoIterator<Item = Arc<dyn PhysicalOptimizerRule + Send + Sync>>) -> Self {
+        Self(rules.into_iter().collect())
+    }
+
+    fn finish(&self, plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+        let options: &ConfigOptions = task.session_config().options();
+        self.0.iter().try_fold(plan, |plan, rule| rule.optimize(plan, options))
+    }
+}
+
+/// The host plan of a boundary: as it was before placement, and as it can run.
 #[derive(Debug)]
 pub struct HostPlan {
     pub planned: Arc<dyn ExecutionPlan>,
+    /// The rules of the session that planned it, those that follow placement.
+    rules: HostRules,
     /// Kept for other runs where all leaves are rows in memory: what DataFusion hands from a join or a sort to the scans below it
     /// (dynamic filters) outlives a run, and would be wrong for other rows.
     ready: OnceLock<Arc<dyn ExecutionPlan>>,
 }
 
 impl HostPlan {
-    pub fn new(planned: Arc<dyn ExecutionPlan>) -> Self {
-        Self { planned, ready: OnceLock::new() }
+    pub fn new(planned: Arc<dyn ExecutionPlan>, rules: HostRules) -> Self {
+        Self { planned, rules, ready: OnceLock::new() }
     }
 
     /// Runs it. `input` are the device operators in its place, whose leaves may know the rows of a recursion.
@@ -41,7 +57,7 @@ impl HostPlan {
         let plan = match self.ready.get() {
             Some(plan) => Arc::clone(plan),
             None => {
-                let plan = finish(with_work_table(Arc::clone(&self.planned), input)?, task)?;
+                let plan = self.rules.finish(with_work_table(Arc::clone(&self.planned), input)?, task)?;
                 if reads_memory_only(&plan) { Arc::clone(self.ready.get_or_init(|| plan)) } else { plan }
             }
         };
@@ -53,7 +69,7 @@ impl HostPlan {
     /// evaluate in another order), the device's own message stands.
     pub async fn explain_failure(
         &self,
-        message: &str,
+        failure: &DeviceFailure,
         input: &Arc<dyn ExecutionPlan>,
         task: &Arc<TaskContext>,
     ) -> DataFusionError {
@@ -66,22 +82,9 @@ impl HostPlan {
         };
         match replay.await {
             Err(error) => error,
-            Ok(()) => device_error(message),
+            Ok(()) => failure.to_datafusion(),
         }
     }
-}
-
-/// The rest of DataFusion's optimizer: placement came before its distribution, order and all that follows.
-fn finish(plan: Arc<dyn ExecutionPlan>, task: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-    let options: &ConfigOptions = task.session_config().options();
-    let first = EnsureRequirements::new();
-    let rules = PhysicalOptimizer::new().rules;
-    let rest = rules.iter().skip_while(|rule| rule.name() != first.name()).skip(1);
-    let mut plan = first.optimize(plan, options)?;
-    for rule in rest {
-        plan = rule.optimize(plan, options)?;
-    }
-    Ok(plan)
 }
 
 fn reads_memory_only(plan: &Arc<dyn ExecutionPlan>) -> bool {

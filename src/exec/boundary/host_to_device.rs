@@ -5,17 +5,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::TaskContext;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execution_plan::EmissionType;
-use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PhysicalExpr, PlanProperties,
 };
-use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 
 use crate::columnar::encode::{ColumnEncoder, Strings};
@@ -24,14 +24,16 @@ use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
 use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::config::XlaOptions;
-use crate::exec::device_node::{device_execution_plan, device_properties};
+use crate::exec::device_exec::{device_properties, not_executable, only_child, visit_expressions};
+use crate::exec::scan::host_rows::{collect_in_order, column_of};
 use crate::exec::scan::parquet::load::load_columns;
 use crate::exec::scan::parquet::prune::RowGroup;
 use crate::exec::scan::parquet::table::{ParquetTable, rows_of};
 use crate::exec::scan::table_source::TableSource;
-use crate::exec::state::column_cache::{ColumnSource, HostBudget, ResidentColumns};
+use crate::exec::state::column_cache::{ColumnCache, ColumnSource, HostBudget};
 use crate::exec::state::context::{DeviceContext, cores};
 use crate::exec::state::memory_mode::MemoryMode;
+use crate::exec::strategy::{add_strategy, count};
 use crate::expr::fallback::FallbackReason;
 use crate::runtime::DeviceKind;
 
@@ -53,10 +55,10 @@ enum Opened {
 
 /// Where a table is loaded to.
 #[derive(Clone, Copy)]
-pub struct LoadTo<'a> {
+pub struct LoadContext<'a> {
     pub device: &'a Arc<DeviceContext>,
-    /// Columns that are here: the session's, or with `xla.resident = false` those that this query has loaded.
-    pub columns: &'a ResidentColumns,
+    /// Columns that are here: the session's, or with `xla.cache_columns = false` those that this query has loaded.
+    pub columns: &'a ColumnCache,
     pub options: &'a XlaOptions,
     /// For each column the form in which it is needed.
     pub strings: &'a [Strings],
@@ -89,16 +91,8 @@ impl HostToDeviceExec {
         })
     }
 
-    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input, properties: self.properties.clone(), metrics: ExecutionPlanMetricsSet::new() }
-    }
-
-    fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
-        Vec::new()
-    }
-
     /// The input as a device table: resident columns where they are unchanged, uploads for the rest.
-    pub async fn load(&self, task: &Arc<TaskContext>, to: &LoadTo<'_>) -> Result<DeviceTable> {
+    pub async fn load(&self, task: &Arc<TaskContext>, to: &LoadContext<'_>) -> Result<DeviceTable> {
         let schema = self.input.schema();
         let table = match TableSource::of(&self.input) {
             Some(source) => self.load_table(source, schema, task, to).await?,
@@ -116,7 +110,7 @@ impl HostToDeviceExec {
     }
 
     /// The rows that the input gives, for this query alone.
-    async fn load_rows(&self, schema: SchemaRef, task: &Arc<TaskContext>, to: &LoadTo<'_>) -> Result<DeviceTable> {
+    async fn load_rows(&self, schema: SchemaRef, task: &Arc<TaskContext>, to: &LoadContext<'_>) -> Result<DeviceTable> {
         let batches = collect_in_order(self.input.clone(), task).await?;
         let columns: Vec<_> = (0..schema.fields().len()).map(|i| column_of(&batches, i)).collect();
         let rows = batches.iter().map(|b| b.num_rows()).sum();
@@ -134,7 +128,7 @@ impl HostToDeviceExec {
         source: TableSource,
         schema: SchemaRef,
         task: &Arc<TaskContext>,
-        to: &LoadTo<'_>,
+        to: &LoadContext<'_>,
     ) -> Result<DeviceTable> {
         let n_columns = schema.fields().len();
         let mut columns: Vec<Option<Arc<DeviceColumn>>> = vec![None; n_columns];
@@ -146,8 +140,8 @@ impl HostToDeviceExec {
             }
         }
         let hits = columns.iter().flatten().count();
-        if to.options.resident {
-            MetricBuilder::new(&self.metrics).counter("resident_hits", 0).add(hits);
+        if to.options.cache_columns {
+            MetricBuilder::new(&self.metrics).counter("cached_columns", 0).add(hits);
         } else if hits > 0 {
             MetricBuilder::new(&self.metrics).counter("shared_columns", 0).add(hits);
         }
@@ -164,7 +158,7 @@ impl HostToDeviceExec {
                         return Ok(DeviceTable { layout, columns });
                     }
                 },
-                None if !to.options.resident => return self.load_rows(schema, task, to).await,
+                None if !to.options.cache_columns => return self.load_rows(schema, task, to).await,
                 other => other,
             };
             let (rows, arrays) = match &parquet {
@@ -191,7 +185,7 @@ impl HostToDeviceExec {
                 device_is_host: to.device.mesh.runtime().kind() == DeviceKind::Cpu,
             };
             // What only this query has is in no account but the device's.
-            let host = to.options.resident.then_some(&host);
+            let host = to.options.cache_columns.then_some(&host);
             for (i, column, arrays) in uploaded {
                 let layout = (*read_layout).clone();
                 to.columns.insert(keys[i].clone(), layout, to.strings[i], column.clone(), &arrays, host);
@@ -205,16 +199,26 @@ impl HostToDeviceExec {
 
     /// Reads less of Parquet files where the query's filter leaves little of them, and of columns that would stay less than to
     /// read them whole.
-    fn prune(&self, source: &TableSource, mut whole: ParquetTable, keys: &[ColumnSource], to: &LoadTo<'_>) -> Opened {
+    fn prune(
+        &self,
+        source: &TableSource,
+        mut whole: ParquetTable,
+        keys: &[ColumnSource],
+        to: &LoadContext<'_>,
+    ) -> Opened {
         let Some(pruned) = source.pruned(&whole) else { return Opened::Whole(whole) };
         let (rows, of_table) = (rows_of(&pruned), whole.rows());
-        if rows == of_table || to.options.resident && !to.columns.read_pruned(keys, rows, of_table) {
+        if rows == of_table || to.options.cache_columns && !to.columns.read_pruned(keys, rows, of_table) {
             return Opened::Whole(whole);
         }
         let groups = |row_groups: &[Vec<RowGroup>]| row_groups.iter().map(Vec::len).sum::<usize>();
         let (left, all) = (groups(&pruned), groups(&whole.row_groups));
-        let what = format!("read {left} of {all} row groups, {rows} of {of_table} rows");
-        MetricBuilder::new(&self.metrics).counter(what, 0).add(1);
+        add_strategy(&self.metrics, "pruned by statistics");
+        for (name, n) in
+            [("row_groups_read", left), ("row_groups_total", all), ("rows_read", rows), ("rows_total", of_table)]
+        {
+            count(&self.metrics, name, n);
+        }
         whole.row_groups = pruned;
         Opened::Pruned(whole)
     }
@@ -226,7 +230,7 @@ impl HostToDeviceExec {
         missing: Vec<usize>,
         schema: SchemaRef,
         layout: Arc<Layout>,
-        to: &LoadTo<'_>,
+        to: &LoadContext<'_>,
     ) -> Result<Vec<Loaded>> {
         let bytes = MetricBuilder::new(&self.metrics).counter("upload_bytes", 0);
         let decode_time = MetricBuilder::new(&self.metrics).subset_time("decode_time", 0);
@@ -238,17 +242,17 @@ impl HostToDeviceExec {
             let start = Instant::now();
             let (index, data_type) = (columns[number], schema.field(columns[number]).data_type());
             let encoder = ColumnEncoder::with_strings(arrays, data_type, strings[index])?;
-            let column = place(&encoder, data_type, &layout, &device, &options, mode)?;
+            let column = upload_or_stage(&encoder, data_type, &layout, &device, &options, mode)?;
             bytes.add(column.size_bytes());
             upload_time.add_duration(start.elapsed());
             Ok(column)
         };
         let loaded =
-            load_columns(Arc::new(parquet), Arc::clone(to.cores), &to.device.loads, decode_time, finish).await?;
+            load_columns(Arc::new(parquet), Arc::clone(to.cores), &to.device.load_tracker, decode_time, finish).await?;
         Ok(missing.into_iter().zip(loaded).map(|(index, column)| (index, Arc::new(column), Vec::new())).collect())
     }
 
-    fn layout(&self, rows: usize, to: &LoadTo<'_>) -> Layout {
+    fn layout(&self, rows: usize, to: &LoadContext<'_>) -> Layout {
         to.device.layout(rows, to.options)
     }
 
@@ -259,7 +263,7 @@ impl HostToDeviceExec {
         pending: Vec<(usize, Vec<ArrayRef>)>,
         schema: SchemaRef,
         layout: Arc<Layout>,
-        to: &LoadTo<'_>,
+        to: &LoadContext<'_>,
     ) -> Result<Vec<Loaded>> {
         let start = Instant::now();
         let (device, options, strings, mode) =
@@ -276,7 +280,9 @@ impl HostToDeviceExec {
                             let Some((index, arrays)) = next else { break };
                             let data_type = schema.field(index).data_type();
                             let column = ColumnEncoder::with_strings(arrays.clone(), data_type, strings[index])
-                                .and_then(|encoder| place(&encoder, data_type, &layout, &device, &options, mode));
+                                .and_then(|encoder| {
+                                    upload_or_stage(&encoder, data_type, &layout, &device, &options, mode)
+                                });
                             results.lock().unwrap_or_else(PoisonError::into_inner).push((index, column, arrays));
                         }
                     });
@@ -300,7 +306,7 @@ impl HostToDeviceExec {
 }
 
 /// Uploads a column, or lets it wait on the host where tables may take no more device memory.
-fn place(
+fn upload_or_stage(
     encoder: &ColumnEncoder,
     data_type: &DataType,
     layout: &Layout,
@@ -315,13 +321,13 @@ fn place(
     let bytes = encoder.row_bytes() as u64 * (layout.capacity * layout.shards.len() * layout.chunks_per_shard()) as u64;
     while budget.is_none_or(|budget| memory.used() + bytes <= budget) {
         match DeviceColumn::upload(encoder, data_type, layout, &device.mesh) {
-            Err(DataFusionError::ResourcesExhausted(_)) if device.resident.evict_one() => {}
+            Err(DataFusionError::ResourcesExhausted(_)) if device.column_cache.evict_one() => {}
             Err(DataFusionError::ResourcesExhausted(_)) if may_wait => break,
             done => return done,
         }
     }
-    if mode == MemoryMode::Resident && device.resident.evict_one() {
-        return place(encoder, data_type, layout, device, options, mode);
+    if mode == MemoryMode::Resident && device.column_cache.evict_one() {
+        return upload_or_stage(encoder, data_type, layout, device, options, mode);
     }
     let host = HostWriter::new(device.waiting.clone(), options.host_memory_limit, options.spill_dir());
     DeviceColumn::keep_on_host(encoder, data_type, layout, host)
@@ -342,27 +348,6 @@ fn streams_recursion(plan: &Arc<dyn ExecutionPlan>) -> bool {
     !ends && plan.children().into_iter().any(streams_recursion)
 }
 
-/// All rows of a host plan, partition after partition, read in parallel.
-pub async fn collect_in_order(plan: Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
-    let n = plan.output_partitioning().partition_count();
-    let mut readers = tokio::task::JoinSet::new();
-    for partition in 0..n {
-        let stream = plan.execute(partition, task.clone())?;
-        readers.spawn(async move { (partition, stream.try_collect::<Vec<_>>().await) });
-    }
-    let mut partitions: Vec<Vec<RecordBatch>> = vec![Vec::new(); n];
-    while let Some(read) = readers.join_next().await {
-        let (partition, batches) = read.map_err(|e| DataFusionError::Execution(format!("reading a table: {e}")))?;
-        partitions[partition] = batches?;
-    }
-    Ok(partitions.into_iter().flatten().collect())
-}
-
-/// Column `index` of every batch.
-pub fn column_of(batches: &[RecordBatch], index: usize) -> Vec<ArrayRef> {
-    batches.iter().map(|b| b.column(index).clone()).collect()
-}
-
 impl DisplayAs for HostToDeviceExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if format == DisplayFormatType::TreeRender {
@@ -372,4 +357,40 @@ impl DisplayAs for HostToDeviceExec {
     }
 }
 
-device_execution_plan!(HostToDeviceExec, "HostToDeviceExec");
+impl ExecutionPlan for HostToDeviceExec {
+    fn name(&self) -> &str {
+        "HostToDeviceExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        visit_expressions(&[], f)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = only_child(children, "HostToDeviceExec")?;
+        Ok(Arc::new(Self { input, properties: self.properties.clone(), metrics: ExecutionPlanMetricsSet::new() }))
+    }
+
+    fn execute(&self, _partition: usize, _context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        Err(not_executable("HostToDeviceExec"))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

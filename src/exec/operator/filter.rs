@@ -1,6 +1,7 @@
 //! `XlaFilterExec`: narrows the live-row mask; no row moves.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -8,96 +9,116 @@ use datafusion::error::Result;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
 use crate::columnar::encode::Strings;
-use crate::exec::device_node::{TraceNode, device_execution_plan, device_properties};
+use crate::exec::device_exec::device_properties;
+use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
+use crate::exec::operator::convert::{Conversion, Inputs, only_relation};
+use crate::exec::required_encodings::RequiredEncodings;
+use crate::exec::run::engine::Engine;
+use crate::exec::shape_hash::{hash_expr, hash_value};
+use crate::exec::step_operator::{StepOperator, step_of};
+use crate::exec::trace::program::Trace;
+use crate::exec::trace::relation::Relation;
+use crate::exec::trace::step::RowEffect;
 use crate::expr::convert::try_convert;
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
-use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
+use crate::expr::tracer::{TracedRelation, and_valid};
 
 #[derive(Debug)]
-pub struct XlaFilterExec {
-    pub input: Arc<dyn ExecutionPlan>,
+pub struct Filter {
     host_predicate: Arc<dyn PhysicalExpr>,
-    pub predicate: DeviceExpr,
+    predicate: DeviceExpr,
     /// Input columns of the output, in order; `None` is all.
     projection: Option<Vec<usize>>,
     schema: SchemaRef,
-    properties: Arc<PlanProperties>,
-    pub metrics: ExecutionPlanMetricsSet,
 }
 
-impl XlaFilterExec {
-    /// Converts a host filter, over `input` instead of its own.
-    pub fn try_convert(host: &FilterExec, input: Arc<dyn ExecutionPlan>) -> Result<Self, FallbackReason> {
+/// Converts a `FilterExec`.
+pub fn convert(plan: &Arc<dyn ExecutionPlan>, inputs: Inputs<'_>) -> Conversion {
+    let host = plan.downcast_ref::<FilterExec>()?;
+    let filter = || {
         if host.fetch().is_some() {
             return Err(FallbackReason::Operator { name: "a filter with a row limit".into() });
         }
-        let predicate = try_convert(host.predicate(), &host.input().schema())?;
-        let schema = host.schema();
-        Ok(Self {
-            input,
+        let input = inputs.only(host.input())?;
+        let filter = Filter {
             host_predicate: host.predicate().clone(),
-            predicate,
-            projection: host.projection().as_ref().map(|p| p.to_vec()),
-            properties: device_properties(schema.clone(), EmissionType::Incremental),
-            schema,
-            metrics: ExecutionPlanMetricsSet::new(),
-        })
+            predicate: try_convert(host.predicate(), &host.input().schema())?,
+            projection: host.projection().as_ref().map(|projection| projection.to_vec()),
+            schema: host.schema(),
+        };
+        Ok((Arc::new(filter) as Arc<dyn DeviceOperator>, vec![input]))
+    };
+    Some(filter())
+}
+
+impl Filter {
+    /// The input column of output column `column`.
+    fn input_column(&self, column: usize) -> usize {
+        self.projection.as_ref().map_or(column, |projection| projection[column])
+    }
+}
+
+impl DeviceOperator for Filter {
+    fn name(&self) -> &'static str {
+        "XlaFilterExec"
     }
 
-    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self {
-            input,
-            host_predicate: self.host_predicate.clone(),
-            predicate: self.predicate.clone(),
-            projection: self.projection.clone(),
-            schema: self.schema.clone(),
-            properties: self.properties.clone(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }
+    fn label(&self) -> &'static str {
+        "filter"
     }
 
-    /// The output columns out of those of the input.
-    pub fn project<T: Clone>(&self, columns: Vec<T>) -> Vec<T> {
-        match &self.projection {
-            Some(projection) => projection.iter().map(|column| columns[*column].clone()).collect(),
-            None => columns,
-        }
+    fn row_scope(&self) -> RowScope {
+        RowScope::Chunk
     }
 
-    /// What is asked of the output columns, asked of the `width` input columns.
-    pub fn unproject(&self, output: &[Strings], width: usize) -> Vec<Strings> {
-        let Some(projection) = &self.projection else { return output.to_vec() };
-        let mut input = vec![Strings::Rows; width];
-        projection.iter().zip(output).for_each(|(column, asked)| input[*column] = input[*column].max(*asked));
-        input
+    fn row_effect(&self) -> RowEffect {
+        RowEffect::Narrows
+    }
+
+    fn required_encodings(&self, output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+        let mut input = RequiredEncodings::none(widths[0]);
+        output.iter().enumerate().for_each(|(column, encoding)| input.require(self.input_column(column), *encoding));
+        input.require_for(&self.predicate);
+        vec![input.into_columns()]
+    }
+
+    fn sources_of(&self, column: usize, _widths: &[usize]) -> Vec<InputColumn> {
+        vec![InputColumn::of_only(self.input_column(column))]
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+
+    fn held_input(&self) -> Option<usize> {
+        None
+    }
+
+    fn runtime_filters(&self) -> Option<&dyn RuntimeFilterSource> {
+        None
+    }
+
+    fn accumulates(&self) -> bool {
+        false
+    }
+
+    fn hash_shape(&self, state: &mut dyn Hasher) {
+        hash_expr(&self.predicate, state);
+        hash_value(&self.projection, state);
     }
 
     fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
         vec![self.host_predicate.clone()]
     }
-}
 
-impl TraceNode for XlaFilterExec {
-    fn trace(&self, t: &mut Tracer, mut input: TracedRelation) -> Result<TracedRelation> {
-        let predicate = t.with_active(input.mask, |t| self.predicate.trace(t, &input))?;
-        let mut keep = predicate.pred()?;
-        if let Some(valid) = predicate.valid {
-            keep = t.builder.and(keep, valid)?;
-        }
-        let keep = t.broadcast(keep, input.capacity)?;
-        input.mask = and_valid(&mut t.builder, input.mask, Some(keep))?;
-        if let Some(projection) = &self.projection {
-            input.columns = projection.iter().map(|i| input.columns[*i].clone()).collect();
-        }
-        Ok(input)
+    fn properties(&self, _inputs: &[Arc<dyn ExecutionPlan>]) -> Arc<PlanProperties> {
+        device_properties(self.schema.clone(), EmissionType::Incremental)
     }
-}
 
-impl DisplayAs for XlaFilterExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if format == DisplayFormatType::TreeRender {
             return write!(f, "predicate={}", self.host_predicate);
@@ -109,6 +130,34 @@ impl DisplayAs for XlaFilterExec {
         }
         Ok(())
     }
+
+    fn open(
+        self: Arc<Self>,
+        _engine: &Engine,
+        inputs: Vec<Relation>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Opened> {
+        Ok(Opened::Relation(only_relation(inputs)?.with(step_of(self, metrics))))
+    }
 }
 
-device_execution_plan!(XlaFilterExec, "XlaFilterExec");
+impl StepOperator for Filter {
+    fn source_of(&self, column: usize) -> Option<usize> {
+        Some(self.input_column(column))
+    }
+
+    fn trace(&self, trace: &mut Trace, mut rows: TracedRelation) -> Result<TracedRelation> {
+        let t = &mut trace.t;
+        let predicate = t.with_active(rows.mask, |t| self.predicate.trace(t, &rows))?;
+        let mut keep = predicate.pred()?;
+        if let Some(valid) = predicate.valid {
+            keep = t.builder.and(keep, valid)?;
+        }
+        let keep = t.broadcast(keep, rows.capacity)?;
+        rows.mask = and_valid(&mut t.builder, rows.mask, Some(keep))?;
+        if let Some(projection) = &self.projection {
+            rows.columns = projection.iter().map(|column| rows.columns[*column].clone()).collect();
+        }
+        Ok(rows)
+    }
+}

@@ -2,65 +2,144 @@
 //! have been seen.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::exec::device_node::{TraceNode, device_execution_plan, device_properties};
-use crate::expr::tracer::{TracedRelation, Tracer};
+use crate::columnar::encode::Strings;
+use crate::exec::device_exec::device_properties;
+use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
+use crate::exec::operator::convert::{Conversion, Inputs, only_relation};
+use crate::exec::run::engine::Engine;
+use crate::exec::run::materialize::single;
+use crate::exec::shape_hash::hash_value;
+use crate::exec::step_operator::{StepOperator, step_of};
+use crate::exec::trace::program::Trace;
+use crate::exec::trace::relation::Relation;
+use crate::exec::trace::step::RowEffect;
+use crate::expr::fallback::FallbackReason;
+use crate::expr::tracer::TracedRelation;
 use crate::hlo::{Comparison, Scalar};
 use crate::kernels::scan;
 use crate::program::ElementType::S32;
 
 #[derive(Debug)]
-pub struct XlaLimitExec {
-    pub input: Arc<dyn ExecutionPlan>,
+pub struct Limit {
     skip: usize,
     fetch: Option<usize>,
-    properties: Arc<PlanProperties>,
-    pub metrics: ExecutionPlanMetricsSet,
 }
 
-impl XlaLimitExec {
-    fn new(input: Arc<dyn ExecutionPlan>, skip: usize, fetch: Option<usize>) -> Self {
-        // The order of the input is kept.
-        let mut properties = device_properties(input.schema(), EmissionType::Incremental).as_ref().clone();
-        properties.eq_properties = input.properties().eq_properties.clone();
-        Self { input, skip, fetch, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+/// Converts OFFSET and LIMIT, and the limit of each partition: the device has one.
+pub fn convert(plan: &Arc<dyn ExecutionPlan>, inputs: Inputs<'_>) -> Conversion {
+    let (limit, host) = if let Some(global) = plan.downcast_ref::<GlobalLimitExec>() {
+        (Limit { skip: global.skip(), fetch: global.fetch() }, global.input())
+    } else {
+        let local = plan.downcast_ref::<LocalLimitExec>()?;
+        (Limit { skip: 0, fetch: Some(local.fetch()) }, local.input())
+    };
+    if host.children().is_empty() {
+        return Some(Err(FallbackReason::LimitOfScan));
+    }
+    Some(inputs.only(host).map(|input| (Arc::new(limit) as Arc<dyn DeviceOperator>, vec![input])))
+}
+
+impl Limit {
+    /// Rows of the input after which no more are needed.
+    fn rows_needed(&self) -> Option<usize> {
+        self.fetch.map(|fetch| fetch.saturating_add(self.skip))
+    }
+}
+
+impl DeviceOperator for Limit {
+    fn name(&self) -> &'static str {
+        "XlaLimitExec"
     }
 
-    /// Converts OFFSET and LIMIT.
-    pub fn of_global(host: &GlobalLimitExec, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self::new(input, host.skip(), host.fetch())
+    fn label(&self) -> &'static str {
+        "limit"
     }
 
-    /// Converts the limit of each partition; the device has one.
-    pub fn of_local(host: &LocalLimitExec, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self::new(input, 0, Some(host.fetch()))
+    fn row_scope(&self) -> RowScope {
+        RowScope::All
     }
 
-    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self::new(input, self.skip, self.fetch)
+    fn row_effect(&self) -> RowEffect {
+        RowEffect::Narrows
+    }
+
+    fn required_encodings(&self, output: &[Strings], _widths: &[usize]) -> Vec<Vec<Strings>> {
+        vec![output.to_vec()]
+    }
+
+    // With fewer rows of the input, others would be the first.
+    fn sources_of(&self, _column: usize, _widths: &[usize]) -> Vec<InputColumn> {
+        Vec::new()
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+
+    fn held_input(&self) -> Option<usize> {
+        None
+    }
+
+    fn runtime_filters(&self) -> Option<&dyn RuntimeFilterSource> {
+        None
+    }
+
+    fn accumulates(&self) -> bool {
+        false
+    }
+
+    fn hash_shape(&self, state: &mut dyn Hasher) {
+        hash_value((self.skip > 0, self.fetch.is_some()), state);
     }
 
     fn expressions(&self) -> Vec<Arc<dyn PhysicalExpr>> {
         Vec::new()
     }
 
-    /// Rows of the input after which no more are needed.
-    pub fn rows_needed(&self) -> Option<usize> {
-        self.fetch.map(|fetch| fetch.saturating_add(self.skip))
+    fn properties(&self, inputs: &[Arc<dyn ExecutionPlan>]) -> Arc<PlanProperties> {
+        // The order of the input is kept.
+        let mut properties = device_properties(inputs[0].schema(), EmissionType::Incremental).as_ref().clone();
+        properties.eq_properties = inputs[0].properties().eq_properties.clone();
+        Arc::new(properties)
+    }
+
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fetch = self.fetch.map_or("None".to_string(), |fetch| fetch.to_string());
+        if format == DisplayFormatType::TreeRender {
+            return write!(f, "skip={}\nlimit={fetch}", self.skip);
+        }
+        write!(f, "XlaLimitExec: skip={}, fetch={fetch}", self.skip)
+    }
+
+    fn open(
+        self: Arc<Self>,
+        engine: &Engine,
+        inputs: Vec<Relation>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Opened> {
+        let input = single(engine, only_relation(inputs)?, self.rows_needed())?;
+        Ok(Opened::Relation(input.with(step_of(self, metrics))))
     }
 }
 
-impl TraceNode for XlaLimitExec {
-    fn trace(&self, t: &mut Tracer, mut input: TracedRelation) -> Result<TracedRelation> {
+impl StepOperator for Limit {
+    fn source_of(&self, column: usize) -> Option<usize> {
+        Some(column)
+    }
+
+    fn trace(&self, trace: &mut Trace, mut rows: TracedRelation) -> Result<TracedRelation> {
+        let t = &mut trace.t;
         let always = t.builder.constant(Scalar::Pred(true));
-        let mask = t.broadcast(input.mask.unwrap_or(always), input.capacity)?;
+        let mask = t.broadcast(rows.mask.unwrap_or(always), rows.capacity)?;
         let ones = t.builder.convert(mask, S32)?;
         let (rank, _) = scan::exclusive_sum(&mut t.builder, t.lowering, ones)?;
         let bound = |rows: usize| rows.min(i32::MAX as usize) as i128;
@@ -72,19 +151,7 @@ impl TraceNode for XlaLimitExec {
             let kept = t.builder.compare(rank, end, Comparison::Lt)?;
             mask = t.builder.and(mask, kept)?;
         }
-        input.mask = Some(mask);
-        Ok(input)
+        rows.mask = Some(mask);
+        Ok(rows)
     }
 }
-
-impl DisplayAs for XlaLimitExec {
-    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fetch = self.fetch.map_or("None".to_string(), |fetch| fetch.to_string());
-        if format == DisplayFormatType::TreeRender {
-            return write!(f, "skip={}\nlimit={fetch}", self.skip);
-        }
-        write!(f, "XlaLimitExec: skip={}, fetch={fetch}", self.skip)
-    }
-}
-
-device_execution_plan!(XlaLimitExec, "XlaLimitExec");

@@ -1,7 +1,6 @@
-//! How much work a host plan is, for the estimates of `cost`: what each kind of operator reads, from the rows of the tables up.
-//! Sizes are guesses where only the data could tell (what a filter keeps, how many rows a group has).
+//! Estimates the work of a host plan, from the rows of the tables up: what each kind of operator reads. Sizes are guesses where
+//! only the data could tell (what a filter keeps, how many rows a group has).
 
-use std::ops::{Add, Sub};
 use std::sync::Arc;
 
 use datafusion::common::JoinType;
@@ -18,9 +17,9 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
-use crate::exec::boundary::device_to_host::DeviceToHostExec;
-use crate::exec::operator::aggregate::aggregation::reads_rows;
+use crate::exec::operator::host_plan::reads_rows;
 use crate::exec::scan::table_source::TableSource;
+use crate::exec::state::work_estimate::{Kind, WorkEstimate};
 
 /// Rows of a table of which nothing is known.
 const UNKNOWN_ROWS: f64 = 1000.0;
@@ -31,133 +30,72 @@ const FILE_ROW_BYTES: f64 = 50.0;
 /// Rows of a group.
 const GROUP_ROWS: f64 = 8.0;
 
-/// What there is to do. Everything but `Operator` is counted in rows, or rows times expressions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An operator, however few its rows are.
-    Operator,
-    /// A value read from files.
-    Decode,
-    /// A row that a condition is asked of.
-    Filter,
-    /// A value that is computed.
-    Project,
-    /// A value of a group key.
-    Group,
-    /// A value that is aggregated.
-    Aggregate,
-    /// A row that is sorted, times the logarithm of the rows.
-    Sort,
-    /// A row of a join's smaller side.
-    Build,
-    /// A row of a join's larger side.
-    Probe,
-    /// A value in the result.
-    Output,
+/// The host plan that a node of the plan has replaced: a device pipeline counts as much work as what it replaces.
+pub type Replaced<'a> = &'a dyn Fn(&Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>>;
+
+/// The work of a plan, its result included.
+pub fn work_of(plan: &Arc<dyn ExecutionPlan>, replaced: Replaced<'_>) -> WorkEstimate {
+    let mut walk = Walk { work: WorkEstimate::default(), replaced };
+    let size = walk.add_plan(plan);
+    walk.add(Kind::Output, size.rows * plan.schema().fields().len() as f64);
+    walk.work
 }
 
-impl Kind {
-    pub const ALL: [Self; 10] = [
-        Self::Operator,
-        Self::Decode,
-        Self::Filter,
-        Self::Project,
-        Self::Group,
-        Self::Aggregate,
-        Self::Sort,
-        Self::Build,
-        Self::Probe,
-        Self::Output,
-    ];
-
-    /// As it is called in the file of constants.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Operator => "operator",
-            Self::Decode => "decode",
-            Self::Filter => "filter",
-            Self::Project => "project",
-            Self::Group => "group",
-            Self::Aggregate => "aggregate",
-            Self::Sort => "sort",
-            Self::Build => "build",
-            Self::Probe => "probe",
-            Self::Output => "output",
-        }
-    }
+/// Adds up the work of a plan from its leaves up.
+struct Walk<'a> {
+    work: WorkEstimate,
+    replaced: Replaced<'a>,
 }
 
-/// How much there is of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Work([f64; Kind::ALL.len()]);
-
-impl Work {
-    /// What a plan does to give its rows.
-    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
-        let mut work = Self::default();
-        let size = work.add_plan(plan);
-        work.put(Kind::Output, size.rows * plan.schema().fields().len() as f64);
-        work
-    }
-
-    pub fn get(&self, kind: Kind) -> f64 {
-        self.0[kind as usize]
-    }
-
-    pub fn put(&mut self, kind: Kind, amount: f64) {
-        self.0[kind as usize] += amount;
-    }
-
-    pub fn without(mut self, kind: Kind) -> Self {
-        self.0[kind as usize] = 0.0;
-        self
+impl Walk<'_> {
+    fn add(&mut self, kind: Kind, amount: f64) {
+        self.work.add_amount(kind, amount);
     }
 
     fn add_plan(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Size {
-        // A border is as much work as what it replaces.
-        if let Some(border) = plan.downcast_ref::<DeviceToHostExec>() {
-            return self.add_plan(border.host_plan());
+        if let Some(host) = (self.replaced)(plan) {
+            return self.add_plan(&host);
         }
         let inputs: Vec<Size> = plan.children().into_iter().map(|child| self.add_plan(child)).collect();
         let (first, second) = (inputs.first().copied(), inputs.get(1).copied());
         let Some(input) = first else { return self.add_leaf(plan) };
         if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-            self.put(Kind::Operator, 1.0);
-            self.put(Kind::Filter, input.rows * operations(filter.predicate()));
+            self.add(Kind::Operator, 1.0);
+            self.add(Kind::Filter, input.rows * operations(filter.predicate()));
             return input.times(kept(filter.predicate()));
         }
         if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-            self.put(Kind::Operator, 1.0);
+            self.add(Kind::Operator, 1.0);
             let computed: f64 = projection.expr().iter().map(|e| operations(&e.expr)).sum();
-            self.put(Kind::Project, input.rows * computed);
+            self.add(Kind::Project, input.rows * computed);
             return input;
         }
         if let Some(aggregate) = plan.downcast_ref::<AggregateExec>() {
             return if reads_rows(aggregate.mode()) { self.add_aggregate(aggregate, input) } else { input };
         }
         if let Some(sort) = plan.downcast_ref::<SortExec>() {
-            self.put(Kind::Operator, 1.0);
+            self.add(Kind::Operator, 1.0);
             return match sort.fetch() {
                 Some(fetch) => {
-                    self.put(Kind::Filter, input.rows);
+                    self.add(Kind::Filter, input.rows);
                     input.at_most(fetch)
                 }
                 None => {
-                    self.put(Kind::Sort, input.rows * input.rows.max(2.0).log2());
+                    self.add(Kind::Sort, input.rows * input.rows.max(2.0).log2());
                     input
                 }
             };
         }
         if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>() {
-            self.put(Kind::Operator, 1.0);
+            self.add(Kind::Operator, 1.0);
             return limit.fetch().map_or(input, |fetch| input.at_most(fetch));
         }
         if let Some(limit) = plan.downcast_ref::<LocalLimitExec>() {
-            self.put(Kind::Operator, 1.0);
+            self.add(Kind::Operator, 1.0);
             return input.at_most(limit.fetch());
         }
         if plan.downcast_ref::<UnionExec>().is_some() {
-            self.put(Kind::Operator, 1.0);
+            self.add(Kind::Operator, 1.0);
             return inputs.iter().skip(1).fold(input, |sum, size| Size::of(sum.rows + size.rows));
         }
         if let (Some(kind), Some(other)) = (join_of(plan), second) {
@@ -165,36 +103,36 @@ impl Work {
         }
         if plan.downcast_ref::<RepartitionExec>().is_none() && plan.children().len() == 1 && !moves_rows(plan) {
             // Windows, unnesting and the like.
-            self.put(Kind::Operator, 1.0);
-            self.put(Kind::Sort, input.rows * input.rows.max(2.0).log2());
+            self.add(Kind::Operator, 1.0);
+            self.add(Kind::Sort, input.rows * input.rows.max(2.0).log2());
         }
         input
     }
 
     fn add_aggregate(&mut self, aggregate: &AggregateExec, input: Size) -> Size {
-        self.put(Kind::Operator, 1.0);
+        self.add(Kind::Operator, 1.0);
         let keys = aggregate.group_expr().expr().len();
-        self.put(Kind::Group, input.rows * keys as f64);
+        self.add(Kind::Group, input.rows * keys as f64);
         let inputs = aggregate
             .aggr_expr()
             .iter()
             .map(|function| 1.0 + function.expressions().iter().map(operations).sum::<f64>());
-        self.put(Kind::Aggregate, input.rows * inputs.sum::<f64>());
+        self.add(Kind::Aggregate, input.rows * inputs.sum::<f64>());
         Size::of(if keys == 0 { 1.0 } else { input.rows / GROUP_ROWS })
     }
 
     fn add_join(&mut self, kind: JoinKind, left: Size, right: Size) -> Size {
-        self.put(Kind::Operator, 1.0);
+        self.add(Kind::Operator, 1.0);
         let (small, large) = if left.rows <= right.rows { (left, right) } else { (right, left) };
         match kind {
             JoinKind::Pairs => {
-                self.put(Kind::Build, small.rows);
-                self.put(Kind::Probe, small.rows * large.rows);
+                self.add(Kind::Build, small.rows);
+                self.add(Kind::Probe, small.rows * large.rows);
                 Size::of(small.rows * large.rows)
             }
             JoinKind::Keys(join_type) => {
-                self.put(Kind::Build, small.rows);
-                self.put(Kind::Probe, large.rows);
+                self.add(Kind::Build, small.rows);
+                self.add(Kind::Probe, large.rows);
                 // The keys of the smaller table are taken to be unique.
                 let pairs = left.rows * right.rows / left.table.min(right.table).max(1.0);
                 let rows = match join_type {
@@ -225,28 +163,9 @@ impl Work {
         let guess = source.as_ref().map_or(UNKNOWN_ROWS, |source| source.magnitude() as f64 / FILE_ROW_BYTES);
         let size = Size::of(rows.unwrap_or(guess));
         if is_file {
-            self.put(Kind::Decode, size.rows * plan.schema().fields().len() as f64);
+            self.add(Kind::Decode, size.rows * plan.schema().fields().len() as f64);
         }
         size
-    }
-}
-
-impl Add for Work {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
-        self
-    }
-}
-
-/// What is left to do when a part is done elsewhere.
-impl Sub for Work {
-    type Output = Self;
-
-    fn sub(mut self, other: Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a = (*a - b).max(0.0));
-        self
     }
 }
 

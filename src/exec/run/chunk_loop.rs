@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::table::{ChunkArray, DeviceTable};
-use crate::exec::run::ordered::in_order;
-use crate::exec::trace::broadcast::Side;
+use crate::exec::run::ordered::ordered_map;
+use crate::exec::trace::accumulate::{AccumulatorPlan, AccumulatorSpec, Totals};
+use crate::exec::trace::broadcast::BroadcastArray;
 use crate::exec::trace::program::TracedProgram;
+use crate::exec::trace::selection::Selection;
 use crate::expr::tracer::Input;
 use crate::hlo::Builder;
 use crate::program::ElementType::S32;
@@ -38,22 +40,19 @@ impl Cancelled {
 }
 
 /// A compiled program with the arguments that are the same for every chunk, on every device.
-pub struct Ready {
+pub struct BoundProgram {
     runtime: Arc<Runtime>,
     executable: Arc<Executable>,
     inputs: Vec<Input>,
-    sides: Vec<Arc<Side>>,
+    sides: Vec<Arc<BroadcastArray>>,
     /// `[device]`, by input index; `None` where the argument changes.
     constants: Vec<Vec<Option<Buffer>>>,
     pub outcome: CacheOutcome,
 }
 
-/// Accumulators that have seen every row, `[device][worker][index]`.
-pub type Totals = Vec<Vec<Vec<Buffer>>>;
-
 /// What changes from call to call.
 #[derive(Clone, Copy, Default)]
-pub struct Rows<'a> {
+pub struct CallInputs<'a> {
     table: Option<&'a DeviceTable>,
     chunk: usize,
     selection: Option<&'a Selection>,
@@ -62,7 +61,7 @@ pub struct Rows<'a> {
     totals: Option<&'a Totals>,
 }
 
-impl Ready {
+impl BoundProgram {
     /// Compiles (or finds) a program for the first `devices` of the mesh and uploads its constants.
     pub fn new(traced: &TracedProgram, mesh: &Mesh, devices: usize) -> Result<Self> {
         let (executable, outcome) = mesh.runtime().compile(&traced.program, devices)?;
@@ -89,7 +88,7 @@ impl Ready {
     fn arguments<'a>(
         &'a self,
         device: usize,
-        rows: Rows<'a>,
+        rows: CallInputs<'a>,
         accumulators: &mut [Option<Buffer>],
     ) -> Result<Vec<Argument<'a>>> {
         let missing = || DataFusionError::Internal(format!("{:?} lacks an argument", self.executable));
@@ -122,7 +121,7 @@ impl Ready {
 
     /// Runs the program once, over totals; every device has the same rows, those of the first are returned.
     pub fn run_totals(&self, totals: &Totals) -> Result<Vec<Buffer>> {
-        let rows = Rows { totals: Some(totals), ..Rows::default() };
+        let rows = CallInputs { totals: Some(totals), ..CallInputs::default() };
         let arguments =
             (0..self.devices()).map(|device| self.arguments(device, rows, &mut [])).collect::<Result<Vec<_>>>()?;
         Ok(self.executable.execute_replicated(arguments)?.into_iter().next().unwrap_or_default())
@@ -130,7 +129,7 @@ impl Ready {
 
     /// Runs the program once on device 0, which reads no chunk but only sides and constants.
     pub fn run_sides(&self) -> Result<Vec<Buffer>> {
-        Ok(self.executable.execute_donating(self.arguments(0, Rows::default(), &mut [])?)?)
+        Ok(self.executable.execute_donating(self.arguments(0, CallInputs::default(), &mut [])?)?)
     }
 }
 
@@ -161,24 +160,10 @@ pub struct Chunks<'a> {
     /// Host threads that take chunks, where the table is on one device.
     pub workers: usize,
     pub cancelled: &'a Cancelled,
-    /// Rows of each chunk that count; `None` is all.
+    /// CallInputs of each chunk that count; `None` is all.
     pub selection: Option<&'a Selection>,
     /// The chunks to run; `None` is all.
     pub only: Option<&'a [usize]>,
-}
-
-/// Rows that were selected in each chunk.
-pub struct Selection {
-    /// `[shard][chunk]`, s32[ids], selected rows of the table's chunk first.
-    pub row_ids: Vec<Vec<Buffer>>,
-    /// Length of these arrays.
-    pub ids: usize,
-    /// `[shard][chunk]`
-    pub counts: Vec<Vec<usize>>,
-    /// Rows of a chunk that programs over the selection work on: no chunk has more selected.
-    pub capacity: usize,
-    /// Steps of the relation that have been counted while the rows were selected.
-    pub counted_steps: usize,
 }
 
 impl Chunks<'_> {
@@ -203,34 +188,28 @@ impl Chunks<'_> {
     }
 }
 
-/// An accumulator before the first chunk: the same integer (or 0.0) in every slot.
-pub struct Initial {
-    pub shape: Shape,
-    pub value: i128,
-}
-
 /// Accumulators of at least this many bytes are filled by a program, not uploaded: nothing is written on the host.
 const LARGE_ACCUMULATORS: usize = 1 << 20;
 
 /// How the accumulators of a worker begin.
-struct Start<'a> {
-    initial: &'a [Initial],
+struct AccumulatorInit<'a> {
+    specs: &'a [AccumulatorSpec],
     mesh: &'a Mesh,
     fill: Option<Arc<Executable>>,
 }
 
-impl<'a> Start<'a> {
-    fn new(initial: &'a [Initial], mesh: &'a Mesh, devices: usize) -> Result<Self> {
-        let bytes: usize = initial.iter().map(|initial| initial.shape.size_bytes()).sum();
-        let fill = if bytes >= LARGE_ACCUMULATORS && devices == 1 { Some(Self::program(initial, mesh)?) } else { None };
-        Ok(Self { initial, mesh, fill })
+impl<'a> AccumulatorInit<'a> {
+    fn new(specs: &'a [AccumulatorSpec], mesh: &'a Mesh, devices: usize) -> Result<Self> {
+        let bytes: usize = specs.iter().map(|spec| spec.shape.size_bytes()).sum();
+        let fill = if bytes >= LARGE_ACCUMULATORS && devices == 1 { Some(Self::program(specs, mesh)?) } else { None };
+        Ok(Self { specs, mesh, fill })
     }
 
-    fn program(initial: &[Initial], mesh: &Mesh) -> Result<Arc<Executable>> {
+    fn program(specs: &[AccumulatorSpec], mesh: &Mesh) -> Result<Arc<Executable>> {
         let mut b = Builder::new("fill");
-        let mut outputs = Vec::with_capacity(initial.len());
-        for Initial { shape, value } in initial {
-            let value = b.constant_of(shape.element_type, *value)?;
+        let mut outputs = Vec::with_capacity(specs.len());
+        for AccumulatorSpec { shape, initial, .. } in specs {
+            let value = b.constant_of(shape.element_type, *initial)?;
             outputs.push(b.broadcast(value, &shape.dims)?);
         }
         Ok(mesh.runtime().compile(&b.finish(&outputs, &[])?, 1)?.0)
@@ -240,32 +219,32 @@ impl<'a> Start<'a> {
         if let Some(fill) = &self.fill {
             return Ok(fill.execute(&[])?.into_iter().map(Some).collect());
         }
-        let upload = |Initial { shape, value }: &Initial| {
-            let one = &value.to_le_bytes()[..shape.element_type.size_bytes()];
+        let upload = |AccumulatorSpec { shape, initial, .. }: &AccumulatorSpec| {
+            let one = &initial.to_le_bytes()[..shape.element_type.size_bytes()];
             Ok(Some(self.mesh.runtime().upload(device, shape, &one.repeat(shape.element_count()))?))
         };
-        self.initial.iter().map(upload).collect()
+        self.specs.iter().map(upload).collect()
     }
 }
 
 /// Runs an update program over every chunk; the accumulators afterwards.
-pub fn run_update(ready: &Ready, initial: &[Initial], chunks: Chunks<'_>) -> Result<Totals> {
+pub fn run_update(bound: &BoundProgram, accumulators: &AccumulatorPlan, chunks: Chunks<'_>) -> Result<Totals> {
     let Chunks { table, mesh, cancelled, selection, .. } = chunks;
     let numbers = chunks.numbers();
     let row_counts = RowCounts::upload(chunks)?;
-    let start = Start::new(initial, mesh, ready.devices())?;
+    let start = AccumulatorInit::new(&accumulators.specs, mesh, bound.devices())?;
     let all = |buffers: Vec<Option<Buffer>>| buffers.into_iter().flatten().collect::<Vec<_>>();
-    if ready.devices() > 1 {
-        let mut running = (0..ready.devices()).map(|device| start.on(device)).collect::<Result<Vec<_>>>()?;
+    if bound.devices() > 1 {
+        let mut running = (0..bound.devices()).map(|device| start.on(device)).collect::<Result<Vec<_>>>()?;
         for chunk in numbers {
             cancelled.check()?;
             let mut arguments = Vec::with_capacity(running.len());
             for (device, accumulators) in running.iter_mut().enumerate() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, selection, row_count, totals: None };
-                arguments.push(ready.arguments(device, rows, accumulators)?);
+                let rows = CallInputs { table: Some(table), chunk, selection, row_count, totals: None };
+                arguments.push(bound.arguments(device, rows, accumulators)?);
             }
-            let outputs = ready.executable.execute_replicated(arguments)?;
+            let outputs = bound.executable.execute_replicated(arguments)?;
             running = outputs.into_iter().map(|of_device| of_device.into_iter().map(Some).collect()).collect();
         }
         return Ok(running.into_iter().map(|of_device| vec![all(of_device)]).collect());
@@ -275,9 +254,14 @@ pub fn run_update(ready: &Ready, initial: &[Initial], chunks: Chunks<'_>) -> Res
         let mut running = start.on(0)?;
         while let Some(chunk) = numbers.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             cancelled.check()?;
-            let rows =
-                Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
-            let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut running)?)?;
+            let rows = CallInputs {
+                table: Some(table),
+                chunk,
+                selection,
+                row_count: Some(&row_counts.0[0][chunk]),
+                totals: None,
+            };
+            let outputs = bound.executable.execute_donating(bound.arguments(0, rows, &mut running)?)?;
             running = outputs.into_iter().map(Some).collect();
         }
         Ok(all(running))
@@ -288,7 +272,7 @@ pub fn run_update(ready: &Ready, initial: &[Initial], chunks: Chunks<'_>) -> Res
 /// Runs a program over every chunk. `read` takes the outputs of one chunk on the thread that ran it; `emit` gets what it made, in
 /// row order, and says whether to go on.
 pub fn run_chunks<T: Send>(
-    ready: &Ready,
+    bound: &BoundProgram,
     chunks: Chunks<'_>,
     read: impl Fn(Vec<Buffer>, usize) -> Result<T> + Sync,
     mut emit: impl FnMut(T) -> Result<bool>,
@@ -296,19 +280,19 @@ pub fn run_chunks<T: Send>(
     let Chunks { table, cancelled, selection, .. } = chunks;
     let numbers = chunks.numbers();
     let row_counts = RowCounts::upload(chunks)?;
-    if ready.devices() > 1 {
-        // Rows of later shards wait until those of the first have been handed over.
-        let mut later: Vec<Vec<T>> = (0..ready.devices()).map(|_| Vec::new()).collect();
+    if bound.devices() > 1 {
+        // CallInputs of later shards wait until those of the first have been handed over.
+        let mut later: Vec<Vec<T>> = (0..bound.devices()).map(|_| Vec::new()).collect();
         let mut more = true;
         for chunk in numbers {
             cancelled.check()?;
-            let mut arguments = Vec::with_capacity(ready.devices());
-            for device in 0..ready.devices() {
+            let mut arguments = Vec::with_capacity(bound.devices());
+            for device in 0..bound.devices() {
                 let row_count = Some(&row_counts.0[device][chunk]);
-                let rows = Rows { table: Some(table), chunk, selection, row_count, totals: None };
-                arguments.push(ready.arguments(device, rows, &mut [])?);
+                let rows = CallInputs { table: Some(table), chunk, selection, row_count, totals: None };
+                arguments.push(bound.arguments(device, rows, &mut [])?);
             }
-            for (device, outputs) in ready.executable.execute_replicated(arguments)?.into_iter().enumerate() {
+            for (device, outputs) in bound.executable.execute_replicated(arguments)?.into_iter().enumerate() {
                 let made = read(outputs, chunks.rows_of(device, chunk))?;
                 if device > 0 {
                     later[device].push(made);
@@ -330,11 +314,11 @@ pub fn run_chunks<T: Send>(
     let call = |chunk: usize| {
         cancelled.check()?;
         let rows =
-            Rows { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
-        let outputs = ready.executable.execute_donating(ready.arguments(0, rows, &mut [])?)?;
+            CallInputs { table: Some(table), chunk, selection, row_count: Some(&row_counts.0[0][chunk]), totals: None };
+        let outputs = bound.executable.execute_donating(bound.arguments(0, rows, &mut [])?)?;
         read(outputs, chunks.rows_of(0, chunk))
     };
-    in_order(chunks.workers(), &numbers, call, emit)
+    ordered_map(chunks.workers(), &numbers, call, emit)
 }
 
 /// Runs `work` on `n` threads, this one included.
@@ -350,30 +334,4 @@ fn on_threads<T: Send>(n: usize, work: impl Fn() -> Result<T> + Sync) -> Result<
         }
         results.into_iter().collect()
     })
-}
-
-/// What an expression of a program reported: the query fails.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DeviceFailure(pub String);
-
-/// The error of code `code` of a program.
-pub fn failure(code: i32, messages: &[String]) -> DataFusionError {
-    let message = messages.get(code as usize - 1).cloned();
-    DataFusionError::External(Box::new(DeviceFailure(message.unwrap_or_else(|| format!("device error {code}")))))
-}
-
-/// The error of an expression, of the kind that DataFusion gives it.
-pub fn device_error(message: &str) -> DataFusionError {
-    use datafusion::arrow::error::ArrowError;
-    if message.contains("Divide by zero") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
-    }
-    if let Some(rest) = message.strip_prefix("Arrow error: Arithmetic overflow: ") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::ArithmeticOverflow(rest.to_string())), None);
-    }
-    if let Some(rest) = message.strip_prefix("Arrow error: Cast error: ") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::CastError(rest.to_string())), None);
-    }
-    DataFusionError::Execution(message.trim_start_matches("Execution error: ").to_string())
 }

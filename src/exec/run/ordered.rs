@@ -78,7 +78,7 @@ impl<T> Drop for Done<'_, T> {
 
 /// Calls `work` for each item on `n` threads, this one included, which hands over in the order of the items until `emit` says that
 /// it wants no more.
-pub fn in_order<I: Copy + Sync, T: Send>(
+pub fn ordered_map<I: Copy + Sync, T: Send>(
     n: usize,
     items: &[I],
     work: impl Fn(I) -> Result<T> + Sync,
@@ -122,7 +122,7 @@ pub fn in_order<I: Copy + Sync, T: Send>(
 mod tests {
     use datafusion::error::{DataFusionError, Result};
 
-    use crate::exec::run::ordered::in_order;
+    use crate::exec::run::ordered::ordered_map;
 
     /// What is handed over of `0..n`, doubled, before `stop`.
     fn run(
@@ -133,7 +133,7 @@ mod tests {
     ) -> (Vec<usize>, Result<()>) {
         let items: Vec<usize> = (0..n).collect();
         let mut seen = Vec::new();
-        let result = in_order(threads, &items, work, |made| {
+        let result = ordered_map(threads, &items, work, |made| {
             seen.push(made);
             Ok(seen.len() < stop)
         });

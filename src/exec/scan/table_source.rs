@@ -18,10 +18,10 @@ use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-use crate::exec::boundary::host_to_device::{collect_in_order, column_of};
+use crate::exec::scan::host_rows::{collect_in_order, column_of};
 use crate::exec::scan::parquet::prune::RowGroup;
 use crate::exec::scan::parquet::table::ParquetTable;
-use crate::exec::state::column_cache::{ColumnSource, FileIdentity, FileSet, ResidentColumns, array_address};
+use crate::exec::state::column_cache::{ColumnCache, ColumnSource, FileIdentity, FileSet, array_address};
 
 /// A scan whose columns have an identity.
 pub enum TableSource {
@@ -144,14 +144,14 @@ impl TableSource {
     }
 
     /// Rows of the table, where that is known without reading it.
-    pub fn known_rows(&self, resident: &ResidentColumns) -> Option<usize> {
+    pub fn known_rows(&self, resident: &ColumnCache) -> Option<usize> {
         match self {
             Self::Memory { rows, .. } => Some(*rows),
             Self::Files { set, .. } => resident.file_rows(set),
         }
     }
 
-    pub fn remember_rows(&self, resident: &ResidentColumns, rows: usize) {
+    pub fn remember_rows(&self, resident: &ColumnCache, rows: usize) {
         if let Self::Files { set, .. } = self {
             resident.set_file_rows(set, rows);
         }

@@ -1,5 +1,5 @@
-//! Rows that wait on the host until a program reads them: what an operator gives when device memory is short. Pieces of any size
-//! become a table of full chunks, in host memory or in a file.
+//! The spill buffer: rows that wait on the host until a program reads them. Host chunks of any size become a table of full chunks, in
+//! host memory or in a file.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::columnar::host_array::{HostArray, HostWriter};
 use crate::columnar::layout::Layout;
 use crate::columnar::table::{ChunkArray, DeviceChunk, DeviceTable};
 use crate::exec::run::engine::Engine;
-use crate::exec::run::materialize::Piece;
+use crate::exec::run::materialize::{HostChunk, for_each_host_chunk, upload_host_chunks};
 use crate::exec::trace::program::ResultColumn;
 use crate::exec::trace::relation::Relation;
 use crate::program::{ElementType, Shape};
 
 /// A table under construction.
-pub struct Spool {
+pub struct SpillBuffer {
     columns: Vec<ResultColumn>,
     /// Element type of each array of a chunk, column after column.
     types: Vec<ElementType>,
@@ -31,7 +31,7 @@ pub struct Spool {
     host: HostWriter,
 }
 
-impl Spool {
+impl SpillBuffer {
     /// An empty table of which no more than `limit` rows are needed.
     pub fn new(engine: &Engine, limit: Option<usize>) -> Self {
         let options = &engine.options;
@@ -48,14 +48,14 @@ impl Spool {
     }
 
     /// Takes rows; false once there are as many as are needed.
-    pub fn push(&mut self, columns: &[ResultColumn], piece: &Piece) -> Result<bool> {
+    pub fn push(&mut self, columns: &[ResultColumn], chunk: &HostChunk) -> Result<bool> {
         self.unify(columns)?;
         let mut from = 0;
-        let end = piece.rows.min(self.limit - self.rows);
+        let end = chunk.rows.min(self.limit - self.rows);
         while from < end {
             let in_chunk = self.rows - self.chunks * self.capacity;
             let to = end.min(from + self.capacity - in_chunk);
-            for ((filling, bytes), element_type) in self.filling.iter_mut().zip(&piece.arrays).zip(&self.types) {
+            for ((filling, bytes), element_type) in self.filling.iter_mut().zip(&chunk.arrays).zip(&self.types) {
                 let width = element_type.size_bytes();
                 filling.extend_from_slice(&bytes[from * width..to * width]);
             }
@@ -68,7 +68,7 @@ impl Spool {
         Ok(self.rows < self.limit)
     }
 
-    /// Pieces come from runs of programs that differ at most in what is known of the values.
+    /// Chunks come from runs of programs that differ at most in what is known of the values.
     fn unify(&mut self, columns: &[ResultColumn]) -> Result<()> {
         if self.types.is_empty() && self.columns.is_empty() {
             self.columns = columns.to_vec();
@@ -79,7 +79,9 @@ impl Spool {
         for (mine, other) in self.columns.iter_mut().zip(columns) {
             let (a, b) = (&mine.spec, &other.spec);
             if a.representation != b.representation || a.nullable != b.nullable || a.dictionary != b.dictionary {
-                return internal_err!("parts of one result differ in their encoding: {a:?} and {b:?}");
+                return internal_err!(
+                    "passes over one relation differ in the encoding of their results: {a:?} and {b:?}"
+                );
             }
             mine.range = mine.range.zip(other.range).map(|(a, b)| a.union(&b));
         }
@@ -111,8 +113,8 @@ impl Spool {
             };
             let full = arrays.iter().map(of_chunk).collect::<Result<Vec<_>>>()?;
             let arrays = if self.chunks == 0 { self.filling } else { full };
-            let table =
-                engine.upload_pieces(&self.columns, vec![Piece { rows: self.rows, arrays }], layout.capacity)?;
+            let chunk = HostChunk { rows: self.rows, arrays };
+            let table = upload_host_chunks(engine, &self.columns, vec![chunk], layout.capacity)?;
             return Ok(Relation::on(table));
         }
         let mut arrays = arrays.into_iter();
@@ -132,14 +134,12 @@ impl Spool {
     }
 }
 
-impl Engine {
-    /// The rows of a relation, computed, and waiting on the host.
-    pub fn spool(&self, relation: &Relation) -> Result<Relation> {
-        if relation.as_table().is_some() {
-            return Ok(relation.clone());
-        }
-        let mut spool = Spool::new(self, None);
-        self.pieces(relation, |columns, piece| spool.push(columns, &piece))?;
-        spool.finish(self)
+/// The rows of a relation, computed, and waiting on the host.
+pub fn spill(engine: &Engine, relation: &Relation) -> Result<Relation> {
+    if relation.as_table().is_some() {
+        return Ok(relation.clone());
     }
+    let mut buffer = SpillBuffer::new(engine, None);
+    for_each_host_chunk(engine, relation, |columns, chunk| buffer.push(columns, &chunk))?;
+    buffer.finish(engine)
 }

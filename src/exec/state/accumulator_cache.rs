@@ -1,6 +1,6 @@
-//! Aggregations that one query asks for twice run once: a view that is read in a subquery, too, is two equal subplans in
-//! DataFusion's plan (Q15 of TPC-H). What is remembered is of no use to other queries, and goes when the next one starts; so
-//! that little memory is held until then, only small accumulators are remembered.
+//! The accumulators of a query's aggregations, for the other pipelines of the same query: a view that is read in a subquery, too, is
+//! two equal sub-plans in DataFusion's plan (Q15 of TPC-H), and is aggregated once. An entry is of no use to other queries and goes
+//! when the next one starts; only small accumulators are kept until then.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -8,36 +8,43 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 
 use crate::columnar::table::{DeviceColumn, DeviceTable};
-use crate::exec::run::chunk_loop::Totals;
-use crate::exec::trace::program::TracedProgram;
-use crate::expr::tracer::Input;
-use crate::program::Shape;
+use crate::runtime::Buffer;
 
-/// Accumulators of a worker that are worth remembering have at most this many bytes.
-const MOST_BYTES: usize = 2 << 20;
+/// Accumulators of a worker that are worth keeping have at most this many bytes.
+pub const MOST_BYTES: usize = 2 << 20;
 
-/// Accumulators, once they are there. Whoever computes them holds the lock.
+/// `[device][worker][index]`
+type Totals = Vec<Vec<Vec<Buffer>>>;
+
+/// Accumulators, once they are computed. The thread that computes them holds the lock.
 type Slot = Arc<Mutex<Option<Arc<Totals>>>>;
 
-/// What queries under way have aggregated.
+/// Accumulators of the queries that are running.
 #[derive(Default)]
-pub struct Memo(Mutex<Vec<Entry>>);
+pub struct AccumulatorCache(Mutex<Vec<Entry>>);
 
 struct Entry {
     query: Weak<TaskContext>,
-    key: Key,
+    key: AccumulatorKey,
     slot: Slot,
 }
 
-/// An update program with all that it reads.
-struct Key {
+/// A program that updates accumulators, with everything that it reads.
+pub struct AccumulatorKey {
     text: String,
     constants: Vec<Vec<u8>>,
     /// Weak references keep the addresses from being used again.
     columns: Vec<Weak<DeviceColumn>>,
 }
 
-impl PartialEq for Key {
+impl AccumulatorKey {
+    /// The program `text` over all rows of `table`; it reads nothing else but `constants`.
+    pub fn new(text: &str, constants: Vec<Vec<u8>>, table: &DeviceTable) -> Self {
+        Self { text: text.to_string(), constants, columns: table.columns.iter().map(Arc::downgrade).collect() }
+    }
+}
+
+impl PartialEq for AccumulatorKey {
     fn eq(&self, other: &Self) -> bool {
         let columns = || self.columns.iter().zip(&other.columns).all(|(a, b)| Weak::ptr_eq(a, b));
         self.columns.len() == other.columns.len()
@@ -47,47 +54,32 @@ impl PartialEq for Key {
     }
 }
 
-impl Memo {
+impl AccumulatorCache {
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets what queries have left that have ended.
+    /// Drops the entries of queries that have ended.
     pub fn sweep(&self) {
         self.lock().retain(|entry| entry.query.strong_count() > 0);
     }
 
-    /// Forgets what a query has aggregated, for a run of it that is to be timed.
+    /// Drops the entries of a query, so that its next run can be timed.
     pub fn forget(&self, query: &Arc<TaskContext>) {
         self.lock().retain(|entry| entry.query.as_ptr() != Arc::as_ptr(query));
     }
 
-    /// What `update` leaves after all rows of `table`: computed, or found. A program that reads more than the table is always
-    /// computed.
+    /// The accumulators of `key` in a query: found, or computed.
     pub fn totals(
         &self,
         query: &Arc<TaskContext>,
-        update: &TracedProgram,
-        table: &DeviceTable,
+        key: AccumulatorKey,
         compute: impl FnOnce() -> Result<Totals>,
     ) -> Result<Arc<Totals>> {
-        let bytes: usize = update.program.outputs.iter().map(Shape::size_bytes).sum();
-        if !update.sides.is_empty() || bytes > MOST_BYTES {
-            return compute().map(Arc::new);
-        }
-        let constants = update.inputs.iter().filter_map(|input| match input {
-            Input::Constant { bytes, .. } => Some(bytes.clone()),
-            _ => None,
-        });
-        let key = Key {
-            text: update.program.text.clone(),
-            constants: constants.collect(),
-            columns: table.columns.iter().map(Arc::downgrade).collect(),
-        };
         let slot = {
             let mut entries = self.lock();
-            let mine = |entry: &&Entry| entry.query.as_ptr() == Arc::as_ptr(query) && entry.key == key;
-            match entries.iter().find(mine) {
+            let same = |entry: &&Entry| entry.query.as_ptr() == Arc::as_ptr(query) && entry.key == key;
+            match entries.iter().find(same) {
                 Some(entry) => Arc::clone(&entry.slot),
                 None => {
                     let slot = Slot::default();

@@ -2,33 +2,33 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-static BEGUN: AtomicUsize = AtomicUsize::new(0);
-static NOW: AtomicUsize = AtomicUsize::new(0);
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Held while a pipeline runs.
 #[derive(Debug)]
-pub struct UnderWay(());
+pub struct ActivePipeline(());
 
-impl UnderWay {
+impl ActivePipeline {
     pub fn begin() -> Self {
-        BEGUN.fetch_add(1, Ordering::Relaxed);
-        NOW.fetch_add(1, Ordering::Relaxed);
+        STARTED.fetch_add(1, Ordering::Relaxed);
+        COUNT.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for ActivePipeline {
     fn drop(&mut self) {
-        NOW.fetch_sub(1, Ordering::Relaxed);
+        COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Pipelines that have begun so far.
-pub fn begun() -> usize {
-    BEGUN.load(Ordering::Relaxed)
+pub fn started() -> usize {
+    STARTED.load(Ordering::Relaxed)
 }
 
 /// Pipelines that run now.
-pub fn now() -> usize {
-    NOW.load(Ordering::Relaxed)
+pub fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
 }

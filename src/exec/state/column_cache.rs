@@ -93,7 +93,7 @@ impl Entry {
 }
 
 /// A column in the cache, for `SHOW CACHE`.
-pub struct ResidentColumn {
+pub struct CachedColumn {
     pub source: ColumnSource,
     /// Of the table.
     pub rows: usize,
@@ -116,7 +116,7 @@ pub struct HostBudget<'a> {
 
 /// The cache, one a session.
 #[derive(Default)]
-pub struct ResidentColumns {
+pub struct ColumnCache {
     state: Mutex<State>,
 }
 
@@ -180,7 +180,7 @@ impl State {
     }
 }
 
-impl ResidentColumns {
+impl ColumnCache {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -300,10 +300,10 @@ impl ResidentColumns {
     }
 
     /// Everything that is here.
-    pub fn inventory(&self) -> Vec<ResidentColumn> {
+    pub fn inventory(&self) -> Vec<CachedColumn> {
         let mut state = self.lock();
         state.sweep();
-        let columns = state.entries.iter().map(|(key, entry)| ResidentColumn {
+        let columns = state.entries.iter().map(|(key, entry)| CachedColumn {
             source: key.source.clone(),
             rows: key.layout.rows,
             column: entry.column.clone(),

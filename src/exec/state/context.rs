@@ -8,12 +8,12 @@ use datafusion::execution::TaskContext;
 use crate::columnar::host_array::HostMemory;
 use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
 use crate::config::XlaOptions;
-use crate::exec::run::compaction::Samples;
-use crate::exec::state::accumulator_cache::Memo;
-use crate::exec::state::column_cache::ResidentColumns;
+use crate::exec::state::accumulator_cache::AccumulatorCache;
+use crate::exec::state::column_cache::ColumnCache;
 use crate::exec::state::costs::{self, Costs};
-use crate::exec::state::history::Tiers;
-use crate::exec::state::load_progress::Loads;
+use crate::exec::state::history::PlacementHistory;
+use crate::exec::state::load_progress::LoadTracker;
+use crate::exec::state::selectivity::Selectivities;
 use crate::runtime::{DeviceKind, Mesh};
 
 /// Chunk capacity on devices with their own memory, where a launch costs more than a cache miss.
@@ -31,17 +31,17 @@ pub fn cores() -> usize {
 /// Lives in the session's config extensions; one for all queries of a session.
 pub struct DeviceContext {
     pub mesh: Mesh,
-    pub resident: ResidentColumns,
+    pub column_cache: ColumnCache,
     /// Of columns that the device has no room for.
     pub waiting: HostMemory,
     /// How many rows pipelines that ran before let through.
-    pub samples: Samples,
+    pub selectivities: Selectivities,
     /// What queries under way have aggregated.
-    pub memo: Memo,
+    pub accumulators: AccumulatorCache,
     /// Tables that are being loaded.
-    pub loads: Loads,
+    pub load_tracker: LoadTracker,
     /// How fast pipelines were.
-    pub tiers: Arc<Tiers>,
+    pub history: Arc<PlacementHistory>,
     /// What things cost, where that is not this machine's.
     costs: Option<Costs>,
 }
@@ -50,12 +50,12 @@ impl DeviceContext {
     pub fn new(mesh: Mesh) -> Self {
         Self {
             mesh,
-            resident: ResidentColumns::default(),
+            column_cache: ColumnCache::default(),
             waiting: HostMemory::default(),
-            samples: Samples::default(),
-            memo: Memo::default(),
-            loads: Loads::default(),
-            tiers: Arc::default(),
+            selectivities: Selectivities::default(),
+            accumulators: AccumulatorCache::default(),
+            load_tracker: LoadTracker::default(),
+            history: Arc::default(),
             costs: None,
         }
     }
@@ -67,7 +67,7 @@ impl DeviceContext {
 
     /// What things cost.
     pub fn costs(&self) -> Costs {
-        self.costs.unwrap_or_else(cost::machine)
+        self.costs.unwrap_or_else(costs::machine)
     }
 
     /// The context of the session that runs a task.
@@ -101,10 +101,10 @@ impl DeviceContext {
     /// What a query begins with: the limit of device memory is set, and what others have left goes, columns that no query holds
     /// among it where a lower limit was set.
     pub fn begin(&self, options: &XlaOptions) {
-        self.memo.sweep();
+        self.accumulators.sweep();
         let memory = self.mesh.runtime().memory();
         memory.set_limit(options.memory_limit);
-        while memory.limit().is_some_and(|limit| memory.used() > limit) && self.resident.evict_one() {}
+        while memory.limit().is_some_and(|limit| memory.used() > limit) && self.column_cache.evict_one() {}
     }
 
     /// Host threads that run chunks of one device at a time.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::exec::placement::work::{Kind, Work};
+use crate::exec::state::work_estimate::{Kind, WorkEstimate};
 
 /// Nanoseconds for one of each kind of work; of rows and values on one thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +21,7 @@ impl Rates {
     }
 
     /// Time of `work` where the rows are shared by `threads`.
-    fn time(&self, work: &Work, threads: usize) -> Duration {
+    fn time(&self, work: &WorkEstimate, threads: usize) -> Duration {
         let shared: f64 = Kind::ALL.into_iter().skip(1).map(|kind| self.get(kind) * work.get(kind)).sum();
         let own = self.get(Kind::Operator) * work.get(Kind::Operator);
         nanoseconds(own + shared / threads.max(1) as f64)
@@ -134,10 +134,10 @@ impl Costs {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Task {
     /// Of the host plan.
-    pub host: Work,
+    pub host: WorkEstimate,
     /// The part of it that the device does, and the part that host operators below do.
-    pub device: Work,
-    pub below: Work,
+    pub device: WorkEstimate,
+    pub below: WorkEstimate,
     /// Values to upload once, and of these the ones to read from files.
     pub upload: f64,
     pub decode: f64,
@@ -202,14 +202,14 @@ fn nanoseconds(n: f64) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use crate::exec::placement::work::{Kind, Work};
     use crate::exec::state::costs::{Costs, Estimate, Task};
+    use crate::exec::state::work_estimate::{Kind, WorkEstimate};
 
     fn group_by(rows: f64) -> Task {
-        let mut work = Work::default();
-        work.put(Kind::Operator, 1.0);
-        work.put(Kind::Group, rows);
-        work.put(Kind::Aggregate, 2.0 * rows);
+        let mut work = WorkEstimate::default();
+        work.add_amount(Kind::Operator, 1.0);
+        work.add_amount(Kind::Group, rows);
+        work.add_amount(Kind::Aggregate, 2.0 * rows);
         Task {
             host: work,
             device: work,

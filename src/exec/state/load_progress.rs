@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The tables that a session is loading.
 #[derive(Default)]
-pub struct Loads(Mutex<Vec<Weak<Load>>>);
+pub struct LoadTracker(Mutex<Vec<Weak<Load>>>);
 
 /// One table that is being loaded, until it is dropped.
 pub struct Load {
@@ -19,7 +19,7 @@ pub struct Load {
 
 /// How far tables are that are being loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loading {
+pub struct LoadProgress {
     /// The largest, and its column that was worked on last: `lineitem.l_comment`.
     pub what: String,
     /// Bytes of all.
@@ -27,7 +27,7 @@ pub struct Loading {
     pub total: u64,
 }
 
-impl Loads {
+impl LoadTracker {
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Load>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,13 +40,13 @@ impl Loads {
     }
 
     /// How far everything is; `None` if nothing is being loaded.
-    pub fn now(&self) -> Option<Loading> {
+    pub fn now(&self) -> Option<LoadProgress> {
         let mut loads = self.lock();
         loads.retain(|load| load.strong_count() > 0);
         let loads: Vec<Arc<Load>> = loads.iter().filter_map(Weak::upgrade).collect();
         let largest = loads.iter().max_by_key(|load| load.total)?;
         let column = largest.column.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(Loading {
+        Some(LoadProgress {
             what: format!("{}{}{column}", largest.table, if column.is_empty() { "" } else { "." }),
             done: loads.iter().map(|load| load.done.load(Ordering::Relaxed).min(load.total)).sum(),
             total: loads.iter().map(|load| load.total).sum(),
@@ -67,19 +67,19 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
-    use crate::exec::state::load_progress::{Loading, Loads};
+    use crate::exec::state::load_progress::{LoadProgress, LoadTracker};
 
     #[test]
-    fn tables_under_way_are_added_up() {
-        let loads = Loads::default();
+    fn tables_active_are_added_up() {
+        let loads = LoadTracker::default();
         assert_eq!(loads.now(), None);
         let small = loads.begin("nation".into(), 10);
         let large = loads.begin("lineitem".into(), 90);
         large.advance("l_tax", 30);
         small.advance("n_name", 20);
-        assert_eq!(loads.now(), Some(Loading { what: "lineitem.l_tax".into(), done: 40, total: 100 }));
+        assert_eq!(loads.now(), Some(LoadProgress { what: "lineitem.l_tax".into(), done: 40, total: 100 }));
         drop(large);
-        assert_eq!(loads.now(), Some(Loading { what: "nation.n_name".into(), done: 10, total: 10 }));
+        assert_eq!(loads.now(), Some(LoadProgress { what: "nation.n_name".into(), done: 10, total: 10 }));
         drop(small);
         assert_eq!(loads.now(), None);
     }

@@ -8,3 +8,5 @@ pub mod costs;
 pub mod history;
 pub mod load_progress;
 pub mod memory_mode;
+pub mod selectivity;
+pub mod work_estimate;

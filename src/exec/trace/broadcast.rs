@@ -9,14 +9,14 @@ use crate::program::Shape;
 use crate::runtime::{Buffer, Mesh};
 
 /// One array, on every device of the mesh.
-pub enum Side {
+pub enum BroadcastArray {
     /// Array `part` of the single chunk of a column, where there is one device.
     Column { column: Arc<DeviceColumn>, part: usize, shape: Shape },
     /// A copy for each device.
     Own(Vec<Buffer>),
 }
 
-impl Side {
+impl BroadcastArray {
     /// Makes an array of device 0 readable on all devices (an all-gather by way of the host; there is no sharded build yet).
     pub fn replicate(buffer: Buffer, mesh: &Mesh) -> Result<Arc<Self>> {
         let mut copies = Vec::with_capacity(mesh.len());

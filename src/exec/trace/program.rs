@@ -8,75 +8,83 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::columnar::decode::ColumnSpec;
 use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
-use crate::columnar::table::{DeviceColumn, DeviceTable};
+use crate::columnar::table::{DeviceChunk, DeviceColumn, DeviceTable};
 use crate::config::XlaOptions;
-use crate::exec::device_node::{DeviceNode, TraceNode};
-use crate::exec::operator::aggregate::dense::trace_groups;
-use crate::exec::run::chunk_loop::Selection;
-use crate::exec::trace::broadcast::Side;
-use crate::exec::trace::relation::{Relation, Source, Step};
+use crate::exec::trace::broadcast::BroadcastArray;
+use crate::exec::trace::output::{LiveRows, OutputLayout};
+use crate::exec::trace::selection::Selection;
 use crate::expr::integer::{Int, Limbs};
 use crate::expr::tracer::{Input, TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};
 use crate::kernels::wide::Wide;
 use crate::kernels::{Lowering, compact};
-use crate::program::ElementType::{Pred, S32, S64};
+use crate::program::ElementType::{self, Pred, S32, S64};
 use crate::program::{Program, Shape};
 
-/// A program and where its arguments come from.
+/// A program, where its arguments come from, and what its outputs are.
 pub struct TracedProgram {
     pub program: Program,
     pub inputs: Vec<Input>,
-    /// What `Input::Side` refers to.
-    pub sides: Vec<Arc<Side>>,
-    /// Message of error code i + 1.
-    pub errors: Vec<String>,
+    /// The arrays that `Input::Side` refers to.
+    pub sides: Vec<Arc<BroadcastArray>>,
+    pub layout: OutputLayout,
 }
 
 /// What is known of one result column.
 #[derive(Clone, Debug)]
 pub struct ResultColumn {
     pub spec: ColumnSpec,
-    /// Of the values that are not NULL; `None` for booleans and floats.
+    /// Range of the values that are not NULL; `None` for booleans and floats.
     pub range: Option<Range>,
 }
 
-/// Which rows of a result count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LiveRows {
-    /// The rows of the source's chunk.
-    OfSource,
-    /// A `pred` follows the columns.
-    Mask,
-    /// The first ones; their number, a scalar s32, follows the columns.
-    Prefix,
+impl ResultColumn {
+    /// Arrays of the column: its values, then its validity.
+    pub fn array_count(&self) -> usize {
+        self.spec.representation.element_types().len() + usize::from(self.spec.nullable)
+    }
+
+    /// Element types of these arrays.
+    pub fn element_types(&self) -> Vec<ElementType> {
+        let values = self.spec.representation.element_types().iter().copied();
+        values.chain(self.spec.nullable.then_some(Pred)).collect()
+    }
+
+    /// The column made of `chunks`, `[shard][chunk]`.
+    pub fn device_column(&self, chunks: Vec<Vec<DeviceChunk>>) -> DeviceColumn {
+        DeviceColumn {
+            data_type: self.spec.data_type.clone(),
+            representation: self.spec.representation,
+            range: self.range,
+            has_nulls: self.spec.nullable,
+            unique: false,
+            ascending: false,
+            dictionary: self.spec.dictionary.clone(),
+            chunks,
+        }
+    }
 }
 
 /// The program whose outputs are the rows of a relation.
 pub struct ResultProgram {
     pub traced: TracedProgram,
-    /// What the first outputs are, column after column.
+    /// What the arrays are, column after column.
     pub columns: Vec<ResultColumn>,
     pub live: LiveRows,
     pub capacity: usize,
-    /// Whether an error code follows, of `errors` here, and then one of the accumulators below.
-    pub has_error: bool,
-    pub has_source_error: bool,
-    /// Row counts that follow, and whose they are.
-    pub counted: Vec<ExecutionPlanMetricsSet>,
 }
 
 /// A program under construction, with what exec adds to the tracer.
 pub struct Trace {
     pub t: Tracer,
-    pub sides: Vec<Arc<Side>>,
+    pub sides: Vec<Arc<BroadcastArray>>,
     pub options: XlaOptions,
     /// Live rows after each operator that is counted.
     pub counts: Vec<(ExecutionPlanMetricsSet, Value)>,
-    /// Error code of the accumulators that the program starts from.
-    pub source_error: Option<Value>,
-    devices: usize,
+    /// Error code of the accumulators that the program starts from, and its messages.
+    pub source_error: Option<(Value, Vec<String>)>,
+    pub devices: usize,
 }
 
 impl Trace {
@@ -87,7 +95,7 @@ impl Trace {
     }
 
     /// A whole array as a parameter; the same array is one parameter.
-    pub fn side(&mut self, side: &Arc<Side>) -> Value {
+    pub fn side(&mut self, side: &Arc<BroadcastArray>) -> Value {
         let shape = side.shape().clone();
         let index = match self.sides.iter().position(|known| Arc::ptr_eq(known, side)) {
             Some(index) => index,
@@ -99,49 +107,19 @@ impl Trace {
         self.t.parameter(shape, Input::Side(index))
     }
 
-    /// The rows of `relation`.
-    pub fn relation(&mut self, relation: &Relation) -> Result<TracedRelation> {
-        let mut rows = match &relation.source {
-            Source::Table(table) => source_relation(&mut self.t, table, None)?,
-            Source::Selected(table, selection) => source_relation(&mut self.t, table, Some(selection))?,
-            Source::Groups(groups) => {
-                let rows = trace_groups(self, groups, self.devices)?;
-                self.count(Some(&groups.metrics), &rows)?;
-                rows
-            }
-        };
-        let counted = relation.selection().map_or(0, |selection| selection.counted_steps);
-        for (number, step) in relation.steps.iter().enumerate() {
-            rows = self.step(step, rows)?;
-            if number >= counted {
-                self.count(step.metrics(), &rows)?;
-            }
+    /// All rows of a table that lies in one chunk, as arrays that a program on device 0 reads whole.
+    pub fn whole_table(&mut self, table: &Arc<DeviceTable>) -> Result<TracedRelation> {
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let sides = BroadcastArray::of_single(column);
+            let arrays: Vec<Value> = sides.iter().map(|side| self.side(side)).collect();
+            columns.push(column_of(column, |_, part| arrays[part]));
         }
-        Ok(rows)
+        let mask = first_rows(&mut self.t, table.layout.rows, table.layout.capacity)?;
+        Ok(TracedRelation { columns, mask: Some(mask), capacity: table.layout.capacity })
     }
 
-    pub fn step(&mut self, step: &Step, rows: TracedRelation) -> Result<TracedRelation> {
-        match step {
-            Step::Probe(probe) => probe.trace(self, rows),
-            Step::Part(part) => part.trace(&mut self.t, rows),
-            Step::TopOfChunk(plan) => match Step::node(plan)? {
-                DeviceNode::Sort(node) => node.trace_top(&mut self.t, rows),
-                _ => Ok(rows),
-            },
-            Step::Node(plan) => match Step::node(plan)? {
-                DeviceNode::Filter(node) => node.trace(&mut self.t, rows),
-                DeviceNode::Projection(node) => node.trace(&mut self.t, rows),
-                DeviceNode::Sort(node) => node.trace(&mut self.t, rows),
-                DeviceNode::Limit(node) => node.trace(&mut self.t, rows),
-                DeviceNode::Aggregate(node) => node.trace_whole(&mut self.t, &rows, &self.options),
-                DeviceNode::Join(_) | DeviceNode::Union(_) => {
-                    datafusion::common::internal_err!("{} is not a step", plan.name())
-                }
-            },
-        }
-    }
-
-    /// Counts the live rows, if they are to be counted.
+    /// Counts the live rows after an operator, if rows are to be counted.
     pub fn count(&mut self, metrics: Option<&ExecutionPlanMetricsSet>, rows: &TracedRelation) -> Result<()> {
         if let (true, Some(metrics)) = (self.options.count_rows, metrics) {
             let live = self.count_live(rows)?;
@@ -157,7 +135,7 @@ impl Trace {
         self.t.sum(ones)
     }
 
-    /// Outputs: columns, live rows, error codes, row counts. `pack`: live rows come first, and only they count.
+    /// The program whose outputs are the columns of `rows`, and what says which of its rows are live.
     pub fn finish_rows(mut self, mut rows: TracedRelation, live: LiveRows) -> Result<ResultProgram> {
         let mut live_output = None;
         match (live, rows.mask) {
@@ -176,47 +154,65 @@ impl Trace {
             }
             (LiveRows::OfSource, _) => {}
         }
-        let mut outputs = Vec::new();
+        let mut arrays = Vec::new();
         let mut columns = Vec::with_capacity(rows.columns.len());
         for column in &rows.columns {
-            let (arrays, spec) = self.t.output(column, rows.capacity)?;
-            outputs.extend(arrays);
+            let (of_column, spec) = self.t.output(column, rows.capacity)?;
+            arrays.extend(of_column);
             let range = match &column.values {
                 Values::Int(int) => Some(int.range),
                 _ => None,
             };
             columns.push(ResultColumn { spec, range });
         }
-        outputs.extend(live_output);
+        Ok(ResultProgram { columns, live, capacity: rows.capacity, traced: self.finish(&arrays, live_output)? })
+    }
+
+    /// The program that gives `arrays`, the live rows, error codes and row counts.
+    pub fn finish(mut self, arrays: &[Value], live: Option<Value>) -> Result<TracedProgram> {
+        let mut outputs = arrays.to_vec();
+        outputs.extend(live);
         let error = self.t.error_code()?;
         outputs.extend(error);
-        outputs.extend(self.source_error);
+        let (source_error, source_errors) = self.source_error.take().unzip();
+        outputs.extend(source_error);
         let (counted, counts): (Vec<_>, Vec<_>) = self.counts.drain(..).unzip();
         outputs.extend(counts);
         if outputs.is_empty() {
             // A program must give something, even for rows without columns.
             outputs.push(self.t.builder.constant(Scalar::S32(0)));
         }
-        let has_source_error = self.source_error.is_some();
-        Ok(ResultProgram {
-            columns,
-            live,
-            capacity: rows.capacity,
-            has_error: error.is_some(),
-            has_source_error,
+        let layout = OutputLayout {
+            arrays: arrays.len(),
+            has_live: live.is_some(),
+            errors: error.map(|_| self.t.errors.clone()),
+            source_errors,
             counted,
-            traced: self.finish(&outputs, &[])?,
-        })
+        };
+        self.finish_as(&outputs, &[], layout)
     }
 
-    pub fn finish(self, outputs: &[Value], aliases: &[(usize, usize)]) -> Result<TracedProgram> {
+    /// The program with exactly these outputs; `(output, input)` pairs share a buffer.
+    pub fn finish_as(
+        self,
+        outputs: &[Value],
+        aliases: &[(usize, usize)],
+        layout: OutputLayout,
+    ) -> Result<TracedProgram> {
         Ok(TracedProgram {
             program: self.t.builder.finish(outputs, aliases)?,
             inputs: self.t.inputs,
             sides: self.sides,
-            errors: self.t.errors,
+            layout,
         })
     }
+}
+
+/// `pred[capacity]`: the first `rows`.
+pub fn first_rows(t: &mut Tracer, rows: usize, capacity: usize) -> Result<Value> {
+    let row = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
+    let rows = t.scalar_parameter(S32, rows as i128);
+    Ok(t.builder.compare(row, rows, Comparison::Lt)?)
 }
 
 /// The chunk as the program sees it: every column a parameter, and a mask of the rows below the row count.

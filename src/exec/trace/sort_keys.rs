@@ -10,8 +10,9 @@
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::Result;
 
+use crate::expr::device_expr::DeviceExpr;
 use crate::expr::integer::{Int, Limbs};
-use crate::expr::tracer::{TracedColumn, Tracer, Values};
+use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::order_key;
 use crate::kernels::radix_sort::SortKey;
@@ -125,6 +126,24 @@ impl KeyWords {
         }
         Ok(out)
     }
+}
+
+/// The sort keys of every row, the most significant word first; rows outside `live` come last.
+pub fn sort_words(
+    t: &mut Tracer,
+    keys: &[(DeviceExpr, SortOptions)],
+    input: &TracedRelation,
+    live: Option<Value>,
+) -> Result<Vec<SortKey>> {
+    let mut words = KeyWords::new(input.capacity);
+    if let Some(live) = live {
+        words.add_dead(t, live)?;
+    }
+    for (expr, options) in keys {
+        let column = t.with_active(input.mask, |t| expr.trace(t, input))?;
+        words.add(t, &column, *options, KeyUse::Sort)?;
+    }
+    words.pack(t)
 }
 
 fn word_type(bits: u32) -> ElementType {

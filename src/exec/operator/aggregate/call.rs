@@ -135,7 +135,7 @@ fn function_of(call: &AggregateFunctionExpr) -> Result<CallFunction, FallbackRea
     }
 }
 
-/// Why a function has no form for these types.
+/// Reason a function has no form for these types.
 fn unsupported_types(function: CallFunction, argument: Option<&DeviceExpr>, result: &DataType) -> Option<String> {
     let from = argument.map(|a| &a.data_type);
     let fits = match (function, from) {

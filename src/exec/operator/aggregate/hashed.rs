@@ -4,7 +4,6 @@
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::Result;
 
-use crate::exec::operator::aggregate::aggregation::SINGLE_ROW_CAPACITY;
 use crate::exec::operator::aggregate::dense_keys::GroupKeys;
 use crate::exec::trace::sort_keys::{KeyUse, KeyWords};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
@@ -14,11 +13,14 @@ use crate::kernels::order_key;
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 
+/// Capacity of the relation that an aggregate without GROUP BY gives: one row, padded.
+pub const SINGLE_ROW_CAPACITY: usize = 8;
+
 /// Slots behind the groups of hashed keys; the last takes rows that do not count.
 const SPARE_SLOTS: usize = 8;
 
 /// Groups of the rows of one relation.
-pub struct RowGroups {
+pub struct RowGrouping {
     /// `[rows]` s32: the slot of each row; rows that are not live have the last.
     pub ids: Value,
     pub slots: usize,
@@ -28,7 +30,7 @@ pub struct RowGroups {
     rows: usize,
 }
 
-impl RowGroups {
+impl RowGrouping {
     pub fn new(t: &mut Tracer, keys: &[TracedColumn], input: &TracedRelation, max_slots: usize) -> Result<Self> {
         let rows = input.capacity;
         if keys.is_empty() {

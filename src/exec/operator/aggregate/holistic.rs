@@ -6,7 +6,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
-use crate::exec::operator::aggregate::hashed::RowGroups;
+use crate::exec::operator::aggregate::hashed::RowGrouping;
 use crate::exec::trace::sort_keys::{KeyUse, KeyWords};
 use crate::expr::device_expr::ArithmeticOp;
 use crate::expr::integer::{Int, Limbs};
@@ -94,7 +94,7 @@ pub struct RowCall<'a> {
     /// Rows that are live and pass FILTER and DISTINCT; NULL arguments are not out yet. `None` is all.
     pub live: Option<Value>,
     pub data_type: &'a DataType,
-    pub groups: &'a RowGroups,
+    pub groups: &'a RowGrouping,
 }
 
 /// Rows in the order of their groups.

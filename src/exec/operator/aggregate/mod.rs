@@ -3,8 +3,8 @@
 pub mod accumulator;
 pub mod aggregation;
 pub mod call;
-pub mod dense;
 pub mod dense_keys;
 pub mod grouping_sets;
 pub mod hashed;
 pub mod holistic;
+pub mod lowering;

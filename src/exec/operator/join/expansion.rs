@@ -11,16 +11,19 @@
 use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use crate::columnar::layout::capacity_bucket;
 use crate::columnar::table::DeviceTable;
-use crate::exec::operator::join::build::{Built, check, take_or};
-use crate::exec::operator::join::join_operator::{JoinKind, XlaJoinExec};
+use crate::exec::operator::join::build::{BuildSide, bucket_build_rows, read_built, take_or};
 use crate::exec::operator::join::probe::{in_order, residual_passes};
+use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::run::engine::Engine;
-use crate::exec::trace::broadcast::Side;
-use crate::exec::trace::program::{LiveRows, Trace};
-use crate::exec::trace::relation::{Relation, Source};
+use crate::exec::run::materialize::{materialize, table_of};
+use crate::exec::strategy::{add_strategy, count};
+use crate::exec::trace::broadcast::BroadcastArray;
+use crate::exec::trace::output::LiveRows;
+use crate::exec::trace::relation::Relation;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Value};
 use crate::kernels::expand;
@@ -32,143 +35,139 @@ const MOST_PAIRS: i64 = 1 << 30;
 
 /// The matches of every probe row: where they begin in the build side's order, and how many there are.
 struct Matches {
-    begins: Arc<Side>,
-    counts: Arc<Side>,
+    begins: Arc<BroadcastArray>,
+    counts: Arc<BroadcastArray>,
     total: usize,
     /// Build rows by slot; `None` where every build row matches.
-    order: Option<Arc<Side>>,
+    order: Option<Arc<BroadcastArray>>,
 }
 
-impl Engine {
-    /// Joins by writing out all pairs.
-    pub fn expand(&self, join: &XlaJoinExec, built: Built, probe: Relation) -> Result<Relation> {
-        let probe = self.collect(&probe, None)?;
-        let (kind, _) = join.spec.kind();
-        let matches = self.count_matches(join, &built, &probe)?;
-        let way = if join.spec.keys.is_empty() {
-            format!("nested-loop join ({} pairs)", matches.total)
-        } else {
-            format!("expanding join ({}, {} pairs)", built.keys.describe(), matches.total)
-        };
-        self.chose(&join.metrics, way);
-        let capacity = capacity_bucket(matches.total);
-        self.check_pairs(join, &built, &probe, matches.total, capacity)?;
-
-        let mut trace = Trace::new("join_expand", &self.options, 1, self.lowering());
-        let probe_rows = self.read_side(&mut trace, &probe)?;
-        let build_rows = self.read_built(&mut trace, &built)?;
-        let (begins, counts) = (trace.side(&matches.begins), trace.side(&matches.counts));
-        let order = matches.order.as_ref().map(|order| trace.side(order));
-        let lowering = trace.t.lowering;
-        let t = &mut trace.t;
-        let pairs = expand::expand(&mut t.builder, lowering, counts, capacity)?;
-        let begin = t.builder.take(begins, pairs.source)?;
-        let at = t.builder.add(begin, pairs.position)?;
-        let build_row = match order {
-            Some(order) => t.builder.take(order, at)?,
-            None => at,
-        };
-        let output = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
-        let total = t.scalar_parameter(S32, matches.total as i128);
-        let mut live = t.builder.compare(output, total, Comparison::Lt)?;
-        let probe_columns = t.take_rows(&probe_rows, pairs.source, capacity)?.columns;
-        let build_columns = t.take_rows(&build_rows, build_row, capacity)?.columns;
-        if join.spec.residual.is_some() {
-            let pass = residual_passes(t, &join.spec, &probe_columns, &build_columns, Some(live), capacity)?;
-            live = t.builder.and(live, pass)?;
-        }
-        let rows = Pairs { probe_rows, build_rows, probe_columns, build_columns, live, pairs, build_row, capacity };
-        let rows = rows.result(t, join, kind)?;
-        trace.count(Some(&join.metrics), &rows)?;
-        // The pairs of an inner join without a filter are all there, one after another.
-        let all_pairs = kind == JoinKind::Inner && join.spec.residual.is_none();
-        let live = if all_pairs { LiveRows::OfSource } else { LiveRows::Prefix };
-        let result = trace.finish_rows(rows, live)?;
-        let table = self.run_on_sides(&result, matches.total)?;
-        Ok(Relation { source: Source::Table(table), steps: Vec::new() })
+/// Joins by writing out all pairs.
+pub fn expand(
+    engine: &Engine,
+    spec: &JoinSpec,
+    metrics: &ExecutionPlanMetricsSet,
+    built: BuildSide,
+    probe: Relation,
+) -> Result<Relation> {
+    let probe = materialize(engine, &probe, None)?;
+    let (kind, _) = spec.kind();
+    let matches = count_matches(engine, spec, &built, &probe)?;
+    match spec.keys.is_empty() {
+        true => add_strategy(metrics, "nested-loop join"),
+        false => add_strategy(metrics, format!("expanding join, {}", built.keys.describe())),
     }
+    count(metrics, "pairs", matches.total);
+    let capacity = capacity_bucket(matches.total);
+    check_pairs(engine, spec, &built, &probe, matches.total, capacity)?;
 
-    fn count_matches(&self, join: &XlaJoinExec, built: &Built, probe: &Arc<DeviceTable>) -> Result<Matches> {
-        let buckets = if join.spec.keys.is_empty() { None } else { Some(self.bucket_build_rows(built)?) };
-        let mut trace = Trace::new("join_count", &self.options, 1, self.lowering());
-        let rows = self.read_side(&mut trace, probe)?;
-        let zero = trace.t.builder.constant_of(S32, 0)?;
-        let (begins, counts) = match &buckets {
-            Some((starts, _)) => {
-                let (_, probe_is_left) = join.spec.kind();
-                let exprs = join.spec.side_keys(probe_is_left);
-                let keys = trace.t.with_active(rows.mask, |t| {
-                    exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>()
-                })?;
-                let numbers = built.keys.numbers(&mut trace.t, &keys, rows.mask, rows.capacity)?;
-                let slots = built.slots_of(&mut trace, &numbers)?;
-                let starts = trace.side(starts);
-                let t = &mut trace.t;
-                let begins = take_or(t, starts, slots, 0)?;
-                let one = t.builder.constant_of(S32, 1)?;
-                let next = t.builder.add(slots, one)?;
-                let ends = t.builder.take(starts, next)?;
-                let there = t.builder.compare(slots, zero, Comparison::Ge)?;
-                let counts = t.builder.subtract(ends, begins)?;
-                (begins, t.builder.select(there, counts, zero)?)
-            }
-            None => {
-                let t = &mut trace.t;
-                let all = t.scalar_parameter(S32, built.rows() as i128);
-                let mask = t.mask_of(&rows)?;
-                let zeros = t.broadcast(zero, rows.capacity)?;
-                (zeros, t.builder.select(mask, all, zero)?)
-            }
-        };
-        let t = &mut trace.t;
-        let wide = t.builder.convert(counts, S64)?;
-        let total = t.sum(wide)?;
-        let error = t.error_code()?;
-        let mut outputs = vec![begins, counts, total];
-        outputs.extend(error);
-        let traced = trace.finish(&outputs, &[])?;
-        let mut buffers = self.run_once(&traced)?;
-        if error.is_some() {
-            check(&traced, &buffers.pop())?;
-        }
-        let missing = || DataFusionError::Internal("a program without its outputs".to_string());
-        let total = buffers.pop().ok_or_else(missing)?.to_vec::<i64>()?[0];
-        if total > MOST_PAIRS {
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "the join would have {total} rows, more than the {MOST_PAIRS} that row numbers of 32 bits allow: filter its \
-                 inputs, or join on more keys"
-            )));
-        }
-        let counts = Side::alone(buffers.pop().ok_or_else(missing)?);
-        let begins = Side::alone(buffers.pop().ok_or_else(missing)?);
-        Ok(Matches { begins, counts, total: total as usize, order: buckets.map(|(_, order)| order) })
+    let mut trace = engine.trace("join_expand", 1);
+    let probe_rows = trace.whole_table(&probe)?;
+    let build_rows = read_built(&mut trace, &built)?;
+    let (begins, counts) = (trace.side(&matches.begins), trace.side(&matches.counts));
+    let order = matches.order.as_ref().map(|order| trace.side(order));
+    let lowering = trace.t.lowering;
+    let t = &mut trace.t;
+    let pairs = expand::expand(&mut t.builder, lowering, counts, capacity)?;
+    let begin = t.builder.take(begins, pairs.source)?;
+    let at = t.builder.add(begin, pairs.position)?;
+    let build_row = match order {
+        Some(order) => t.builder.take(order, at)?,
+        None => at,
+    };
+    let output = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
+    let total = t.scalar_parameter(S32, matches.total as i128);
+    let mut live = t.builder.compare(output, total, Comparison::Lt)?;
+    let probe_columns = t.take_rows(&probe_rows, pairs.source, capacity)?.columns;
+    let build_columns = t.take_rows(&build_rows, build_row, capacity)?.columns;
+    if spec.residual.is_some() {
+        let pass = residual_passes(t, spec, &probe_columns, &build_columns, Some(live), capacity)?;
+        live = t.builder.and(live, pass)?;
     }
+    let rows = Pairs { probe_rows, build_rows, probe_columns, build_columns, live, pairs, build_row, capacity };
+    let rows = rows.result(t, spec, kind)?;
+    trace.count(Some(metrics), &rows)?;
+    // The pairs of an inner join without a filter are all there, one after another.
+    let all_pairs = kind == JoinKind::Inner && spec.residual.is_none();
+    let live = if all_pairs { LiveRows::OfSource } else { LiveRows::Prefix };
+    let result = trace.finish_rows(rows, live)?;
+    let outputs = engine.run_once(&result.traced)?;
+    Ok(Relation::on(table_of(engine, &result, outputs, matches.total)?))
+}
 
-    /// A join output that cannot fit is an error before anything is allocated.
-    fn check_pairs(
-        &self,
-        join: &XlaJoinExec,
-        built: &Built,
-        probe: &DeviceTable,
-        pairs: usize,
-        capacity: usize,
-    ) -> Result<()> {
-        let Some(limit) = self.options.memory_limit else { return Ok(()) };
-        let row_bytes = |table: &DeviceTable| -> usize {
-            table.columns.iter().map(|c| c.representation.row_bytes() + usize::from(c.has_nulls)).sum()
-        };
-        let bytes = capacity * (row_bytes(&built.table) + row_bytes(probe));
-        let used = self.device.mesh.runtime().memory().used() as usize;
-        if used + bytes > limit {
-            return Err(DataFusionError::ResourcesExhausted(format!(
-                "the {:?} join would have {pairs} rows of {} bytes, {bytes} bytes in all; {used} of the {limit} bytes that \
-                 xla.memory_limit allows are in use (raise it, or filter the inputs of the join)",
-                join.spec.join_type,
-                row_bytes(&built.table) + row_bytes(probe),
-            )));
+fn count_matches(engine: &Engine, spec: &JoinSpec, built: &BuildSide, probe: &Arc<DeviceTable>) -> Result<Matches> {
+    let buckets = if spec.keys.is_empty() { None } else { Some(bucket_build_rows(engine, built)?) };
+    let mut trace = engine.trace("join_count", 1);
+    let rows = trace.whole_table(probe)?;
+    let zero = trace.t.builder.constant_of(S32, 0)?;
+    let (begins, counts) = match &buckets {
+        Some((starts, _)) => {
+            let (_, probe_is_left) = spec.kind();
+            let exprs = spec.side_keys(probe_is_left);
+            let keys = trace
+                .t
+                .with_active(rows.mask, |t| exprs.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
+            let numbers = built.keys.numbers(&mut trace.t, &keys, rows.mask, rows.capacity)?;
+            let slots = built.slots_of(&mut trace, &numbers)?;
+            let starts = trace.side(starts);
+            let t = &mut trace.t;
+            let begins = take_or(t, starts, slots, 0)?;
+            let one = t.builder.constant_of(S32, 1)?;
+            let next = t.builder.add(slots, one)?;
+            let ends = t.builder.take(starts, next)?;
+            let there = t.builder.compare(slots, zero, Comparison::Ge)?;
+            let counts = t.builder.subtract(ends, begins)?;
+            (begins, t.builder.select(there, counts, zero)?)
         }
-        Ok(())
+        None => {
+            let t = &mut trace.t;
+            let all = t.scalar_parameter(S32, built.rows() as i128);
+            let mask = t.mask_of(&rows)?;
+            let zeros = t.broadcast(zero, rows.capacity)?;
+            (zeros, t.builder.select(mask, all, zero)?)
+        }
+    };
+    let t = &mut trace.t;
+    let wide = t.builder.convert(counts, S64)?;
+    let total = t.sum(wide)?;
+    let mut arrays = engine.run_once(&trace.finish(&[begins, counts, total], None)?)?.arrays;
+    let missing = || DataFusionError::Internal("a program without its outputs".to_string());
+    let total = arrays.pop().ok_or_else(missing)?.to_vec::<i64>()?[0];
+    if total > MOST_PAIRS {
+        return Err(DataFusionError::ResourcesExhausted(format!(
+            "the join would have {total} rows, more than the {MOST_PAIRS} that row numbers of 32 bits allow: filter its inputs, or \
+             join on more keys"
+        )));
     }
+    let counts = BroadcastArray::alone(arrays.pop().ok_or_else(missing)?);
+    let begins = BroadcastArray::alone(arrays.pop().ok_or_else(missing)?);
+    Ok(Matches { begins, counts, total: total as usize, order: buckets.map(|(_, order)| order) })
+}
+
+/// A join output that cannot fit is an error before anything is allocated.
+fn check_pairs(
+    engine: &Engine,
+    spec: &JoinSpec,
+    built: &BuildSide,
+    probe: &DeviceTable,
+    pairs: usize,
+    capacity: usize,
+) -> Result<()> {
+    let Some(limit) = engine.options.memory_limit else { return Ok(()) };
+    let row_bytes = |table: &DeviceTable| -> usize {
+        table.columns.iter().map(|c| c.representation.row_bytes() + usize::from(c.has_nulls)).sum()
+    };
+    let bytes = capacity * (row_bytes(&built.table) + row_bytes(probe));
+    let used = engine.device.mesh.runtime().memory().used() as usize;
+    if used + bytes > limit {
+        return Err(DataFusionError::ResourcesExhausted(format!(
+            "the {:?} join would have {pairs} rows of {} bytes, {bytes} bytes in all; {used} of the {limit} bytes that \
+             xla.memory_limit allows are in use (raise it, or filter the inputs of the join)",
+            spec.join_type,
+            row_bytes(&built.table) + row_bytes(probe),
+        )));
+    }
+    Ok(())
 }
 
 /// All pairs and the rows they come from.
@@ -186,8 +185,8 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn result(self, t: &mut Tracer, join: &XlaJoinExec, kind: JoinKind) -> Result<TracedRelation> {
-        let (_, probe_is_left) = join.spec.kind();
+    fn result(self, t: &mut Tracer, spec: &JoinSpec, kind: JoinKind) -> Result<TracedRelation> {
+        let (_, probe_is_left) = spec.kind();
         let matched_probe = match kind {
             JoinKind::Inner => None,
             _ => Some(self.matched(t, self.pairs.source, self.probe_rows.capacity)?),
@@ -202,7 +201,7 @@ impl Pairs {
                 }
                 _ => rows.columns.push(TracedColumn::boolean(matched, None)),
             }
-            rows.columns = join.spec.project(rows.columns);
+            rows.columns = spec.project(rows.columns);
             return Ok(rows);
         }
         let mut parts = vec![TracedRelation {
@@ -218,7 +217,7 @@ impl Pairs {
             parts.push(unmatched_rows(t, &self.build_rows, matched, &self.probe_rows, !probe_is_left)?);
         }
         let mut rows = if parts.len() == 1 { parts.swap_remove(0) } else { t.concatenate(&parts)? };
-        rows.columns = join.spec.project(rows.columns);
+        rows.columns = spec.project(rows.columns);
         Ok(rows)
     }
 

@@ -3,7 +3,8 @@
 pub mod build;
 pub mod existence;
 pub mod expansion;
-pub mod join_operator;
+pub mod key_filter;
 pub mod keys;
+pub mod node;
 pub mod probe;
-pub mod runtime_filter;
+pub mod spec;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
-use crate::exec::operator::join::build::Built;
-use crate::exec::operator::join::join_operator::{JoinKind, JoinSpec, XlaJoinExec};
+use crate::exec::operator::join::build::BuildSide;
+use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::trace::program::Trace;
+use crate::exec::trace::step::{RowEffect, Step};
 use crate::expr::device_expr::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
@@ -19,49 +20,85 @@ pub struct Probe {
     kind: JoinKind,
     /// Keys of the rows that pass by.
     keys: Vec<DeviceExpr>,
-    built: Arc<Built>,
+    built: Arc<BuildSide>,
     /// `None` for what is no operator of the plan.
     pub metrics: Option<ExecutionPlanMetricsSet>,
 }
 
 impl Probe {
-    pub fn new(join: &XlaJoinExec, built: Built) -> Self {
-        let spec = join.spec.clone();
+    /// The step of a join.
+    pub fn new(spec: &JoinSpec, built: BuildSide, metrics: &ExecutionPlanMetricsSet) -> Self {
         let (kind, probe_is_left) = spec.kind();
         let keys = spec.side_keys(probe_is_left).into_iter().cloned().collect();
-        Self { spec, kind, keys, built: Arc::new(built), metrics: Some(join.metrics.clone()) }
+        Self { spec: spec.clone(), kind, keys, built: Arc::new(built), metrics: Some(metrics.clone()) }
     }
 
-    /// Lets through the rows whose `keys` are among those marked.
-    pub fn of_keys(keys: Vec<DeviceExpr>, marks: Arc<Built>) -> Self {
-        Self { spec: JoinSpec::existence(), kind: JoinKind::Semi, keys, built: marks, metrics: None }
+    /// Lets through the rows whose `keys` are among those of a bitmap.
+    pub fn of_keys(keys: Vec<DeviceExpr>, bitmap: Arc<BuildSide>) -> Self {
+        Self { spec: JoinSpec::existence(), kind: JoinKind::Semi, keys, built: bitmap, metrics: None }
     }
 
-    /// Columns that a match brings along.
-    pub fn gathered_columns(&self) -> usize {
-        if matches!(self.kind, JoinKind::Inner | JoinKind::Outer) { self.built.columns.len() } else { 0 }
+    /// NOT IN: with a NULL among the values nothing passes; a NULL passes only where there are no values.
+    fn without_unknown(&self, t: &mut Tracer, kept: Value, keys: &[TracedColumn]) -> Result<Value> {
+        let no_null = t.scalar_parameter(S32, i128::from(!self.built.has_null_key));
+        let zero = t.builder.constant_of(S32, 0)?;
+        let no_null = t.builder.compare(no_null, zero, Comparison::Ne)?;
+        let mut kept = t.builder.and(kept, no_null)?;
+        let is_empty = t.scalar_parameter(S32, i128::from(self.built.is_empty));
+        let is_empty = t.builder.compare(is_empty, zero, Comparison::Ne)?;
+        for valid in keys.iter().filter_map(|key| key.valid) {
+            let known = t.builder.or(valid, is_empty)?;
+            kept = t.builder.and(kept, known)?;
+        }
+        Ok(kept)
+    }
+}
+
+impl Step for Probe {
+    fn operator(&self) -> &'static str {
+        "XlaJoinExec"
     }
 
-    /// What holds of the output columns, out of what holds of the columns of the rows that pass by.
-    pub fn output<T: Clone>(&self, mut probe: Vec<T>, of_build: T) -> Vec<T> {
+    fn label(&self) -> &'static str {
+        "join"
+    }
+
+    fn metrics(&self) -> Option<&ExecutionPlanMetricsSet> {
+        self.metrics.as_ref()
+    }
+
+    fn needs_all_rows(&self) -> bool {
+        false
+    }
+
+    fn row_effect(&self) -> RowEffect {
+        if matches!(self.kind, JoinKind::Outer | JoinKind::Mark) { RowEffect::Keeps } else { RowEffect::Narrows }
+    }
+
+    // The lookup, and a gather for each column that a match brings along.
+    fn weight(&self) -> usize {
+        let gathers = matches!(self.kind, JoinKind::Inner | JoinKind::Outer);
+        1 + if gathers { self.built.columns.len() } else { 0 }
+    }
+
+    // Each probe row comes at most once.
+    fn source_of(&self, column: usize) -> Option<usize> {
         let (_, probe_is_left) = self.spec.kind();
+        let width = self.spec.widths[usize::from(!probe_is_left)];
+        let column =
+            self.spec.projection.as_ref().map_or(Some(column), |projection| projection.get(column).copied())?;
         match self.kind {
             JoinKind::Inner | JoinKind::Outer | JoinKind::Full => {
-                let build = vec![of_build; self.built.columns.len()];
-                probe = in_order(probe_is_left, probe, build);
+                let before = if probe_is_left { 0 } else { self.built.columns.len() };
+                let column = column.checked_sub(before)?;
+                (column < width).then_some(column)
             }
-            JoinKind::Mark => probe.push(of_build),
-            JoinKind::Semi | JoinKind::Anti => {}
+            JoinKind::Mark => (column < width).then_some(column),
+            JoinKind::Semi | JoinKind::Anti => Some(column),
         }
-        self.spec.project(probe)
     }
 
-    /// Whether probe rows can fall away.
-    pub fn narrows(&self) -> bool {
-        !matches!(self.kind, JoinKind::Outer | JoinKind::Mark)
-    }
-
-    pub fn trace(&self, trace: &mut Trace, mut rows: TracedRelation) -> Result<TracedRelation> {
+    fn trace(&self, trace: &mut Trace, mut rows: TracedRelation) -> Result<TracedRelation> {
         let (kind, (_, probe_is_left)) = (self.kind, self.spec.kind());
         let (capacity, mask) = (rows.capacity, rows.mask);
         let keys = trace
@@ -113,21 +150,6 @@ impl Probe {
         }
         rows.columns = self.spec.project(rows.columns);
         Ok(rows)
-    }
-
-    /// NOT IN: with a NULL among the values nothing passes; a NULL passes only where there are no values.
-    fn without_unknown(&self, t: &mut Tracer, kept: Value, keys: &[TracedColumn]) -> Result<Value> {
-        let no_null = t.scalar_parameter(S32, i128::from(!self.built.has_null_key));
-        let zero = t.builder.constant_of(S32, 0)?;
-        let no_null = t.builder.compare(no_null, zero, Comparison::Ne)?;
-        let mut kept = t.builder.and(kept, no_null)?;
-        let is_empty = t.scalar_parameter(S32, i128::from(self.built.is_empty));
-        let is_empty = t.builder.compare(is_empty, zero, Comparison::Ne)?;
-        for valid in keys.iter().filter_map(|key| key.valid) {
-            let known = t.builder.or(valid, is_empty)?;
-            kept = t.builder.and(kept, known)?;
-        }
-        Ok(kept)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Loads columns of Parquet files on all cores: a core takes the next column chunk, decodes it, and, when it was the last of its
+//! LoadTracker columns of Parquet files on all cores: a core takes the next column chunk, decodes it, and, when it was the last of its
 //! column, encodes and uploads the column. Nothing waits for all to be decoded, and a column's arrays go when it is uploaded.
 //!
 //! ```text
@@ -21,7 +21,7 @@ use crate::exec::scan::parquet::chunk::ChunkBytes;
 use crate::exec::scan::parquet::prune::RowGroup;
 use crate::exec::scan::parquet::table::ParquetTable;
 use crate::exec::state::context;
-use crate::exec::state::load_progress::{Load as Progress, Loads};
+use crate::exec::state::load_progress::{Load as Progress, LoadTracker};
 
 /// A column chunk.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ struct Load<F> {
 pub async fn load_columns<T, F>(
     table: Arc<ParquetTable>,
     cores: Arc<Semaphore>,
-    loads: &Loads,
+    loads: &LoadTracker,
     decode_time: Time,
     finish: F,
 ) -> Result<Vec<T>>

@@ -1,9 +1,9 @@
-//! `xla.tiered`: the host operators answer first, the device is warmed up in the background, and the rows are the same.
+//! `xla.background_compile`: the host operators answer first, the device is warmed up in the background, and the rows are the same.
 
 use std::time::{Duration, Instant};
 
-use parallax::exec::placement::work::Kind;
 use parallax::exec::state::costs::Costs;
+use parallax::exec::state::work_estimate::Kind;
 
 use crate::Db;
 
@@ -24,7 +24,10 @@ fn worth_the_background() -> Costs {
 }
 
 fn tiered() -> Db {
-    Db::with_costs(worth_the_background(), &[("xla.tiered", "true"), ("datafusion.execution.target_partitions", "4")])
+    Db::with_costs(
+        worth_the_background(),
+        &[("xla.background_compile", "true"), ("datafusion.execution.target_partitions", "4")],
+    )
 }
 
 /// The rows of `t` are given by the host operators, which are not to be counted.
