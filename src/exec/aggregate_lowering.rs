@@ -8,9 +8,9 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::power_of_ten;
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
+use crate::expr::lower::arithmetic::power_of_ten;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;

@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::columnar::encode::Strings;
 use crate::exec::device_node::DeviceNode;
 use crate::exec::host_to_device::HostToDeviceExec;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// In which form each column of one relation is asked for.
 #[derive(Clone)]

@@ -13,8 +13,8 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Phy
 use crate::columnar::encode::Strings;
 use crate::exec::device_node::{TraceNode, device_execution_plan, device_properties};
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedRelation, Tracer, and_valid};
 
 #[derive(Debug)]

@@ -32,8 +32,8 @@ use crate::exec::memory_mode::MemoryMode;
 use crate::exec::reduction::Reduction;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// DataFusion's batch size, as it comes.
 const BATCH_ROWS: usize = 8192;

@@ -11,7 +11,7 @@ use crate::exec::relation::Relation;
 use crate::exec::run::{Initial, failure, run_update};
 use crate::exec::side::Side;
 use crate::exec::trace::Trace;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::Input;
 use crate::hlo::{ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, combine, reduce_all};

@@ -15,7 +15,7 @@ use datafusion::error::Result;
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::order_key;

@@ -8,7 +8,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::exec::join::{JoinKind, JoinSpec, XlaJoinExec};
 use crate::exec::join_build::Built;
 use crate::exec::trace::Trace;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::program::ElementType::S32;

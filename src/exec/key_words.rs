@@ -10,7 +10,7 @@
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::Result;
 
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::order_key;

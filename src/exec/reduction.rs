@@ -32,7 +32,7 @@ use crate::exec::join_probe::Probe;
 use crate::exec::memory_mode::MemoryMode;
 use crate::exec::relation::{Relation, Step};
 use crate::exec::trace::Trace;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 use crate::program::ElementType::S32;
 
 /// A side is reduced if its tables have this many rows for each row of the other side.

@@ -14,7 +14,7 @@ use crate::exec::groups::Groups;
 use crate::exec::join_probe::Probe;
 use crate::exec::parts::Part;
 use crate::exec::run::Selection;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// Slots of groups that may as well be empty.
 const FEW_SLOTS: usize = 1 << 13;

@@ -15,7 +15,7 @@ use crate::exec::groups::trace_groups;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::exec::run::Selection;
 use crate::exec::side::Side;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{Input, TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};

@@ -4,9 +4,9 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::I64;
-use crate::expr::device_expr::{DeviceExpr, Node};
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::{DeviceExpr, Node};
+use crate::expr::time::calendar::I64;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid, integer_of};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::order_key;

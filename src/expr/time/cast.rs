@@ -5,8 +5,8 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::type_range;
-use crate::expr::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::lower::arithmetic::type_range;
+use crate::expr::time::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 
@@ -149,8 +149,8 @@ impl Tracer {
 
     /// Seconds as they are counted in a type that counts nanoseconds, from floats (`to_timestamp`).
     pub fn timestamp_from_float(&mut self, operand: &TracedColumn, to: &DataType) -> Result<TracedColumn> {
-        use crate::expr::device_expr::ArithmeticOp;
-        use crate::expr::integer::{Int, Limbs};
+        use crate::expr::ir::ArithmeticOp;
+        use crate::expr::tracer::integer::{Int, Limbs};
         use crate::program::ElementType::{F64, S64};
         let value = self.builder.convert(operand.float()?, F64)?;
         let billion = self.float_parameter(F64, NANOS_IN_SECOND as f64);

@@ -3,10 +3,10 @@
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
-use crate::expr::calendar::{Civil, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
-use crate::expr::device_expr::{ArithmeticOp, Node};
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::Int;
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::{ArithmeticOp, Node};
+use crate::expr::time::calendar::{Civil, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 
 /// What a timestamp is cut to.
@@ -69,7 +69,7 @@ impl Tracer {
                         let by = self.constant_int(units);
                         let rest = self.exact(ArithmeticOp::Remainder, &int, &by)?.int;
                         let cut = self.minus(&int, &rest)?;
-                        self.bounded(&cut, crate::expr::arithmetic::type_range(&operand.data_type)?)?
+                        self.bounded(&cut, crate::expr::lower::arithmetic::type_range(&operand.data_type)?)?
                     }
                 }
             }

@@ -16,7 +16,7 @@ use crate::columnar::encode::ColumnEncoder;
 use crate::columnar::range::Range;
 use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
 use crate::expr::fallback::FallbackReason;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Value;
 use crate::kernels::wide::Wide;

@@ -5,8 +5,8 @@ use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
 
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::type_range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::lower::arithmetic::type_range;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::wide::Wide;

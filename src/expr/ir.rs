@@ -8,8 +8,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::expr::bitwise::BitwiseOp;
-use crate::expr::function::Function;
+use crate::expr::functions::Function;
+use crate::expr::lower::bitwise::BitwiseOp;
 use crate::hlo::Comparison;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

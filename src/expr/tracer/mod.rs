@@ -1,6 +1,9 @@
 //! The program under construction: its parameters and where their values come from, the error sites of its fallible
 //! expressions, and the relation that flows through it.
 
+pub mod concatenate;
+pub mod integer;
+
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -11,7 +14,7 @@ use crate::columnar::decode::ColumnSpec;
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::hlo::{Builder, ReduceKind, Scalar, Value};
 use crate::kernels::Lowering;
 use crate::kernels::reduce::{Reduction, reduce_all};

@@ -10,13 +10,13 @@ use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Literal};
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::type_range;
-use crate::expr::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
 use crate::expr::convert::{cast_to, try_convert};
-use crate::expr::date_trunc::nanos_per;
-use crate::expr::device_expr::{ArithmeticOp, DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
-use crate::expr::integer::Int;
+use crate::expr::ir::{ArithmeticOp, DeviceExpr, Node};
+use crate::expr::lower::arithmetic::type_range;
+use crate::expr::time::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::time::date_trunc::nanos_per;
+use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 

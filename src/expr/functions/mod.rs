@@ -13,17 +13,17 @@ use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::PhysicalExpr;
 
-use crate::expr::conditional::{self, Choice};
-use crate::expr::date_bin::{self, DateBin};
-use crate::expr::date_part::{self, DatePart};
-use crate::expr::date_trunc::{self, DateTrunc};
-use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
-use crate::expr::math::{self, Math, Math2};
-use crate::expr::numbers::{self, Exact};
-use crate::expr::time;
+use crate::expr::ir::{DeviceExpr, Node};
+use crate::expr::lower::conditional::{self, Choice};
+use crate::expr::lower::math::{self, Math, Math2};
+use crate::expr::lower::numbers::{self, Exact};
+use crate::expr::time::date_bin::{self, DateBin};
+use crate::expr::time::date_part::{self, DatePart};
+use crate::expr::time::date_trunc::{self, DateTrunc};
+use crate::expr::time::make as time;
+use crate::expr::time::zone;
 use crate::expr::tracer::{TracedColumn, Tracer};
-use crate::expr::zone;
 
 /// A function whose arguments the node holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,7 +228,7 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::function::{TABLE, looked_up_functions, supported_functions};
+    use crate::expr::functions::{TABLE, looked_up_functions, supported_functions};
 
     #[test]
     fn every_function_of_the_table_is_datafusions() {

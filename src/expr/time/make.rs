@@ -4,10 +4,10 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::{CHRONO_DAYS, Civil};
-use crate::expr::device_expr::{DeviceExpr, Node};
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::Int;
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::{DeviceExpr, Node};
+use crate::expr::time::calendar::{CHRONO_DAYS, Civil};
+use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 

@@ -3,7 +3,7 @@
 
 use datafusion::error::Result;
 
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 use crate::hlo::{Scalar, Value};
 

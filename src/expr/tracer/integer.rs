@@ -5,7 +5,7 @@
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::device_expr::ArithmeticOp;
+use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::Tracer;
 use crate::hlo::{Comparison, Value};
 use crate::kernels::wide::{self, Wide};

@@ -9,10 +9,10 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Time32SecondType, TimeU
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::{I64, SECONDS_IN_DAY, fixed_offset, per_second};
-use crate::expr::device_expr::Node;
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::Node;
+use crate::expr::time::calendar::{I64, SECONDS_IN_DAY, fixed_offset, per_second};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Comparison;
 use crate::program::ElementType::S32;
@@ -136,7 +136,7 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::zone::{CHANGES, Offsets, is_known, offsets};
+    use crate::expr::time::zone::{CHANGES, Offsets, is_known, offsets};
 
     #[test]
     fn zones_change_only_in_the_years_of_the_table() {

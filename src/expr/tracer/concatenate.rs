@@ -3,7 +3,7 @@
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::wide::Wide;

@@ -4,8 +4,8 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::function::{Call, Converted, Function};
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::order_key;
@@ -67,7 +67,7 @@ fn is_float(data_type: &DataType) -> bool {
 pub fn of_float(call: &Call, math: Math) -> Converted {
     let operand = call.arg(0)?;
     match is_float(&operand.data_type) && operand.data_type == *call.data_type && call.n_args() == 1 {
-        true => Ok(crate::expr::device_expr::Node::Function(Function::Math(math), vec![operand])),
+        true => Ok(crate::expr::ir::Node::Function(Function::Math(math), vec![operand])),
         false => Err(call.refuse(format!("this function of {} has no device form", operand.data_type))),
     }
 }
@@ -75,14 +75,14 @@ pub fn of_float(call: &Call, math: Math) -> Converted {
 pub fn of_floats(call: &Call, math: Math2) -> Converted {
     let args = call.args()?;
     match args.len() == 2 && args.iter().all(|arg| is_float(&arg.data_type) && arg.data_type == *call.data_type) {
-        true => Ok(crate::expr::device_expr::Node::Function(Function::Math2(math), args)),
+        true => Ok(crate::expr::ir::Node::Function(Function::Math2(math), args)),
         false => Err(call.refuse("this function has a device form for two floats of one type only")),
     }
 }
 
 /// `log(x)` and `log(base, x)` of floats, and of decimals with digits after the point.
 pub fn convert_log(call: &Call) -> Converted {
-    use crate::expr::device_expr::{DeviceExpr, Node};
+    use crate::expr::ir::{DeviceExpr, Node};
     use datafusion::common::ScalarValue;
     let value = call.arg(call.n_args() - 1)?;
     let value = match &value.data_type {

@@ -1,9 +1,21 @@
 //! Lowers a device expression into the program being traced: one arm a node, each in its own module.
 
+pub mod arithmetic;
+pub mod bitwise;
+pub mod case;
+pub mod cast;
+pub mod comparison;
+pub mod conditional;
+pub mod in_set;
+pub mod logic;
+pub mod lookup;
+pub mod math;
+pub mod numbers;
+pub mod subquery;
+
 use datafusion::error::{DataFusionError, Result};
 
-use crate::expr::device_expr::{DeviceExpr, Node};
-use crate::expr::in_set;
+use crate::expr::ir::{DeviceExpr, Node};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 
 impl DeviceExpr {

@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 

@@ -6,12 +6,12 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::{power_of_ten, type_range};
-use crate::expr::calendar::I64;
-use crate::expr::device_expr::{ArithmeticOp, Node};
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::{Int, Limbs};
-use crate::expr::math::{self, Math};
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::{ArithmeticOp, Node};
+use crate::expr::lower::arithmetic::{power_of_ten, type_range};
+use crate::expr::lower::math::{self, Math};
+use crate::expr::time::calendar::I64;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::wide::Wide;

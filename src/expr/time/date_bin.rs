@@ -6,11 +6,11 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::{I64, NANOS_IN_SECOND, SECONDS_IN_DAY, civil_from_days};
-use crate::expr::date_trunc::nanos_per;
-use crate::expr::device_expr::{ArithmeticOp, Node};
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::Int;
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::{ArithmeticOp, Node};
+use crate::expr::time::calendar::{I64, NANOS_IN_SECOND, SECONDS_IN_DAY, civil_from_days};
+use crate::expr::time::date_trunc::nanos_per;
+use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Value};
 

@@ -5,9 +5,9 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::Tracer;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::wide;
 use crate::program::ElementType::{self, S32, S64};
@@ -327,7 +327,7 @@ impl Tracer {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::calendar::{CHRONO_DAYS, civil_from_days, days_from_civil, fixed_offset};
+    use crate::expr::time::calendar::{CHRONO_DAYS, civil_from_days, days_from_civil, fixed_offset};
 
     #[test]
     fn dates_and_days_are_inverse() {

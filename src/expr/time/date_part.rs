@@ -4,12 +4,12 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
-use crate::expr::calendar::{CHRONO_DAYS, NANOS_IN_SECOND, SECONDS_IN_DAY, fixed_offset, per_second};
-use crate::expr::device_expr::{ArithmeticOp, Node};
-use crate::expr::function::{Call, Converted, Function};
-use crate::expr::integer::Int;
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::{ArithmeticOp, Node};
+use crate::expr::time::calendar::{CHRONO_DAYS, NANOS_IN_SECOND, SECONDS_IN_DAY, fixed_offset, per_second};
+use crate::expr::time::zone;
+use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
-use crate::expr::zone;
 use crate::hlo::Value;
 use crate::program::ElementType::F64;
 

@@ -17,14 +17,14 @@ use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::columnar::representation::Kind;
-use crate::expr::bitwise::BitwiseOp;
-use crate::expr::cast_time;
-use crate::expr::device_expr::{ArithmeticOp, DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
-use crate::expr::function::convert_function;
-use crate::expr::in_set;
-use crate::expr::interval;
-use crate::expr::lookup::is_countable;
+use crate::expr::functions::convert_function;
+use crate::expr::ir::{ArithmeticOp, DeviceExpr, Node};
+use crate::expr::lower::bitwise::BitwiseOp;
+use crate::expr::lower::in_set;
+use crate::expr::lower::lookup::is_countable;
+use crate::expr::time::cast as cast_time;
+use crate::expr::time::interval;
 use crate::hlo::Comparison;
 
 /// Longest IN list that becomes a chain of comparisons; longer ones must be of literals.

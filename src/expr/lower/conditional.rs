@@ -3,8 +3,8 @@
 use datafusion::error::Result;
 
 use crate::columnar::representation::Kind;
-use crate::expr::device_expr::Node;
-use crate::expr::function::{Call, Converted, Function};
+use crate::expr::functions::{Call, Converted, Function};
+use crate::expr::ir::Node;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::order_key;

@@ -7,9 +7,9 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
 use crate::columnar::representation::Kind;
-use crate::expr::arithmetic::{power_of_ten, type_range};
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
+use crate::expr::lower::arithmetic::{power_of_ten, type_range};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::{order_key, wide};

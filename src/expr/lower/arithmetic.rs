@@ -6,8 +6,8 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
 use crate::columnar::representation::Kind;
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::wide::Wide;
