@@ -31,6 +31,7 @@ use crate::exec::table_source::TableSource;
 use crate::exec::tier::{Choice, Claim, WarmUp};
 use crate::exec::under_way::UnderWay;
 use crate::expr::fallback::FallbackReason;
+use crate::expr::tracer::error::ExpressionError;
 use crate::runtime::Turn;
 
 // A reason that shows only in the data is the error that asks for the host plan: `auto` runs it, `always` is an error.
@@ -202,8 +203,8 @@ impl Answer {
             (Some(reason), _) => self.instead(&run, &reason.to_string()).await,
             // The host meets the error, too, and words it with the values; or it evaluates in another order, or
             // with wider sums, and has an answer.
-            (None, Some(message)) if may_start_over => self.instead(&run, &message).await,
-            (None, Some(message)) => Err(self.host.explain_failure(&message, &run.input, &self.task).await),
+            (None, Some(error)) if may_start_over => self.instead(&run, &error.to_string()).await,
+            (None, Some(error)) => Err(self.host.explain_failure(&error, &run.input, &self.task).await),
             (None, None) => Err(error),
         }
     }
@@ -327,8 +328,8 @@ fn reason_of(error: &DataFusionError) -> Option<FallbackReason> {
     }
 }
 
-/// The message of an expression that failed on the device.
-fn failure_of(error: &DataFusionError) -> Option<String> {
+/// What an expression that failed on the device reported.
+fn failure_of(error: &DataFusionError) -> Option<ExpressionError> {
     match error {
         DataFusionError::External(inner) => inner.downcast_ref::<DeviceFailure>().map(|f| f.0.clone()),
         _ => None,

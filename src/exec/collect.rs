@@ -16,6 +16,7 @@ use crate::exec::engine::Engine;
 use crate::exec::relation::{Relation, Source};
 use crate::exec::run::{failure, run_chunks};
 use crate::exec::trace::{LiveRows, ResultColumn, ResultProgram};
+use crate::expr::tracer::error::ExpressionError;
 use crate::program::{ElementType, Shape};
 use crate::runtime::Buffer;
 
@@ -85,7 +86,7 @@ impl Engine {
     fn live_count(
         &self,
         result: &ResultProgram,
-        source_errors: &[String],
+        source_errors: &[ExpressionError],
         buffers: &[Buffer],
         source_rows: usize,
     ) -> Result<usize> {
@@ -102,7 +103,7 @@ impl Engine {
     pub fn single_table(
         &self,
         result: &ResultProgram,
-        source_errors: &[String],
+        source_errors: &[ExpressionError],
         buffers: Vec<Buffer>,
         source_rows: usize,
     ) -> Result<Arc<DeviceTable>> {
@@ -124,7 +125,7 @@ impl Engine {
     fn piece(
         &self,
         result: &ResultProgram,
-        source_errors: &[String],
+        source_errors: &[ExpressionError],
         buffers: &[Buffer],
         source_rows: usize,
     ) -> Result<Piece> {
@@ -258,7 +259,7 @@ impl Engine {
     fn batch(
         &self,
         result: &ResultProgram,
-        source_errors: &[String],
+        source_errors: &[ExpressionError],
         buffers: &[Buffer],
         schema: &SchemaRef,
     ) -> Result<Downloaded> {
@@ -292,15 +293,15 @@ impl Engine {
 }
 
 /// The error that a program or the accumulators below it reported.
-fn check_errors(result: &ResultProgram, source_errors: &[String], buffers: &[Buffer]) -> Result<()> {
+fn check_errors(result: &ResultProgram, source_errors: &[ExpressionError], buffers: &[Buffer]) -> Result<()> {
     let mut at = result.array_count() + usize::from(result.live != LiveRows::OfSource);
     let own = result.traced.errors.as_slice();
-    for (present, messages) in [(result.has_error, own), (result.has_source_error, source_errors)] {
+    for (present, errors) in [(result.has_error, own), (result.has_source_error, source_errors)] {
         if present {
             let code = buffers[at].to_vec::<i32>()?[0];
             at += 1;
             if code > 0 {
-                return Err(failure(code, messages));
+                return Err(failure(code, errors));
             }
         }
     }

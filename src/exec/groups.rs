@@ -11,6 +11,7 @@ use crate::exec::aggregate_lowering::Accumulator;
 use crate::exec::relation::Relation;
 use crate::exec::run::{Initial, Totals};
 use crate::exec::trace::{Trace, TracedProgram};
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::{Input, TracedRelation};
 use crate::hlo::{ReduceKind, Value};
 use crate::kernels::reduce::combine;
@@ -23,8 +24,8 @@ pub struct Groups {
     pub accumulators: Arc<Totals>,
     /// Of the aggregate.
     pub metrics: ExecutionPlanMetricsSet,
-    /// Messages of the error codes of the update program.
-    pub errors: Vec<String>,
+    /// The errors of the error codes of the update program.
+    pub errors: Vec<ExpressionError>,
 }
 
 /// What the accumulators are: those of the aggregate, then the error code, then a row count for each operator that is counted.

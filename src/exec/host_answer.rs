@@ -15,8 +15,8 @@ use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
-use crate::exec::run::device_error;
 use crate::exec::table_source::TableSource;
+use crate::expr::tracer::error::ExpressionError;
 
 /// The host plan of a border: as it was before placement, and as it can run.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl HostPlan {
     /// evaluate in another order), the device's own message stands.
     pub async fn explain_failure(
         &self,
-        message: &str,
+        failure: &ExpressionError,
         input: &Arc<dyn ExecutionPlan>,
         task: &Arc<TaskContext>,
     ) -> DataFusionError {
@@ -66,7 +66,7 @@ impl HostPlan {
         };
         match replay.await {
             Err(error) => error,
-            Ok(()) => device_error(message),
+            Ok(()) => failure.to_datafusion(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::exec::join_probe::Probe;
 use crate::exec::parts::Part;
 use crate::exec::run::Selection;
 use crate::expr::ir::{DeviceExpr, Node};
+use crate::expr::tracer::error::ExpressionError;
 
 /// Slots of groups that may as well be empty.
 const FEW_SLOTS: usize = 1 << 13;
@@ -220,8 +221,8 @@ impl Relation {
         known
     }
 
-    /// Messages of the error codes that come with the source.
-    pub fn source_errors(&self) -> &[String] {
+    /// The errors of the error codes that come with the source.
+    pub fn source_errors(&self) -> &[ExpressionError] {
         match &self.source {
             Source::Table(_) | Source::Selected(..) => &[],
             Source::Groups(groups) => &groups.errors,

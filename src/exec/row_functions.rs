@@ -271,7 +271,7 @@ impl RowCall<'_> {
         let counts = self.counts(t, ids)?;
         let zero = t.builder.constant_of(S32, 0)?;
         let valid = t.builder.compare(counts, zero, Comparison::Gt)?;
-        let range = crate::expr::lower::arithmetic::type_range(self.data_type)?;
+        let range = crate::expr::tracer::integer::type_range(self.data_type)?;
         let limbs = match range.storage() {
             Some(_) => Limbs::Narrow(bits),
             // All 64 bits of an unsigned type.

@@ -14,6 +14,7 @@ use crate::exec::in_order::in_order;
 use crate::exec::side::Side;
 use crate::exec::trace::TracedProgram;
 use crate::expr::tracer::Input;
+use crate::expr::tracer::error::ExpressionError;
 use crate::hlo::Builder;
 use crate::program::ElementType::S32;
 use crate::program::Shape;
@@ -355,25 +356,11 @@ fn on_threads<T: Send>(n: usize, work: impl Fn() -> Result<T> + Sync) -> Result<
 /// What an expression of a program reported: the query fails.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct DeviceFailure(pub String);
+pub struct DeviceFailure(pub ExpressionError);
 
 /// The error of code `code` of a program.
-pub fn failure(code: i32, messages: &[String]) -> DataFusionError {
-    let message = messages.get(code as usize - 1).cloned();
-    DataFusionError::External(Box::new(DeviceFailure(message.unwrap_or_else(|| format!("device error {code}")))))
-}
-
-/// The error of an expression, of the kind that DataFusion gives it.
-pub fn device_error(message: &str) -> DataFusionError {
-    use datafusion::arrow::error::ArrowError;
-    if message.contains("Divide by zero") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
-    }
-    if let Some(rest) = message.strip_prefix("Arrow error: Arithmetic overflow: ") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::ArithmeticOverflow(rest.to_string())), None);
-    }
-    if let Some(rest) = message.strip_prefix("Arrow error: Cast error: ") {
-        return DataFusionError::ArrowError(Box::new(ArrowError::CastError(rest.to_string())), None);
-    }
-    DataFusionError::Execution(message.trim_start_matches("Execution error: ").to_string())
+pub fn failure(code: i32, errors: &[ExpressionError]) -> DataFusionError {
+    let error = errors.get(code as usize - 1).cloned();
+    let error = error.unwrap_or_else(|| ExpressionError::execution(format!("device error {code}")));
+    DataFusionError::External(Box::new(DeviceFailure(error)))
 }

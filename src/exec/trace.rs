@@ -15,6 +15,7 @@ use crate::exec::groups::trace_groups;
 use crate::exec::relation::{Relation, Source, Step};
 use crate::exec::run::Selection;
 use crate::exec::side::Side;
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{Input, TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
@@ -31,7 +32,7 @@ pub struct TracedProgram {
     /// What `Input::Side` refers to.
     pub sides: Vec<Arc<Side>>,
     /// Message of error code i + 1.
-    pub errors: Vec<String>,
+    pub errors: Vec<ExpressionError>,
 }
 
 /// What is known of one result column.

@@ -1,16 +1,25 @@
 //! Converts DataFusion's physical expressions to device expressions and lowers those to HLO. [`convert`] returns an
 //! expression or the reason why it has no device form; [`ir`] is the typed tree, which always lowers.
 
-pub mod convert;
+// The floors, lowest first: each uses only those above it in this list (`tests/tidy.rs` checks it).
+
+// Why something stays on the host.
 pub mod fallback;
-pub mod functions;
+
+// The typed expression tree.
 pub mod ir;
-pub mod lower;
-pub mod time;
+
+// The program under construction, and the arithmetic that every lowering shares.
 pub mod tracer;
 
-impl From<crate::hlo::HloError> for datafusion::error::DataFusionError {
-    fn from(error: crate::hlo::HloError) -> Self {
-        Self::Internal(format!("tracing a device program: {error}"))
-    }
-}
+// Lowering of dates, times and intervals.
+pub mod time;
+
+// Lowering of everything else, and of whole trees.
+pub mod lower;
+
+// DataFusion's scalar functions and casts: which calls have a device form.
+pub mod functions;
+
+// Physical expressions to the tree.
+pub mod convert;

@@ -7,13 +7,12 @@ use datafusion::error::{DataFusionError, Result};
 use crate::columnar::range::Range;
 use crate::columnar::representation::Kind;
 use crate::expr::ir::ArithmeticOp;
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{Int, Limbs, power_of_ten, type_range};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::wide::Wide;
 use crate::program::ElementType::{S8, S16, S32, S64, U8, U16, U32, U64};
-
-const DIVIDE_BY_ZERO: &str = "Arrow error: Divide by zero error";
 
 impl Tracer {
     pub fn arithmetic(
@@ -32,7 +31,7 @@ impl Tracer {
                 if by_zero && r.range.min <= 0 && r.range.max >= 0 {
                     let zero = self.constant_int(0);
                     let flag = self.compare_int(&r, &zero, Comparison::Eq)?;
-                    self.fail(flag, valid, DIVIDE_BY_ZERO.to_string())?;
+                    self.fail(flag, valid, ExpressionError::DivideByZero)?;
                 }
                 Values::Int(match (&lhs.data_type, &rhs.data_type) {
                     (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) => {
@@ -43,25 +42,6 @@ impl Tracer {
             }
         };
         Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: None })
-    }
-
-    /// IEEE arithmetic that rounds after every operation.
-    ///
-    /// Left to itself XLA turns `a / (b / c)` into `a * c / b`, and LLVM contracts `a * b + c`, which then rounds once: both
-    /// give other last digits. Adding -0.0 changes no number, but hides a product or quotient from what follows, as long
-    /// as neither can see that it is -0.0: it is a parameter.
-    pub fn float_arithmetic(&mut self, op: ArithmeticOp, lhs: Value, rhs: Value) -> Result<Value> {
-        let b = &mut self.builder;
-        let result = match op {
-            ArithmeticOp::Add => return Ok(b.add(lhs, rhs)?),
-            ArithmeticOp::Subtract => return Ok(b.subtract(lhs, rhs)?),
-            ArithmeticOp::Remainder => return Ok(b.remainder(lhs, rhs)?),
-            ArithmeticOp::Multiply => b.multiply(lhs, rhs)?,
-            ArithmeticOp::Divide => b.divide(lhs, rhs)?,
-        };
-        let element_type = self.builder.element_type(result);
-        let negative_zero = self.float_parameter(element_type, -0.0);
-        Ok(self.builder.add(result, negative_zero)?)
     }
 
     /// Negation; wraps at the minimum, as arrow's `neg_wrapping`.
@@ -98,9 +78,8 @@ impl Tracer {
                     let at_minimum = self.compare_int(&lhs, &minimum, Comparison::Eq)?;
                     let by_minus_one = self.compare_int(&rhs, &minus_one, Comparison::Eq)?;
                     let flag = self.builder.and(at_minimum, by_minus_one)?;
-                    let message =
-                        format!("Arrow error: Arithmetic overflow: Overflow happened on: {} / -1", limits.min);
-                    self.fail(flag, valid, message)?;
+                    let message = format!("Overflow happened on: {} / -1", limits.min);
+                    self.fail(flag, valid, ExpressionError::overflow(message))?;
                 }
                 // The one quotient that does not fit is an error: the rest stays narrow.
                 let lhs =
@@ -208,25 +187,8 @@ impl Tracer {
         }
         Ok(exact.int)
     }
-
-    /// A scalar made an array of the dimensions of `like`.
-    pub fn broadcast_like(&mut self, value: Value, like: Value) -> Result<Value> {
-        let dims = self.builder.shape(like).dims.clone();
-        if self.builder.shape(value).dims == dims { Ok(value) } else { Ok(self.builder.broadcast(value, &dims)?) }
-    }
 }
 
-fn decimal_overflow(symbol: &str) -> String {
-    format!("Arrow error: Arithmetic overflow: Overflow happened on a decimal '{symbol}' of 128 bits")
-}
-
-pub fn power_of_ten(power: u32) -> Result<i128> {
-    10i128.checked_pow(power).ok_or_else(|| {
-        DataFusionError::Execution(format!("Arrow error: Arithmetic overflow: Overflow happened on: 10 ^ {power}"))
-    })
-}
-
-pub fn type_range(data_type: &DataType) -> Result<Range> {
-    Range::of_type(data_type)
-        .ok_or_else(|| DataFusionError::Internal(format!("{data_type} is not an integer on the device")))
+fn decimal_overflow(symbol: &str) -> ExpressionError {
+    ExpressionError::overflow(format!("Overflow happened on a decimal '{symbol}' of 128 bits"))
 }

@@ -2,37 +2,14 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
-use datafusion::logical_expr::Operator;
 
 use crate::columnar::range::Range;
-use crate::expr::lower::arithmetic::type_range;
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::ir::BitwiseOp;
+use crate::expr::tracer::integer::{Int, Limbs, type_range};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::wide::Wide;
 use crate::program::ElementType::{S32, S64, U64};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BitwiseOp {
-    And,
-    Or,
-    Xor,
-    ShiftLeft,
-    ShiftRight,
-}
-
-impl BitwiseOp {
-    pub fn of(operator: &Operator) -> Option<Self> {
-        Some(match operator {
-            Operator::BitwiseAnd => Self::And,
-            Operator::BitwiseOr => Self::Or,
-            Operator::BitwiseXor => Self::Xor,
-            Operator::BitwiseShiftLeft => Self::ShiftLeft,
-            Operator::BitwiseShiftRight => Self::ShiftRight,
-            _ => return None,
-        })
-    }
-}
 
 impl Tracer {
     pub fn bitwise(

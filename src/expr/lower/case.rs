@@ -6,22 +6,23 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use crate::expr::ir::DeviceExpr;
-use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
-use crate::hlo::{Scalar, Value};
+use crate::expr::tracer::{TracedColumn, Tracer};
+use crate::hlo::Value;
 
 impl Tracer {
+    /// `trace` gives the value of a condition or a branch; it is called where only the rows that reach that one are active.
     pub fn case(
         &mut self,
         branches: &[(DeviceExpr, DeviceExpr)],
         otherwise: Option<&DeviceExpr>,
         data_type: &DataType,
-        input: &TracedRelation,
+        trace: impl Fn(&mut Self, &DeviceExpr) -> Result<TracedColumn>,
     ) -> Result<TracedColumn> {
         let mut remaining: Option<Value> = None;
         let mut taken = Vec::with_capacity(branches.len());
         let mut values = Vec::with_capacity(branches.len() + 1);
         for (condition, value) in branches {
-            let condition = self.with_active(remaining, |t| condition.trace(t, input))?;
+            let condition = self.with_active(remaining, |t| trace(t, condition))?;
             let mut here = condition.pred()?;
             if let Some(valid) = condition.valid {
                 here = self.builder.and(here, valid)?;
@@ -29,7 +30,7 @@ impl Tracer {
             if let Some(remaining) = remaining {
                 here = self.builder.and(here, remaining)?;
             }
-            values.push(self.with_active(Some(here), |t| value.trace(t, input))?);
+            values.push(self.with_active(Some(here), |t| trace(t, value))?);
             let not_here = self.builder.not(here)?;
             remaining = Some(match remaining {
                 Some(before) => self.builder.and(before, not_here)?,
@@ -38,7 +39,7 @@ impl Tracer {
             taken.push(here);
         }
         values.push(match otherwise {
-            Some(value) => self.with_active(remaining, |t| value.trace(t, input))?,
+            Some(value) => self.with_active(remaining, |t| trace(t, value))?,
             None => self.literal(&ScalarValue::try_from(data_type)?, data_type)?,
         });
         let mut values = self.unify_dictionaries(&values)?;
@@ -50,31 +51,5 @@ impl Tracer {
         }
         result.data_type = data_type.clone();
         Ok(result)
-    }
-
-    /// Row by row one of two columns of one type and one dictionary.
-    pub fn select_column(
-        &mut self,
-        pred: Value,
-        on_true: &TracedColumn,
-        on_false: &TracedColumn,
-    ) -> Result<TracedColumn> {
-        let values = match (&on_true.values, &on_false.values) {
-            (Values::Pred(t), Values::Pred(f)) => Values::Pred(self.select_value(pred, *t, *f)?),
-            (Values::Float(t), Values::Float(f)) => Values::Float(self.select_value(pred, *t, *f)?),
-            _ => Values::Int(self.select_int(pred, on_true.int()?, on_false.int()?)?),
-        };
-        let valid = match (on_true.valid, on_false.valid) {
-            (None, None) => None,
-            (t, f) => {
-                let always = self.builder.constant(Scalar::Pred(true));
-                Some(self.select_value(pred, t.unwrap_or(always), f.unwrap_or(always))?)
-            }
-        };
-        Ok(TracedColumn { values, valid, ..on_true.clone() })
-    }
-
-    fn select_value(&mut self, pred: Value, on_true: Value, on_false: Value) -> Result<Value> {
-        Ok(self.builder.select(pred, on_true, on_false)?)
     }
 }

@@ -8,8 +8,8 @@ use datafusion::error::{DataFusionError, Result};
 use crate::columnar::range::Range;
 use crate::columnar::representation::Kind;
 use crate::expr::ir::ArithmeticOp;
-use crate::expr::lower::arithmetic::{power_of_ten, type_range};
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{Int, Limbs, power_of_ten, type_range};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::{order_key, wide};
@@ -31,7 +31,7 @@ impl Tracer {
             return self.literal(&ScalarValue::try_from(to)?, to);
         }
         if from.is_temporal() || to.is_temporal() {
-            return self.cast_time(operand, to, safe);
+            return self.cast_temporal(operand, to, safe);
         }
         let (Some(from_kind), Some(to_kind)) = (Kind::of(from), Kind::of(to)) else {
             return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
@@ -81,10 +81,25 @@ impl Tracer {
                 let fits = self.builder.not(failed)?;
                 valid = and_valid(&mut self.builder, valid, Some(fits))?;
             } else {
-                self.fail(failed, operand.valid, format!("Arrow error: Cast error: Can't cast value to type {to}"))?;
+                self.fail(failed, operand.valid, ExpressionError::cast(format!("Can't cast value to type {to}")))?;
             }
         }
         Ok(TracedColumn { values, valid, data_type: to.clone(), dictionary: operand.dictionary.clone() })
+    }
+
+    /// Casts from and to times. Timestamps and durations meet plain numbers as 64-bit integers.
+    fn cast_temporal(&mut self, operand: &TracedColumn, to: &DataType, safe: bool) -> Result<TracedColumn> {
+        let (from, plain) = (&operand.data_type, DataType::Int64);
+        let counts_units = |t: &DataType| matches!(t, DataType::Timestamp(_, _) | DataType::Duration(_));
+        if from.is_numeric() && *from != plain && counts_units(to) {
+            let integer = self.cast(operand, &plain, safe)?;
+            return self.cast_time(&integer, to, safe);
+        }
+        if to.is_numeric() && *to != plain && counts_units(from) {
+            let integer = TracedColumn { data_type: plain, ..operand.clone() };
+            return self.cast(&integer, to, safe);
+        }
+        self.cast_time(operand, to, safe)
     }
 
     fn bool_to_integer(&mut self, pred: Value, to: &DataType) -> Result<Fallible> {

@@ -3,31 +3,21 @@
 
 use datafusion::error::Result;
 
-use crate::expr::ir::DeviceExpr;
-use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
+use crate::expr::tracer::{TracedColumn, Tracer};
 use crate::hlo::{Scalar, Value};
 
 impl Tracer {
-    pub fn and(&mut self, lhs: &DeviceExpr, rhs: &DeviceExpr, input: &TracedRelation) -> Result<TracedColumn> {
-        self.connective(true, lhs, rhs, input)
-    }
-
-    pub fn or(&mut self, lhs: &DeviceExpr, rhs: &DeviceExpr, input: &TracedRelation) -> Result<TracedColumn> {
-        self.connective(false, lhs, rhs, input)
-    }
-
-    /// AND is decided by a false operand, OR by a true one; a NULL operand beside a deciding one does not matter.
-    fn connective(
+    /// AND or OR. AND is decided by a false operand, OR by a true one; a NULL operand beside a deciding one does not matter.
+    /// `rhs` is traced where only the rows that `l` leaves open are active.
+    pub fn connective(
         &mut self,
         is_and: bool,
-        lhs: &DeviceExpr,
-        rhs: &DeviceExpr,
-        input: &TracedRelation,
+        l: &TracedColumn,
+        rhs: impl FnOnce(&mut Self) -> Result<TracedColumn>,
     ) -> Result<TracedColumn> {
-        let l = lhs.trace(self, input)?;
-        let decided_by_l = self.decides(is_and, &l)?;
+        let decided_by_l = self.decides(is_and, l)?;
         let open = self.builder.not(decided_by_l)?;
-        let r = self.with_active(Some(open), |t| rhs.trace(t, input))?;
+        let r = self.with_active(Some(open), rhs)?;
         let (lv, rv) = (l.pred()?, r.pred()?);
         let value = if is_and { self.builder.and(lv, rv)? } else { self.builder.or(lv, rv)? };
         if l.valid.is_none() && r.valid.is_none() {

@@ -14,8 +14,9 @@ use datafusion::physical_expr::PhysicalExpr;
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::encode::ColumnEncoder;
 use crate::columnar::range::Range;
-use crate::columnar::representation::{Kind, Representation, plain_integer, reinterpret};
+use crate::columnar::representation::{Representation, plain_integer, reinterpret};
 use crate::expr::fallback::FallbackReason;
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Value;
@@ -35,8 +36,8 @@ struct Table {
     dictionary: Option<Arc<Dictionary>>,
     arrays: Vec<(ElementType, Vec<u8>)>,
     valid: Option<Vec<u8>>,
-    /// Entries for which the function failed, if any, and the first message.
-    failed: Option<(Vec<u8>, String)>,
+    /// The entries for which the function failed, if any, and the first error.
+    failed: Option<(Vec<u8>, ExpressionError)>,
 }
 
 impl Table {
@@ -51,7 +52,7 @@ impl Table {
             arrays: element_types.zip(&encoded.values).map(|(e, b)| (*e, b.as_slice().to_vec())).collect(),
             valid: encoded.valid.map(|bytes| bytes.as_slice().to_vec()),
             dictionary: encoder.dictionary,
-            failed: answers.message.map(|message| (failed.into_iter().map(u8::from).collect(), message)),
+            failed: answers.error.map(|error| (failed.into_iter().map(u8::from).collect(), error)),
         })
     }
 }
@@ -59,9 +60,9 @@ impl Table {
 /// What a function gives for each entry.
 struct Answers {
     values: ArrayRef,
-    /// Entries for which the function failed, and the first message.
+    /// The entries for which the function failed, and the first error.
     failed: Vec<bool>,
-    message: Option<String>,
+    error: Option<ExpressionError>,
 }
 
 /// The values of an operand, and last NULL.
@@ -69,13 +70,6 @@ struct Domain {
     values: ArrayRef,
     /// The position of each row's value, s32.
     index: Value,
-}
-
-/// Whether columns of a type have few values: known for certain, or but for dates far apart.
-pub fn is_countable(data_type: &DataType) -> bool {
-    let small =
-        matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 | DataType::Date32);
-    small || matches!(Kind::of(data_type), Some(Kind::String | Kind::Boolean))
 }
 
 impl Tracer {
@@ -118,10 +112,10 @@ impl Tracer {
             }
             _ => Arc::new(make()?),
         };
-        if let Some((failed, message)) = &table.failed {
+        if let Some((failed, error)) = &table.failed {
             let flags = self.table_parameter(Pred, failed.clone());
             let failed = self.gather(flags, index)?;
-            self.fail(failed, None, message.clone())?;
+            self.fail(failed, None, error.clone())?;
         }
         let mut arrays = Vec::with_capacity(2);
         for (element_type, bytes) in &table.arrays {
@@ -145,17 +139,6 @@ impl Tracer {
             }
         };
         Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: table.dictionary.clone() })
-    }
-
-    /// `table[index]`, for an array or a scalar index.
-    pub fn gather(&mut self, table: Value, index: Value) -> Result<Value> {
-        let b = &mut self.builder;
-        if b.shape(index).rank() == 1 {
-            return Ok(b.take(table, index)?);
-        }
-        let index = b.reshape(index, &[1])?;
-        let taken = b.take(table, index)?;
-        Ok(b.reshape(taken, &[])?)
     }
 
     /// Values of an operand other than NULL; `None` where their number is beyond all bounds.
@@ -241,7 +224,7 @@ fn evaluate(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type:
     Ok(Answers {
         values: concat(&values)?,
         failed: parts.iter().flat_map(|part| part.failed.iter().copied()).collect(),
-        message: parts.into_iter().find_map(|part| part.message),
+        error: parts.into_iter().find_map(|part| part.error),
     })
 }
 
@@ -257,19 +240,19 @@ fn evaluate_part(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_
     let entries = arguments.first().map_or(0, |a| a.len());
     let mut parts = Vec::new();
     let mut failed = vec![false; entries];
-    let mut message = None;
+    let mut first_error = None;
     let mut open = vec![(0, entries)];
     while let Some((from, n)) = open.pop() {
         match run(from, n) {
             Ok(answer) => parts.push(answer),
             Err(_) if n > 1 => open.extend([(from + n / 2, n - n / 2), (from, n / 2)]),
             Err(error) => {
-                message.get_or_insert_with(|| error.to_string());
+                first_error.get_or_insert_with(|| ExpressionError::Host(Arc::new(error)));
                 parts.push(new_null_array(data_type, n));
                 failed[from..from + n].fill(true);
             }
         }
     }
     let parts: Vec<&dyn Array> = parts.iter().map(|a| a.as_ref()).collect();
-    Ok(Answers { values: concat(&parts)?, failed, message })
+    Ok(Answers { values: concat(&parts)?, failed, error: first_error })
 }

@@ -1,55 +1,13 @@
 //! The math functions of floats. All but rounding is computed in 64 bits, also of Float32. XLA:CPU takes subnormal numbers for
 //! zero, so those that would show are taken apart first.
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::ArithmeticOp;
+use crate::expr::ir::{ArithmeticOp, Math, Math2};
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
-use crate::kernels::order_key;
-use crate::program::ElementType::{self, F32, F64, S32, S64};
-
-/// A function of one float.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Math {
-    Acos,
-    Acosh,
-    Asin,
-    Asinh,
-    Atan,
-    Atanh,
-    Cbrt,
-    Ceil,
-    Cos,
-    Cosh,
-    Cot,
-    Degrees,
-    Exp,
-    Floor,
-    Ln,
-    Log10,
-    Log2,
-    Radians,
-    Signum,
-    Sin,
-    Sinh,
-    Sqrt,
-    Tan,
-    Tanh,
-    Trunc,
-}
-
-/// A function of two floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Math2 {
-    Atan2,
-    /// The logarithm of the second to the base of the first.
-    Log,
-    Nanvl,
-    Power,
-}
+use crate::program::ElementType::{F32, F64, S32, S64};
 
 /// Degrees in a radian, or radians in a degree.
 fn degrees_factor(math: Math) -> f64 {
@@ -59,58 +17,13 @@ fn degrees_factor(math: Math) -> f64 {
     }
 }
 
-fn is_float(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Float32 | DataType::Float64)
-}
-
-/// A call of a function of one float; `None` where its argument is none.
-pub fn of_float(call: &Call, math: Math) -> Converted {
-    let operand = call.arg(0)?;
-    match is_float(&operand.data_type) && operand.data_type == *call.data_type && call.n_args() == 1 {
-        true => Ok(crate::expr::ir::Node::Function(Function::Math(math), vec![operand])),
-        false => Err(call.refuse(format!("this function of {} has no device form", operand.data_type))),
-    }
-}
-
-pub fn of_floats(call: &Call, math: Math2) -> Converted {
-    let args = call.args()?;
-    match args.len() == 2 && args.iter().all(|arg| is_float(&arg.data_type) && arg.data_type == *call.data_type) {
-        true => Ok(crate::expr::ir::Node::Function(Function::Math2(math), args)),
-        false => Err(call.refuse("this function has a device form for two floats of one type only")),
-    }
-}
-
-/// `log(x)` and `log(base, x)` of floats, and of decimals with digits after the point.
-pub fn convert_log(call: &Call) -> Converted {
-    use crate::expr::ir::{DeviceExpr, Node};
-    use datafusion::common::ScalarValue;
-    let value = call.arg(call.n_args() - 1)?;
-    let value = match &value.data_type {
-        t if is_float(t) => value,
-        DataType::Decimal128(_, scale) if *scale > 0 => call.cast(value, &DataType::Float64)?,
-        other => return Err(call.refuse(format!("a logarithm of {other} has no device form yet"))),
-    };
-    let base = match call.n_args() {
-        2 => call.arg(0)?,
-        _ => DeviceExpr::new(
-            Node::Literal(ScalarValue::new_ten(&value.data_type).map_err(|e| call.refuse(e.to_string()))?),
-            value.data_type.clone(),
-        ),
-    };
-    let base = call.cast(base, &value.data_type)?;
-    if value.data_type != *call.data_type {
-        return Err(call.refuse("the logarithm has another type"));
-    }
-    Ok(Node::Function(Function::Math2(Math2::Log), vec![base, value]))
-}
-
 impl Tracer {
     pub fn math(&mut self, math: Math, operand: &TracedColumn) -> Result<TracedColumn> {
         let x = operand.float()?;
         if math == Math::Sqrt {
             let negative = self.is_below_zero(x)?;
-            let message = "Arrow error: Compute error: Execution error: cannot take square root of a negative number";
-            self.fail(negative, operand.valid, message.to_string())?;
+            let message = "Execution error: cannot take square root of a negative number";
+            self.fail(negative, operand.valid, ExpressionError::compute(message))?;
         }
         let element_type = self.builder.element_type(x);
         let y = match (math, element_type) {
@@ -273,8 +186,8 @@ impl Tracer {
                 let zero = self.is_zero(x)?;
                 let negative = self.is_below_zero(y)?;
                 let undefined = self.builder.and(zero, negative)?;
-                let message = "Arrow error: Compute error: zero raised to a negative power is undefined";
-                self.fail(undefined, valid, message.to_string())?;
+                let message = "zero raised to a negative power is undefined";
+                self.fail(undefined, valid, ExpressionError::compute(message))?;
                 self.power(x, y)?
             }
             Math2::Atan2 => {
@@ -364,60 +277,6 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Float(y), ..operand.clone() })
     }
 
-    pub fn is_nan(&mut self, x: Value) -> Result<Value> {
-        Ok(self.builder.compare(x, x, Comparison::Ne)?)
-    }
-
-    /// Whether a float is 0.0 or -0.0, and no subnormal number.
-    pub fn is_zero(&mut self, x: Value) -> Result<Value> {
-        self.compare_key(x, Comparison::Eq)
-    }
-
-    /// Whether a float is below zero, and no NaN.
-    fn is_below_zero(&mut self, x: Value) -> Result<Value> {
-        let below = self.compare_key(x, Comparison::Lt)?;
-        let number = self.builder.compare(x, x, Comparison::Eq)?;
-        Ok(self.builder.and(below, number)?)
-    }
-
-    fn compare_key(&mut self, x: Value, direction: Comparison) -> Result<Value> {
-        let key = order_key::from_float_one_zero(&mut self.builder, x)?;
-        let zero = self.builder.constant_of(self.builder.element_type(key), 0)?;
-        Ok(self.builder.compare(key, zero, direction)?)
-    }
-
-    fn truncate(&mut self, x: Value) -> Result<Value> {
-        let zero = self.builder.constant_of(self.builder.element_type(x), 0)?;
-        let (floor, ceil) = (self.builder.floor(x)?, self.builder.ceil(x)?);
-        let negative = self.builder.compare(x, zero, Comparison::Lt)?;
-        let y = self.builder.select(negative, ceil, floor)?;
-        // Of numbers below one, zero with their sign.
-        self.copy_sign(y, x)
-    }
-
-    /// 0.0 where `x` is a zero of either sign, else `y`.
-    fn one_zero(&mut self, x: Value, y: Value) -> Result<Value> {
-        let zero = self.is_zero(x)?;
-        let plus_zero = self.builder.constant_of(self.builder.element_type(y), 0)?;
-        Ok(self.builder.select(zero, plus_zero, y)?)
-    }
-
-    /// The magnitude of `y` with the sign of `x`.
-    fn copy_sign(&mut self, y: Value, x: Value) -> Result<Value> {
-        let float = self.builder.element_type(x);
-        let (bits_type, sign) = match float {
-            F32 => (S32, i128::from(i32::MIN)),
-            _ => (S64, i128::from(i64::MIN)),
-        };
-        let sign = self.builder.constant_of(bits_type, sign)?;
-        let b = &mut self.builder;
-        let rest = b.not(sign)?;
-        let (y, x) = (b.bitcast_convert(y, bits_type)?, b.bitcast_convert(x, bits_type)?);
-        let (y, x) = (b.and(y, rest)?, b.and(x, sign)?);
-        let bits = b.or(y, x)?;
-        Ok(b.bitcast_convert(bits, float)?)
-    }
-
     /// sqrt(1 - x^2), exact near 1.
     fn other_leg(&mut self, x: Value) -> Result<Value> {
         let one = self.builder.constant(Scalar::F64(1.0));
@@ -436,35 +295,6 @@ impl Tracer {
         let huge_value = self.builder.multiply(first, root)?;
         let huge = self.builder.compare(x, limit, Comparison::Gt)?;
         Ok(self.builder.select(huge, huge_value, y)?)
-    }
-
-    /// A value that XLA's rewriting does not see through.
-    fn hide(&mut self, value: Value) -> Result<Value> {
-        let negative_zero = self.float_parameter(self.builder.element_type(value), -0.0);
-        Ok(self.builder.add(value, negative_zero)?)
-    }
-
-    fn is_subnormal(&mut self, x: Value) -> Result<Value> {
-        let magnitude = self.magnitude_bits(x)?;
-        let (zero, least) = (self.builder.constant(Scalar::S64(0)), self.builder.constant(Scalar::S64(1 << 52)));
-        let above = self.builder.compare(magnitude, zero, Comparison::Gt)?;
-        let below = self.builder.compare(magnitude, least, Comparison::Lt)?;
-        Ok(self.builder.and(above, below)?)
-    }
-
-    fn magnitude_bits(&mut self, x: Value) -> Result<Value> {
-        let bits = self.builder.bitcast_convert(x, S64)?;
-        let rest = self.builder.constant(Scalar::S64(i64::MAX));
-        Ok(self.builder.and(bits, rest)?)
-    }
-
-    /// `x`, and in the place of a subnormal number that number times 2^1074; and where that is.
-    fn normal(&mut self, x: Value) -> Result<(Value, Value)> {
-        let tiny = self.is_subnormal(x)?;
-        let magnitude = self.magnitude_bits(x)?;
-        let scaled = self.builder.convert(magnitude, F64)?;
-        let scaled = self.copy_sign(scaled, x)?;
-        Ok((self.builder.select(tiny, scaled, x)?, tiny))
     }
 
     fn ln(&mut self, x: Value) -> Result<Value> {
@@ -550,46 +380,5 @@ impl Tracer {
         let infinite = self.builder.not(finite)?;
         let itself = self.builder.or(zero, infinite)?;
         Ok(self.builder.select(itself, x, y)?)
-    }
-
-    /// An exact F64.
-    pub fn widen_float(&mut self, x: Value) -> Result<Value> {
-        if self.builder.element_type(x) == F64 {
-            return Ok(x);
-        }
-        let b = &mut self.builder;
-        let bits = b.bitcast_convert(x, S32)?;
-        let rest = b.constant(Scalar::S32(i32::MAX));
-        let magnitude = b.and(bits, rest)?;
-        let least = b.constant(Scalar::S32(1 << 23));
-        let tiny = b.compare(magnitude, least, Comparison::Lt)?;
-        let scaled = b.convert(magnitude, F64)?;
-        let unit = b.constant(Scalar::F64(2f64.powi(-149)));
-        let scaled = b.multiply(scaled, unit)?;
-        let negated = b.negate(scaled)?;
-        let zero = b.constant(Scalar::S32(0));
-        let negative = b.compare(bits, zero, Comparison::Lt)?;
-        let scaled = b.select(negative, negated, scaled)?;
-        let wide = b.convert(x, F64)?;
-        Ok(b.select(tiny, scaled, wide)?)
-    }
-
-    /// The nearest float of a type, subnormal numbers included.
-    pub fn narrow_float(&mut self, y: Value, element_type: ElementType) -> Result<Value> {
-        if element_type == F64 {
-            return Ok(y);
-        }
-        let b = &mut self.builder;
-        let narrow = b.convert(y, F32)?;
-        let magnitude = b.abs(y)?;
-        let least = b.constant(Scalar::F64(f64::from(f32::MIN_POSITIVE)));
-        let tiny = b.compare(magnitude, least, Comparison::Lt)?;
-        let unit = b.constant(Scalar::F64(2f64.powi(149)));
-        let scaled = b.multiply(magnitude, unit)?;
-        let scaled = b.round_nearest_even(scaled)?;
-        let bits = b.convert(scaled, S32)?;
-        let subnormal = b.bitcast_convert(bits, F32)?;
-        let subnormal = self.copy_sign(subnormal, narrow)?;
-        Ok(self.builder.select(tiny, subnormal, narrow)?)
     }
 }

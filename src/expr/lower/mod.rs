@@ -1,21 +1,23 @@
-//! Lowers a device expression into the program being traced: one arm a node, each in its own module.
+//! Lowers a device expression into the program being traced: one arm a node, each family in a file of its own.
 
 pub mod arithmetic;
 pub mod bitwise;
 pub mod case;
 pub mod cast;
+pub mod choice;
 pub mod comparison;
-pub mod conditional;
-pub mod in_set;
+pub mod exact_math;
+pub mod function;
+pub mod in_list;
 pub mod logic;
 pub mod lookup;
 pub mod math;
-pub mod numbers;
 pub mod subquery;
 
 use datafusion::error::{DataFusionError, Result};
 
 use crate::expr::ir::{DeviceExpr, Node};
+use crate::expr::lower::in_list::literals;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 
 impl DeviceExpr {
@@ -49,7 +51,7 @@ impl DeviceExpr {
             }
             Node::Function(function, args) => {
                 let args = args.iter().map(|arg| arg.trace(t, input)).collect::<Result<Vec<_>>>()?;
-                t.function(function, &args, &self.data_type)
+                t.scalar_function(function, &args, &self.data_type)
             }
             Node::Compare(direction, lhs, rhs) => {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
@@ -59,8 +61,11 @@ impl DeviceExpr {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
                 t.distinct(*not_distinct, &l, &r)
             }
-            Node::And(lhs, rhs) => t.and(lhs, rhs, input),
-            Node::Or(lhs, rhs) => t.or(lhs, rhs, input),
+            Node::And(lhs, rhs) | Node::Or(lhs, rhs) => {
+                let is_and = matches!(self.node, Node::And(..));
+                let l = lhs.trace(t, input)?;
+                t.connective(is_and, &l, |t| rhs.trace(t, input))
+            }
             Node::Not(operand) => {
                 let operand = operand.trace(t, input)?;
                 let value = t.builder.not(operand.pred()?)?;
@@ -72,13 +77,15 @@ impl DeviceExpr {
             }
             Node::InList { operand, list, negated } => {
                 let operand = operand.trace(t, input)?;
-                if let Some(literals) = in_set::literals(list) {
+                if let Some(literals) = literals(list) {
                     return t.in_set(&operand, &literals, *negated);
                 }
                 let list = list.iter().map(|item| item.trace(t, input)).collect::<Result<Vec<_>>>()?;
                 t.in_list(&operand, &list, *negated)
             }
-            Node::Case { branches, otherwise } => t.case(branches, otherwise.as_deref(), &self.data_type, input),
+            Node::Case { branches, otherwise } => {
+                t.case(branches, otherwise.as_deref(), &self.data_type, |t, value| value.trace(t, input))
+            }
             Node::Cast { operand, safe } => {
                 let operand = operand.trace(t, input)?;
                 t.cast(&operand, &self.data_type, *safe)

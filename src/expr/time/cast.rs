@@ -5,8 +5,8 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
-use crate::expr::lower::arithmetic::type_range;
-use crate::expr::time::calendar::{CHRONO_DAYS, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::time::calendar::{CHRONO_DAYS, SECONDS_IN_DAY, offset_of, per_second};
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 
@@ -100,16 +100,6 @@ pub fn is_known(from: &DataType, to: &DataType) -> bool {
 impl Tracer {
     pub fn cast_time(&mut self, operand: &TracedColumn, to: &DataType, safe: bool) -> Result<TracedColumn> {
         let from = &operand.data_type;
-        // Plain numbers meet these types as 64-bit integers.
-        let plain = DataType::Int64;
-        if from.is_numeric() && *from != plain && matches!(to, DataType::Timestamp(_, _) | DataType::Duration(_)) {
-            let integer = self.cast(operand, &plain, safe)?;
-            return self.cast_time(&integer, to, safe);
-        }
-        if to.is_numeric() && *to != plain && matches!(from, DataType::Timestamp(_, _) | DataType::Duration(_)) {
-            let integer = TracedColumn { data_type: plain, ..operand.clone() };
-            return self.cast(&integer, to, safe);
-        }
         let Some(steps) = steps(from, to) else {
             return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
         };
@@ -143,21 +133,7 @@ impl Tracer {
             let kept = self.builder.not(flag)?;
             return and_valid(&mut self.builder, valid, Some(kept));
         }
-        self.fail(flag, valid, format!("Arrow error: Cast error: Can't cast value to type {to}"))?;
+        self.fail(flag, valid, ExpressionError::cast(format!("Can't cast value to type {to}")))?;
         Ok(valid)
-    }
-
-    /// Seconds as they are counted in a type that counts nanoseconds, from floats (`to_timestamp`).
-    pub fn timestamp_from_float(&mut self, operand: &TracedColumn, to: &DataType) -> Result<TracedColumn> {
-        use crate::expr::ir::ArithmeticOp;
-        use crate::expr::tracer::integer::{Int, Limbs};
-        use crate::program::ElementType::{F64, S64};
-        let value = self.builder.convert(operand.float()?, F64)?;
-        let billion = self.float_parameter(F64, NANOS_IN_SECOND as f64);
-        let nanos = self.float_arithmetic(ArithmeticOp::Multiply, value, billion)?;
-        // As Rust's `as`: saturating, and 0 for NaN.
-        let int = Int { limbs: Limbs::Narrow(self.builder.convert(nanos, S64)?), range: type_range(to)? };
-        let int = self.bounded(&int, I64)?;
-        Ok(TracedColumn { values: Values::Int(int), data_type: to.clone(), ..operand.clone() })
     }
 }

@@ -1,78 +1,15 @@
 //! `date_bin`: timestamps and times to the start of their bin (DataFusion's `date_bin.rs`). What leaves 64 bits of
 //! nanoseconds on the way is NULL.
 
-use datafusion::arrow::datatypes::{DataType, IntervalDayTime, IntervalMonthDayNano, TimeUnit};
-use datafusion::common::ScalarValue;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::{ArithmeticOp, Node};
-use crate::expr::time::calendar::{I64, NANOS_IN_SECOND, SECONDS_IN_DAY, civil_from_days};
-use crate::expr::time::date_trunc::nanos_per;
-use crate::expr::tracer::integer::Int;
+use crate::expr::ir::{ArithmeticOp, DateBin, Stride};
+use crate::expr::time::calendar::{NANOS_IN_SECOND, SECONDS_IN_DAY, civil_from_days, nanos_per};
+use crate::expr::tracer::integer::{I64, Int};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Value};
-
-/// Bins of a width from an origin on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DateBin {
-    stride: Stride,
-    /// In nanoseconds.
-    origin: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Stride {
-    Nanoseconds(i64),
-    Months(i32),
-}
-
-pub fn convert(call: &Call) -> Converted {
-    let operand = call.arg(1)?;
-    let is_time = matches!(operand.data_type, DataType::Time32(_) | DataType::Time64(_));
-    let day = (SECONDS_IN_DAY * NANOS_IN_SECOND) as i64;
-    let stride = match call.literal(0) {
-        Some(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months: 0, days, nanoseconds }))) => {
-            let nanoseconds = i64::from(*days).checked_mul(day).and_then(|days| days.checked_add(*nanoseconds));
-            nanoseconds.map(Stride::Nanoseconds)
-        }
-        Some(ScalarValue::IntervalDayTime(Some(IntervalDayTime { days, milliseconds }))) => {
-            let nanoseconds =
-                i64::from(*days).checked_mul(day).and_then(|d| d.checked_add(i64::from(*milliseconds) * 1_000_000));
-            nanoseconds.map(Stride::Nanoseconds)
-        }
-        Some(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months, days: 0, nanoseconds: 0 }))) => {
-            Some(Stride::Months(*months))
-        }
-        _ => None,
-    };
-    let possible = |stride: &Stride| match stride {
-        Stride::Nanoseconds(width) => *width > 0 && (!is_time || *width < day),
-        Stride::Months(months) => *months > 0 && !is_time,
-    };
-    let Some(stride) = stride.filter(possible) else {
-        return Err(call.refuse("bins that are no positive constant have no device form"));
-    };
-    let origin = match call.literal(2) {
-        None if call.n_args() == 2 => Some(0),
-        Some(ScalarValue::TimestampNanosecond(Some(origin), _)) if !is_time => Some(*origin),
-        Some(ScalarValue::Time32Second(Some(origin))) => i64::from(*origin).checked_mul(1_000_000_000),
-        Some(ScalarValue::Time32Millisecond(Some(origin))) => i64::from(*origin).checked_mul(1_000_000),
-        Some(ScalarValue::Time64Microsecond(Some(origin))) => origin.checked_mul(1_000),
-        Some(ScalarValue::Time64Nanosecond(Some(origin))) => Some(*origin),
-        _ => None,
-    };
-    let Some(origin) = origin else {
-        return Err(call.refuse("an origin that is no constant has no device form"));
-    };
-    match operand.data_type {
-        DataType::Timestamp(_, _) | DataType::Time32(_) | DataType::Time64(_) => {
-            Ok(Node::Function(Function::DateBin(DateBin { stride, origin }), vec![operand]))
-        }
-        ref other => Err(call.refuse(format!("bins of {other} have no device form"))),
-    }
-}
 
 impl Tracer {
     pub fn date_bin(&mut self, bin: &DateBin, operand: &TracedColumn) -> Result<TracedColumn> {

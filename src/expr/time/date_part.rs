@@ -4,101 +4,12 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::range::Range;
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::{ArithmeticOp, Node};
-use crate::expr::time::calendar::{CHRONO_DAYS, NANOS_IN_SECOND, SECONDS_IN_DAY, fixed_offset, per_second};
-use crate::expr::time::zone;
+use crate::expr::ir::{ArithmeticOp, DatePart};
+use crate::expr::time::calendar::{NANOS_IN_SECOND, SECONDS_IN_DAY, per_second};
 use crate::expr::tracer::integer::Int;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 use crate::program::ElementType::F64;
-
-/// A field of a date or a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatePart {
-    Year,
-    IsoYear,
-    Quarter,
-    Month,
-    Week,
-    Day,
-    DayOfWeek,
-    IsoDayOfWeek,
-    DayOfYear,
-    Hour,
-    Minute,
-    Second,
-    Millisecond,
-    Microsecond,
-    Nanosecond,
-    Epoch,
-}
-
-/// A column of dates or timestamps in its zone: days since 1970, and units since midnight.
-pub struct Clock {
-    pub days: Int,
-    pub of_day: Int,
-    /// Units in a second.
-    pub per_second: i128,
-    /// Rows beyond the years that chrono knows.
-    pub unknown: Option<Value>,
-}
-
-/// Only the constant parts that DataFusion takes, by the names that arrow's `IntervalUnit` and DataFusion give them.
-fn parse(part: &str) -> Option<DatePart> {
-    let quote = |c| c == '\'' || c == '"';
-    let part = part.strip_prefix(quote).and_then(|s| s.strip_suffix(quote)).unwrap_or(part);
-    Some(match part.to_lowercase().as_str() {
-        "y" | "yr" | "yrs" | "year" | "years" => DatePart::Year,
-        "mon" | "mons" | "month" | "months" => DatePart::Month,
-        "w" | "week" | "weeks" => DatePart::Week,
-        "d" | "day" | "days" => DatePart::Day,
-        "h" | "hr" | "hrs" | "hour" | "hours" => DatePart::Hour,
-        "m" | "min" | "mins" | "minute" | "minutes" => DatePart::Minute,
-        "s" | "sec" | "secs" | "second" | "seconds" => DatePart::Second,
-        "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecond" | "milliseconds" => DatePart::Millisecond,
-        "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecond" | "microseconds" => DatePart::Microsecond,
-        "nanosecond" | "nanoseconds" => DatePart::Nanosecond,
-        "isoyear" => DatePart::IsoYear,
-        "qtr" | "quarter" => DatePart::Quarter,
-        "doy" => DatePart::DayOfYear,
-        "dow" => DatePart::DayOfWeek,
-        "isodow" => DatePart::IsoDayOfWeek,
-        "epoch" => DatePart::Epoch,
-        _ => return None,
-    })
-}
-
-impl DatePart {
-    /// Whether it is a part of a day.
-    fn of_day(self) -> bool {
-        use DatePart::{Hour, Microsecond, Millisecond, Minute, Nanosecond, Second};
-        matches!(self, Hour | Minute | Second | Millisecond | Microsecond | Nanosecond)
-    }
-}
-
-pub fn convert(call: &Call) -> Converted {
-    let name = call.literal(0).and_then(|part| part.try_as_str().flatten());
-    let Some(part) = name.and_then(parse) else {
-        return Err(call.refuse("this part has no device form yet"));
-    };
-    let operand = call.arg(1)?;
-    let known = match &operand.data_type {
-        DataType::Date32 | DataType::Date64 => true,
-        DataType::Timestamp(_, Some(zone)) => fixed_offset(zone).is_some() || zone::is_known(zone),
-        DataType::Timestamp(_, None) => true,
-        DataType::Time32(_) | DataType::Time64(_) => part.of_day() || part == DatePart::Epoch,
-        DataType::Duration(_) => part.of_day() || matches!(part, DatePart::Week | DatePart::Day),
-        _ => false,
-    };
-    // Second, millisecond and the like of a duration are not the rest of a minute.
-    let rest = matches!(operand.data_type, DataType::Duration(_))
-        && matches!(part, DatePart::Millisecond | DatePart::Microsecond | DatePart::Nanosecond);
-    if !known || rest {
-        return Err(call.refuse(format!("this part of {} has no device form yet", operand.data_type)));
-    }
-    Ok(Node::Function(Function::DatePart(part), vec![operand]))
-}
 
 impl Tracer {
     pub fn date_part(&mut self, part: DatePart, operand: &TracedColumn, data_type: &DataType) -> Result<TracedColumn> {
@@ -108,7 +19,7 @@ impl Tracer {
             return Ok(TracedColumn { values, valid: operand.valid, data_type: data_type.clone(), dictionary: None });
         }
         let (value, unknown) = match &operand.data_type {
-            DataType::Date32 | DataType::Date64 if part.of_day() && !part.is_clock(&operand.data_type) => {
+            DataType::Date32 | DataType::Date64 if part.is_of_day() && !has_clock(part, &operand.data_type) => {
                 (self.constant_int(0), None)
             }
             DataType::Time32(unit) | DataType::Time64(unit) => {
@@ -129,7 +40,7 @@ impl Tracer {
             }
             dated => {
                 let clock = self.clock(&int, dated)?;
-                let value = match part.of_day() {
+                let value = match part.is_of_day() {
                     true => self.part_of_day(part, &clock.of_day, clock.per_second)?,
                     false => self.part_of_date(part, &clock.days)?,
                 };
@@ -142,24 +53,6 @@ impl Tracer {
             valid = and_valid(&mut self.builder, valid, Some(known))?;
         }
         Ok(TracedColumn { values: Values::Int(value), valid, data_type: data_type.clone(), dictionary: None })
-    }
-
-    /// Days and time of day of a date or a timestamp.
-    pub fn clock(&mut self, int: &Int, data_type: &DataType) -> Result<Clock> {
-        let per_second = match data_type {
-            DataType::Timestamp(unit, _) => per_second(*unit),
-            DataType::Date64 => 1_000,
-            _ => 1,
-        };
-        let (days, of_day) = match data_type {
-            DataType::Date32 => (*int, self.constant_int(0)),
-            _ => {
-                let local = self.wall_clock(int, data_type)?;
-                self.floor_divide(&local, SECONDS_IN_DAY * per_second)?
-            }
-        };
-        let (days, unknown) = self.confine(&days, &CHRONO_DAYS)?;
-        Ok(Clock { days, of_day, per_second, unknown })
     }
 
     fn part_of_day(&mut self, part: DatePart, of_day: &Int, per_second: i128) -> Result<Int> {
@@ -230,11 +123,6 @@ impl Tracer {
         }
     }
 
-    pub fn days_from_monday(&mut self, days: &Int) -> Result<Int> {
-        let shifted = self.plus_constant(days, 3)?;
-        Ok(self.floor_divide(&shifted, 7)?.1)
-    }
-
     /// From 1.
     fn day_of_year(&mut self, days: &Int, year: &Int) -> Result<Int> {
         let first = self.new_year(year)?;
@@ -259,9 +147,8 @@ impl Tracer {
     }
 }
 
-impl DatePart {
-    /// Whether the type has hours: arrow reads them of a Date64, but DataFusion no fractions of a second.
-    fn is_clock(self, data_type: &DataType) -> bool {
-        *data_type == DataType::Date64 && matches!(self, Self::Hour | Self::Minute | Self::Second)
-    }
+/// Whether arrow reads this field of a type that has no time of day to SQL: a Date64 has hours, minutes and seconds, but
+/// DataFusion gives no fractions of its seconds.
+fn has_clock(part: DatePart, data_type: &DataType) -> bool {
+    *data_type == DataType::Date64 && matches!(part, DatePart::Hour | DatePart::Minute | DatePart::Second)
 }

@@ -3,60 +3,12 @@
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
 
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::{ArithmeticOp, Node};
-use crate::expr::time::calendar::{Civil, I64, NANOS_IN_SECOND, SECONDS_IN_DAY, offset_of, per_second};
-use crate::expr::tracer::integer::Int;
+use crate::columnar::range::Range;
+use crate::expr::ir::{ArithmeticOp, DateTrunc};
+use crate::expr::time::calendar::{Civil, NANOS_IN_SECOND, SECONDS_IN_DAY, nanos_per, offset_of, per_second};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{I64, Int, type_range};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
-
-/// What a timestamp is cut to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DateTrunc {
-    /// So many nanoseconds, up to a day.
-    Nanos(i128),
-    Week,
-    Month,
-    Quarter,
-    Year,
-}
-
-const OUT_OF_RANGE: &str = "Execution error: Timestamp out of range";
-
-pub fn convert(call: &Call) -> Converted {
-    let name = call.literal(0).and_then(|to| to.try_as_str().flatten()).unwrap_or("").to_lowercase();
-    let seconds = |seconds: i128| DateTrunc::Nanos(seconds * NANOS_IN_SECOND);
-    let to = match name.as_str() {
-        "microsecond" => DateTrunc::Nanos(1_000),
-        "millisecond" => DateTrunc::Nanos(1_000_000),
-        "second" => seconds(1),
-        "minute" => seconds(60),
-        "hour" => seconds(3600),
-        "day" => seconds(SECONDS_IN_DAY),
-        "week" => DateTrunc::Week,
-        "month" => DateTrunc::Month,
-        "quarter" => DateTrunc::Quarter,
-        "year" => DateTrunc::Year,
-        _ => return Err(call.refuse("DataFusion has no such precision")),
-    };
-    let operand = call.arg(1)?;
-    match &operand.data_type {
-        zoned @ DataType::Timestamp(_, _) => {
-            let below_an_hour = matches!(to, DateTrunc::Nanos(nanos) if nanos < 3600 * NANOS_IN_SECOND);
-            if !below_an_hour && offset_of(zoned).is_none() {
-                return Err(call.refuse("the offset of this time zone varies, which has no device form yet"));
-            }
-        }
-        DataType::Time32(_) | DataType::Time64(_) if matches!(to, DateTrunc::Nanos(nanos) if nanos < SECONDS_IN_DAY * NANOS_IN_SECOND) =>
-            {}
-        other => return Err(call.refuse(format!("{other} cut to this precision has no device form"))),
-    }
-    Ok(Node::Function(Function::DateTrunc(to), vec![operand]))
-}
-
-/// Nanoseconds of one unit.
-pub fn nanos_per(unit: TimeUnit) -> i128 {
-    NANOS_IN_SECOND / per_second(unit)
-}
 
 impl Tracer {
     pub fn date_trunc(&mut self, to: DateTrunc, operand: &TracedColumn) -> Result<TracedColumn> {
@@ -69,7 +21,7 @@ impl Tracer {
                         let by = self.constant_int(units);
                         let rest = self.exact(ArithmeticOp::Remainder, &int, &by)?.int;
                         let cut = self.minus(&int, &rest)?;
-                        self.bounded(&cut, crate::expr::lower::arithmetic::type_range(&operand.data_type)?)?
+                        self.bounded(&cut, type_range(&operand.data_type)?)?
                     }
                 }
             }
@@ -81,7 +33,7 @@ impl Tracer {
                     units => {
                         let (quotient, _) = self.floor_divide(&int, units)?;
                         let cut = self.times(&quotient, units)?;
-                        self.confine_or_fail(&cut, &I64, operand.valid, OUT_OF_RANGE)?
+                        self.confine_or_fail(&cut, &I64, operand.valid, out_of_range())?
                     }
                 }
             }
@@ -94,8 +46,8 @@ impl Tracer {
     /// DataFusion goes by way of nanoseconds, and fails where 64 bits do not hold them.
     fn cut_to_calendar(&mut self, to: DateTrunc, int: &Int, unit: TimeUnit, operand: &TracedColumn) -> Result<Int> {
         let scale = nanos_per(unit);
-        let limits = crate::columnar::range::Range::new(I64.min / scale, I64.max / scale);
-        let int = self.confine_or_fail(int, &limits, operand.valid, OUT_OF_RANGE)?;
+        let limits = Range::new(I64.min / scale, I64.max / scale);
+        let int = self.confine_or_fail(int, &limits, operand.valid, out_of_range())?;
         let offset = offset_of(&operand.data_type).unwrap_or(0) * per_second(unit);
         let cut = match to {
             DateTrunc::Nanos(nanos) => {
@@ -110,7 +62,7 @@ impl Tracer {
             }
         };
         let cut = self.plus_constant(&cut, -offset)?;
-        self.confine_or_fail(&cut, &limits, operand.valid, OUT_OF_RANGE)
+        self.confine_or_fail(&cut, &limits, operand.valid, out_of_range())
     }
 
     fn first_day(&mut self, to: DateTrunc, days: &Int) -> Result<Int> {
@@ -132,4 +84,8 @@ impl Tracer {
         };
         self.days(&Civil { year: date.year, month, day })
     }
+}
+
+fn out_of_range() -> ExpressionError {
+    ExpressionError::execution("Timestamp out of range")
 }

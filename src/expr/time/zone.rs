@@ -9,10 +9,9 @@ use datafusion::arrow::datatypes::{DataType, Date32Type, Time32SecondType, TimeU
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::Node;
-use crate::expr::time::calendar::{I64, SECONDS_IN_DAY, fixed_offset, per_second};
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::time::calendar::{SECONDS_IN_DAY, fixed_offset, per_second};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{I64, Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Comparison;
 use crate::program::ElementType::S32;
@@ -74,22 +73,11 @@ impl Offsets {
     }
 }
 
-/// `to_local_time`: the wall clock of a timestamp with a zone, as a timestamp without.
-pub fn convert_to_local_time(call: &Call) -> Converted {
-    let operand = call.arg(0)?;
-    match &operand.data_type {
-        DataType::Timestamp(_, zone) if zone.as_ref().is_none_or(|z| fixed_offset(z).is_some() || is_known(z)) => {
-            Ok(Node::Function(Function::ToLocalTime, vec![operand]))
-        }
-        other => Err(call.refuse(format!("the local time of {other} has no device form yet"))),
-    }
-}
-
 impl Tracer {
     pub fn to_local_time(&mut self, operand: &TracedColumn, data_type: &DataType) -> Result<TracedColumn> {
         let local = self.wall_clock(operand.int()?, &operand.data_type)?;
         let local =
-            self.confine_or_fail(&local, &I64, operand.valid, "Arrow error: Compute error: Timestamp out of range")?;
+            self.confine_or_fail(&local, &I64, operand.valid, ExpressionError::compute("Timestamp out of range"))?;
         Ok(TracedColumn { values: Values::Int(local), data_type: data_type.clone(), ..operand.clone() })
     }
 

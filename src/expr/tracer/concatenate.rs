@@ -107,18 +107,4 @@ impl Tracer {
         let never = self.builder.constant(Scalar::Pred(false));
         Ok(TracedColumn { values, valid: Some(self.broadcast(never, n)?), ..column.clone() })
     }
-
-    /// An integer of the query's data: a parameter, so that another value is the same program.
-    pub fn parameter_int(&mut self, value: i128) -> Int {
-        let range = Range::new(value, value);
-        let limbs = match range.storage() {
-            Some(element_type) => Limbs::Narrow(self.scalar_parameter(element_type, value)),
-            None => {
-                let hi = self.scalar_parameter(crate::program::ElementType::S64, value >> 64);
-                let lo = self.scalar_parameter(crate::program::ElementType::U64, i128::from(value as u64));
-                Limbs::Wide(Wide { hi, lo })
-            }
-        };
-        Int { limbs, range }
-    }
 }

@@ -1,26 +1,31 @@
 //! The program under construction: its parameters and where their values come from, the error sites of its fallible
 //! expressions, and the relation that flows through it.
 
+pub mod bounded;
 pub mod concatenate;
+pub mod dictionary;
+pub mod error;
+pub mod exact;
+pub mod float;
 pub mod integer;
+pub mod literal;
+pub mod select;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::decode::ColumnSpec;
 use crate::columnar::dictionary::Dictionary;
-use crate::columnar::range::Range;
 use crate::columnar::representation::Representation;
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{Int, Limbs};
 use crate::hlo::{Builder, ReduceKind, Scalar, Value};
 use crate::kernels::Lowering;
 use crate::kernels::reduce::{Reduction, reduce_all};
-use crate::kernels::wide::Wide;
-use crate::program::ElementType::{F32, Pred, S32};
-use crate::program::{ElementType, Shape};
+use crate::program::ElementType::{self, F32, S32};
+use crate::program::Shape;
 
 /// Where the value of a program parameter comes from.
 #[derive(Clone, Debug)]
@@ -70,8 +75,8 @@ pub struct TracedRelation {
 pub struct Tracer {
     pub builder: Builder,
     pub inputs: Vec<Input>,
-    /// Message of each error site; a site's code is its index + 1.
-    pub errors: Vec<String>,
+    /// The error of each site; a site's code is its index + 1.
+    pub errors: Vec<ExpressionError>,
     /// How kernels are lowered: what the device is decides.
     pub lowering: Lowering,
     /// Elementwise error codes, s32: 0 or a site.
@@ -143,9 +148,9 @@ impl Tracer {
         out
     }
 
-    /// Records that rows where `flag` is set, that are active and not NULL, make the query fail with `message`.
-    pub fn fail(&mut self, flag: Value, valid: Option<Value>, message: String) -> Result<()> {
-        self.errors.push(message);
+    /// Records that rows where `flag` is set, that are active and not NULL, make the query fail with `error`.
+    pub fn fail(&mut self, flag: Value, valid: Option<Value>, error: ExpressionError) -> Result<()> {
+        self.errors.push(error);
         let b = &mut self.builder;
         let relevant = and_valid(b, self.active, valid)?;
         let flag = match relevant {
@@ -195,60 +200,29 @@ impl Tracer {
         if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
-    /// A scalar integer that the program's text does not show. Its range is exact: it decides widths, and so the text of
-    /// the program, only where a width changes.
-    pub fn int_parameter(&mut self, value: i128) -> Int {
-        let range = Range::new(value, value);
-        let limbs = match range.storage() {
-            Some(element_type) => Limbs::Narrow(self.scalar_parameter(element_type, value)),
-            None => {
-                let hi = self.scalar_parameter(ElementType::S64, value >> 64);
-                let lo = self.scalar_parameter(ElementType::U64, i128::from(value as u64));
-                Limbs::Wide(Wide { hi, lo })
-            }
-        };
-        Int { limbs, range }
+    /// A scalar made an array of the dimensions of `like`.
+    pub fn broadcast_like(&mut self, value: Value, like: Value) -> Result<Value> {
+        let dims = self.builder.shape(like).dims.clone();
+        if self.builder.shape(value).dims == dims { Ok(value) } else { Ok(self.builder.broadcast(value, &dims)?) }
     }
 
-    /// A literal as parameters of the program.
-    pub fn literal(&mut self, value: &ScalarValue, data_type: &DataType) -> Result<TracedColumn> {
-        if let ScalarValue::Dictionary(_, value) = value {
-            return self.literal(value, data_type);
+    /// `table[index]`, for an array or a scalar index.
+    pub fn gather(&mut self, table: Value, index: Value) -> Result<Value> {
+        let b = &mut self.builder;
+        if b.shape(index).rank() == 1 {
+            return Ok(b.take(table, index)?);
         }
-        let null = value.is_null();
-        let valid = if null { Some(self.builder.constant(Scalar::Pred(false))) } else { None };
-        let mut dictionary = None;
-        let values = match value {
-            number if integer_of(number).is_some() => {
-                let number = integer_of(number).flatten().unwrap_or(0);
-                Values::Int(self.int_parameter(number))
-            }
-            ScalarValue::Null => Values::Pred(self.builder.constant(Scalar::Pred(false))),
-            ScalarValue::Boolean(v) => {
-                let shape = Shape::scalar(Pred);
-                let bytes = vec![u8::from(v.unwrap_or(false))];
-                Values::Pred(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
-            }
-            ScalarValue::Float32(v) => {
-                let shape = Shape::scalar(F32);
-                let bytes = v.unwrap_or(0.0).to_le_bytes().to_vec();
-                Values::Float(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
-            }
-            ScalarValue::Float64(v) => {
-                let shape = Shape::scalar(ElementType::F64);
-                let bytes = v.unwrap_or(0.0).to_le_bytes().to_vec();
-                Values::Float(self.parameter(shape.clone(), Input::Constant { shape, bytes }))
-            }
-            ScalarValue::Utf8(v) | ScalarValue::LargeUtf8(v) | ScalarValue::Utf8View(v) => {
-                dictionary = Some(Dictionary::of(&[v.as_deref().unwrap_or("")]));
-                let zero = self.builder.constant(Scalar::S32(0));
-                Values::Int(Int { limbs: Limbs::Narrow(zero), range: Range::new(0, 0) })
-            }
-            other => {
-                return Err(DataFusionError::Internal(format!("literal {other} has no device encoding")));
-            }
-        };
-        Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary })
+        let index = b.reshape(index, &[1])?;
+        let taken = b.take(table, index)?;
+        Ok(b.reshape(taken, &[])?)
+    }
+
+    pub fn all_valid(&mut self, columns: &[&TracedColumn]) -> Result<Option<Value>> {
+        let mut valid = None;
+        for column in columns {
+            valid = and_valid(&mut self.builder, valid, column.valid)?;
+        }
+        Ok(valid)
     }
 
     /// The arrays of a result column, values then validity, each `[capacity]`, and what they are.
@@ -328,37 +302,4 @@ pub fn and_valid(b: &mut Builder, lhs: Option<Value>, rhs: Option<Value>) -> Res
 
 fn integer_bytes(element_type: ElementType, value: i128) -> Vec<u8> {
     value.to_le_bytes()[..element_type.size_bytes()].to_vec()
-}
-
-/// The value of a literal that is an integer on the device; `None` of others.
-pub fn integer_of(value: &ScalarValue) -> Option<Option<i128>> {
-    Some(match value {
-        ScalarValue::Int8(v) => v.map(i128::from),
-        ScalarValue::Int16(v) => v.map(i128::from),
-        ScalarValue::Int32(v)
-        | ScalarValue::Date32(v)
-        | ScalarValue::Time32Second(v)
-        | ScalarValue::Time32Millisecond(v)
-        | ScalarValue::IntervalYearMonth(v)
-        | ScalarValue::Decimal32(v, _, _) => v.map(i128::from),
-        ScalarValue::Int64(v)
-        | ScalarValue::Date64(v)
-        | ScalarValue::Time64Microsecond(v)
-        | ScalarValue::Time64Nanosecond(v)
-        | ScalarValue::TimestampSecond(v, _)
-        | ScalarValue::TimestampMillisecond(v, _)
-        | ScalarValue::TimestampMicrosecond(v, _)
-        | ScalarValue::TimestampNanosecond(v, _)
-        | ScalarValue::DurationSecond(v)
-        | ScalarValue::DurationMillisecond(v)
-        | ScalarValue::DurationMicrosecond(v)
-        | ScalarValue::DurationNanosecond(v)
-        | ScalarValue::Decimal64(v, _, _) => v.map(i128::from),
-        ScalarValue::UInt8(v) => v.map(i128::from),
-        ScalarValue::UInt16(v) => v.map(i128::from),
-        ScalarValue::UInt32(v) => v.map(i128::from),
-        ScalarValue::UInt64(v) => v.map(i128::from),
-        ScalarValue::Decimal128(v, _, _) => *v,
-        _ => return None,
-    })
 }

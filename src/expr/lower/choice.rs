@@ -2,42 +2,9 @@
 
 use datafusion::error::Result;
 
-use crate::columnar::representation::Kind;
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::Node;
-use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::expr::ir::Choice;
+use crate::expr::tracer::{TracedColumn, Tracer, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
-use crate::kernels::order_key;
-
-/// A choice among values of one type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    Greatest,
-    Least,
-    NullIf,
-}
-
-fn choice(call: &Call, choice: Choice) -> Converted {
-    let args = call.args()?;
-    let kind = Kind::of(call.data_type);
-    let same = args.iter().all(|arg| arg.data_type == *call.data_type || kind == Some(Kind::String));
-    match same && !args.is_empty() {
-        true => Ok(Node::Function(Function::Choice(choice), args)),
-        false => Err(call.refuse("arguments of different types have no device form")),
-    }
-}
-
-pub fn convert_greatest(call: &Call) -> Converted {
-    choice(call, Choice::Greatest)
-}
-
-pub fn convert_least(call: &Call) -> Converted {
-    choice(call, Choice::Least)
-}
-
-pub fn convert_nullif(call: &Call) -> Converted {
-    choice(call, Choice::NullIf)
-}
 
 impl Tracer {
     pub fn choose(&mut self, choice: Choice, args: &[TracedColumn]) -> Result<TracedColumn> {
@@ -76,18 +43,5 @@ impl Tracer {
         let taken = self.builder.or(better, alone)?;
         let taken = self.builder.and(taken, l)?;
         self.select_column(taken, one, other)
-    }
-
-    /// As arrow's own kernels compare, which know two zeros.
-    pub fn compare_signed(&mut self, direction: Comparison, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<Value> {
-        Ok(match (&lhs.values, &rhs.values) {
-            (Values::Float(l), Values::Float(r)) => {
-                let l = order_key::from_float(&mut self.builder, *l)?;
-                let r = order_key::from_float(&mut self.builder, *r)?;
-                self.builder.compare(l, r, direction)?
-            }
-            (Values::Pred(l), Values::Pred(r)) => self.builder.compare(*l, *r, direction)?,
-            _ => self.compare_int(lhs.int()?, rhs.int()?, direction)?,
-        })
     }
 }

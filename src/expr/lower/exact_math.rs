@@ -2,142 +2,21 @@
 //! and zero.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::functions::{Call, Converted, Function};
-use crate::expr::ir::{ArithmeticOp, Node};
-use crate::expr::lower::arithmetic::{power_of_ten, type_range};
-use crate::expr::lower::math::{self, Math};
-use crate::expr::time::calendar::I64;
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::ir::{ArithmeticOp, ExactMath};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{I64, Int, Limbs, power_of_ten, type_range};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::wide::Wide;
 use crate::program::ElementType::{S32, S64, U64};
 
-/// A function of integers or decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exact {
-    Abs,
-    Ceil,
-    Floor,
-    /// To so many places after the point; fewer than none are before it.
-    Round(i32),
-    Trunc(i32),
-    RoundFloat(i32),
-    TruncFloat(i32),
-    Gcd,
-    Lcm,
-    Factorial,
-    IsNan,
-    IsZero,
-}
-
-fn is_integer_or_decimal(data_type: &DataType) -> bool {
-    data_type.is_integer() || matches!(data_type, DataType::Decimal128(_, _))
-}
-
-fn is_number(data_type: &DataType) -> bool {
-    is_integer_or_decimal(data_type) || matches!(data_type, DataType::Float32 | DataType::Float64)
-}
-
-fn exact(call: &Call, function: Exact, known: fn(&DataType) -> bool) -> Converted {
-    let args = call.args()?;
-    match args.iter().find(|arg| !known(&arg.data_type)) {
-        None => Ok(Node::Function(Function::Exact(function), args)),
-        Some(arg) => Err(call.refuse(format!("this function of {} has no device form yet", arg.data_type))),
-    }
-}
-
-pub fn convert_abs(call: &Call) -> Converted {
-    exact(call, Exact::Abs, is_number)
-}
-
-pub fn convert_ceil(call: &Call) -> Converted {
-    match call.data_type {
-        DataType::Decimal128(_, _) => exact(call, Exact::Ceil, is_integer_or_decimal),
-        _ => math::of_float(call, Math::Ceil),
-    }
-}
-
-pub fn convert_floor(call: &Call) -> Converted {
-    match call.data_type {
-        DataType::Decimal128(_, _) => exact(call, Exact::Floor, is_integer_or_decimal),
-        _ => math::of_float(call, Math::Floor),
-    }
-}
-
-/// The constant number of places, none where it is left out.
-fn places(call: &Call) -> Option<i32> {
-    match (call.n_args(), call.literal(1)) {
-        (1, _) => Some(0),
-        (_, Some(ScalarValue::Int32(places))) => *places,
-        (_, Some(ScalarValue::Int64(places))) => places.and_then(|places| i32::try_from(places).ok()),
-        _ => None,
-    }
-}
-
-pub fn convert_round(call: &Call) -> Converted {
-    let (operand, Some(places)) = (call.arg(0)?, places(call)) else {
-        return Err(call.refuse("a number of places that is no constant has no device form yet"));
-    };
-    let function = match (&operand.data_type, call.data_type) {
-        (DataType::Float32 | DataType::Float64, _) => Exact::RoundFloat(places),
-        (from, to) if from.is_integer() && from == to => Exact::Round(places),
-        (DataType::Decimal128(precision, scale), DataType::Decimal128(_, _)) => {
-            let digits = i32::from(*precision) - i32::from(*scale);
-            let all_gone = places < 0 && (digits <= 0 || -places > digits);
-            // Farther than 128 bits reach DataFusion fails, wherever there is a row.
-            if !all_gone && i32::from(*scale) - places > 38 {
-                return Err(call.refuse("this many places have no device form"));
-            }
-            Exact::Round(places)
-        }
-        (other, _) => return Err(call.refuse(format!("rounding of {other} has no device form yet"))),
-    };
-    Ok(Node::Function(Function::Exact(function), vec![operand]))
-}
-
-pub fn convert_trunc(call: &Call) -> Converted {
-    let (operand, Some(places)) = (call.arg(0)?, places(call)) else {
-        return Err(call.refuse("a number of places that is no constant has no device form yet"));
-    };
-    match &operand.data_type {
-        DataType::Float32 | DataType::Float64 if call.n_args() == 1 => math::of_float(call, Math::Trunc),
-        DataType::Float32 | DataType::Float64 => {
-            Ok(Node::Function(Function::Exact(Exact::TruncFloat(places)), vec![operand]))
-        }
-        DataType::Decimal128(_, _) => Ok(Node::Function(Function::Exact(Exact::Trunc(places)), vec![operand])),
-        other => Err(call.refuse(format!("cutting of {other} has no device form yet"))),
-    }
-}
-
-pub fn convert_gcd(call: &Call) -> Converted {
-    exact(call, Exact::Gcd, |t| *t == DataType::Int64)
-}
-
-pub fn convert_lcm(call: &Call) -> Converted {
-    exact(call, Exact::Lcm, |t| *t == DataType::Int64)
-}
-
-pub fn convert_factorial(call: &Call) -> Converted {
-    exact(call, Exact::Factorial, |t| *t == DataType::Int64)
-}
-
-pub fn convert_isnan(call: &Call) -> Converted {
-    exact(call, Exact::IsNan, is_number)
-}
-
-pub fn convert_iszero(call: &Call) -> Converted {
-    exact(call, Exact::IsZero, is_number)
-}
-
 impl Tracer {
     pub fn exact_function(
         &mut self,
-        function: Exact,
+        function: ExactMath,
         args: &[TracedColumn],
         data_type: &DataType,
     ) -> Result<TracedColumn> {
@@ -148,11 +27,11 @@ impl Tracer {
         }
         if let Values::Float(x) = operand.values {
             let values = match function {
-                Exact::Abs => Values::Float(self.builder.abs(x)?),
-                Exact::IsNan => Values::Pred(self.is_nan(x)?),
-                Exact::IsZero => Values::Pred(self.is_zero(x)?),
-                Exact::RoundFloat(places) => return self.round_float(operand, places, false),
-                Exact::TruncFloat(places) => return self.round_float(operand, places, true),
+                ExactMath::Abs => Values::Float(self.builder.abs(x)?),
+                ExactMath::IsNan => Values::Pred(self.is_nan(x)?),
+                ExactMath::IsZero => Values::Pred(self.is_zero(x)?),
+                ExactMath::RoundFloat(places) => return self.round_float(operand, places, false),
+                ExactMath::TruncFloat(places) => return self.round_float(operand, places, true),
                 _ => return datafusion::common::internal_err!("{function:?} of floats"),
             };
             return Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: None });
@@ -164,26 +43,26 @@ impl Tracer {
             _ => 0,
         };
         let value = match function {
-            Exact::Abs => self.absolute(&int, &operand.data_type, valid)?,
-            Exact::IsNan => return Ok(TracedColumn::boolean(self.builder.constant(Scalar::Pred(false)), valid)),
-            Exact::IsZero => {
+            ExactMath::Abs => self.absolute(&int, &operand.data_type, valid)?,
+            ExactMath::IsNan => return Ok(TracedColumn::boolean(self.builder.constant(Scalar::Pred(false)), valid)),
+            ExactMath::IsZero => {
                 let value = self.compare_int(&int, &zero, Comparison::Eq)?;
                 return Ok(TracedColumn::boolean(value, valid));
             }
-            Exact::Ceil | Exact::Floor if scale <= 0 => int,
-            Exact::Ceil | Exact::Floor => {
+            ExactMath::Ceil | ExactMath::Floor if scale <= 0 => int,
+            ExactMath::Ceil | ExactMath::Floor => {
                 let factor = power_of_ten(scale as u32)?;
                 let (quotient, rest) = self.floor_divide(&int, factor)?;
                 let mut value = self.times(&quotient, factor)?;
-                if function == Exact::Ceil {
+                if function == ExactMath::Ceil {
                     let up = self.plus_constant(&value, factor)?;
                     let whole = self.compare_int(&rest, &zero, Comparison::Eq)?;
                     value = self.select_int(whole, &value, &up)?;
                 }
                 self.within_precision(&value, data_type, valid)?
             }
-            Exact::Round(places) => self.round_exact(&int, places, scale, operand, data_type)?,
-            Exact::Trunc(places) => match scale - places {
+            ExactMath::Round(places) => self.round_exact(&int, places, scale, operand, data_type)?,
+            ExactMath::Trunc(places) => match scale - places {
                 ..=0 => int,
                 38.. => zero,
                 digits => {
@@ -192,10 +71,10 @@ impl Tracer {
                     self.times(&quotient, factor)?
                 }
             },
-            Exact::Gcd => self.gcd_checked(&int, args[1].int()?, valid)?,
-            Exact::Lcm => self.lcm(&int, args[1].int()?, valid)?,
-            Exact::Factorial => self.factorial(&int, valid)?,
-            Exact::RoundFloat(_) | Exact::TruncFloat(_) => {
+            ExactMath::Gcd => self.gcd_checked(&int, args[1].int()?, valid)?,
+            ExactMath::Lcm => self.lcm(&int, args[1].int()?, valid)?,
+            ExactMath::Factorial => self.factorial(&int, valid)?,
+            ExactMath::RoundFloat(_) | ExactMath::TruncFloat(_) => {
                 return datafusion::common::internal_err!("{function:?} of integers");
             }
         };
@@ -205,7 +84,7 @@ impl Tracer {
     fn within_precision(&mut self, int: &Int, data_type: &DataType, valid: Option<Value>) -> Result<Int> {
         let DataType::Decimal128(precision, _) = data_type else { return Ok(*int) };
         let most = power_of_ten(u32::from(*precision))? - 1;
-        self.confine_or_fail(int, &Range::new(-most, most), valid, "Arrow error: Compute error: Decimal overflow")
+        self.confine_or_fail(int, &Range::new(-most, most), valid, ExpressionError::compute("Decimal overflow"))
     }
 
     fn absolute(&mut self, int: &Int, data_type: &DataType, valid: Option<Value>) -> Result<Int> {
@@ -222,7 +101,7 @@ impl Tracer {
             DataType::Decimal128(_, _) => Ok(magnitude),
             _ => {
                 let limits = type_range(data_type)?;
-                self.confine_or_fail(&magnitude, &limits, valid, "Arrow error: Compute error: overflow on abs")
+                self.confine_or_fail(&magnitude, &limits, valid, ExpressionError::compute("overflow on abs"))
             }
         }
     }
@@ -260,14 +139,14 @@ impl Tracer {
         let rounds_down = self.compare_int(&rest, &low, Comparison::Le)?;
         let rounded = self.select_int(rounds_down, &down, &quotient)?;
         let rounded = self.select_int(rounds_up, &up, &rounded)?;
-        let overflow = "Arrow error: Compute error: Overflow while rounding";
+        let overflow = ExpressionError::compute("Overflow while rounding");
         match data_type {
             DataType::Decimal128(precision, out_scale) => {
                 let shift = power_of_ten((i32::from(*out_scale) - places).max(0) as u32)?;
                 let factor = self.constant_int(shift);
                 let exact = self.exact(ArithmeticOp::Multiply, &rounded, &factor)?;
                 if let Some(lost) = exact.overflow {
-                    self.fail(lost, operand.valid, overflow.to_string())?;
+                    self.fail(lost, operand.valid, overflow.clone())?;
                 }
                 match *precision == 38 && scale == 0 && places < 0 {
                     true => self.within_precision(&exact.int, data_type, operand.valid),
@@ -327,7 +206,7 @@ impl Tracer {
     fn gcd_checked(&mut self, lhs: &Int, rhs: &Int, valid: Option<Value>) -> Result<Int> {
         let gcd = self.gcd(lhs, rhs)?;
         let gcd = self.unsigned(gcd)?;
-        self.confine_or_fail(&gcd, &I64, valid, "Arrow error: Compute error: Signed integer overflow in GCD")
+        self.confine_or_fail(&gcd, &I64, valid, ExpressionError::compute("Signed integer overflow in GCD"))
     }
 
     fn lcm(&mut self, lhs: &Int, rhs: &Int, valid: Option<Value>) -> Result<Int> {
@@ -338,11 +217,11 @@ impl Tracer {
         let quotient = self.builder.divide(a, divisor)?;
         let (quotient, b) = (self.unsigned(quotient)?, self.unsigned(b)?);
         let product = self.exact(ArithmeticOp::Multiply, &quotient, &b)?.int;
-        self.confine_or_fail(&product, &I64, valid, "Arrow error: Compute error: Signed integer overflow in LCM")
+        self.confine_or_fail(&product, &I64, valid, ExpressionError::compute("Signed integer overflow in LCM"))
     }
 
     fn factorial(&mut self, int: &Int, valid: Option<Value>) -> Result<Int> {
-        let int = self.confine_or_fail(int, &Range::new(0, 20), valid, "Execution error: factorial")?;
+        let int = self.confine_or_fail(int, &Range::new(0, 20), valid, ExpressionError::execution("factorial"))?;
         let mut factorials = vec![1i64];
         for n in 1..=20 {
             factorials.push(factorials[factorials.len() - 1] * n);

@@ -5,9 +5,9 @@ use datafusion::error::Result;
 
 use crate::columnar::range::Range;
 use crate::expr::ir::{DeviceExpr, Node};
-use crate::expr::time::calendar::I64;
-use crate::expr::tracer::integer::{Int, Limbs};
-use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid, integer_of};
+use crate::expr::tracer::integer::{I64, Int, Limbs};
+use crate::expr::tracer::literal::integer_of;
+use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::order_key;
 use crate::program::ElementType::{F32, Pred, S32, S64};
@@ -29,6 +29,37 @@ pub fn literals(list: &[DeviceExpr]) -> Option<Vec<&ScalarValue>> {
 }
 
 impl Tracer {
+    /// `operand [NOT] IN (list)`: NULL where the operand is, or where nothing matches and the list holds a NULL.
+    pub fn in_list(&mut self, operand: &TracedColumn, list: &[TracedColumn], negated: bool) -> Result<TracedColumn> {
+        let mut found = self.builder.constant(Scalar::Pred(false));
+        let mut list_null: Option<Value> = None;
+        for item in list {
+            // IN compares the bits of floats.
+            let mut equal = match (&operand.values, &item.values) {
+                (Values::Float(_), Values::Float(_)) => self.compare_signed(Comparison::Eq, operand, item)?,
+                _ => self.compare_values(Comparison::Eq, operand, item)?,
+            };
+            if let Some(item_valid) = item.valid {
+                equal = self.builder.and(equal, item_valid)?;
+                let null = self.builder.not(item_valid)?;
+                list_null = Some(match list_null {
+                    Some(before) => self.builder.or(before, null)?,
+                    None => null,
+                });
+            }
+            found = self.builder.or(found, equal)?;
+        }
+        let mut valid = operand.valid;
+        if let Some(list_null) = list_null {
+            let no_null = self.builder.not(list_null)?;
+            let known = self.builder.or(found, no_null)?;
+            valid = and_valid(&mut self.builder, valid, Some(known))?;
+        }
+        let value = if negated { self.builder.not(found)? } else { found };
+        Ok(TracedColumn::boolean(value, valid))
+    }
+
+    /// `operand [NOT] IN (list)` for a long list of constants.
     pub fn in_set(&mut self, operand: &TracedColumn, list: &[&ScalarValue], negated: bool) -> Result<TracedColumn> {
         let present: Vec<&ScalarValue> = list.iter().copied().filter(|value| !value.is_null()).collect();
         operand.check_ordered()?;
