@@ -19,7 +19,8 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
 use crate::cache_dir::cache_dir;
-use crate::exec::context::{DeviceContext, cores};
+use crate::cores::cores;
+use crate::exec::context::DeviceContext;
 use crate::exec::cost::{self, Costs, Rates};
 use crate::exec::under_way;
 use crate::exec::work::Kind;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, lowest first. A module imports from the rows above it, never from its own row or below.
 const LAYERS: &[&[&str]] = &[
-    &["cache_dir", "config", "error", "host_functions", "program"],
+    &["cache_dir", "config", "cores", "error", "host_functions", "program"],
     &["hlo", "runtime"],
     &["columnar"],
     &["kernels"],

@@ -35,8 +35,6 @@ use crate::expr::tracer::error::ExpressionError;
 use crate::runtime::Turn;
 
 // A reason that shows only in the data is the error that asks for the host plan: `auto` runs it, `always` is an error.
-impl std::error::Error for FallbackReason {}
-
 /// The message of an operator that must run on the device and cannot.
 pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
     DataFusionError::Plan(format!(

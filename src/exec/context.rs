@@ -1,6 +1,6 @@
 //! What the device operators find in the session: the mesh they run on and the tables that stay on it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -22,10 +22,9 @@ const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 /// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
 const CHUNK_ROW_BYTES: usize = 512;
 
-/// Threads that run at a time. The system is asked once: it reads files to answer.
+/// Threads that run at a time.
 pub fn cores() -> usize {
-    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    *CORES
+    crate::cores::cores()
 }
 
 /// Lives in the session's config extensions; one for all queries of a session.

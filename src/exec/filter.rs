@@ -33,7 +33,7 @@ impl XlaFilterExec {
     /// Converts a host filter, over `input` instead of its own.
     pub fn try_convert(host: &FilterExec, input: Arc<dyn ExecutionPlan>) -> Result<Self, FallbackReason> {
         if host.fetch().is_some() {
-            return Err(FallbackReason::Operator { name: "a filter with a row limit".into() });
+            return Err(FallbackReason::RowLimitInOperator { operator: host.name().to_string() });
         }
         let predicate = try_convert(host.predicate(), &host.input().schema())?;
         let schema = host.schema();

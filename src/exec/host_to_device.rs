@@ -77,10 +77,10 @@ impl HostToDeviceExec {
             }
         }
         if input.boundedness().is_unbounded() {
-            return Err(FallbackReason::Operator { name: "an unbounded stream".into() });
+            return Err(FallbackReason::UnboundedStream);
         }
         if streams_recursion(&input) {
-            return Err(FallbackReason::Operator { name: "a recursion that only its reader ends".into() });
+            return Err(FallbackReason::StreamingRecursion);
         }
         Ok(Self {
             properties: device_properties(input.schema(), EmissionType::Final),

@@ -99,7 +99,7 @@ impl XlaJoinExec {
     ) -> Result<Self, FallbackReason> {
         let mut spec = if let Some(join) = host.downcast_ref::<HashJoinExec>() {
             if join.fetch().is_some() {
-                return Err(FallbackReason::Operator { name: "a join with a row limit".into() });
+                return Err(FallbackReason::RowLimitInOperator { operator: host.name().to_string() });
             }
             let mut spec = JoinSpec::new(*join.join_type(), join.on(), join.filter(), &left, &right)?;
             spec.null_equals_null = join.null_equality() == NullEquality::NullEqualsNull;

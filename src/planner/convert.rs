@@ -63,7 +63,7 @@ pub fn try_convert(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
     }
     if is_join(plan) {
         let [left, right] = <[_; 2]>::try_from(device_inputs(&plan.children())?)
-            .map_err(|_| FallbackReason::Operator { name: "a join of other than two inputs".to_string() })?;
+            .map_err(|inputs: Vec<_>| FallbackReason::JoinInputs { inputs: inputs.len() })?;
         return Ok(Arc::new(XlaJoinExec::try_convert(plan, left, right)?));
     }
     Err(FallbackReason::Operator { name: plan.name().to_string() })
@@ -80,9 +80,7 @@ fn is_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
 fn first_of(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
     if reads_rows(last.mode()) {
         return match last.mode() {
-            datafusion::physical_plan::aggregates::AggregateMode::Partial => {
-                Err(FallbackReason::Operator { name: "a partial aggregate whose final is elsewhere".to_string() })
-            }
+            datafusion::physical_plan::aggregates::AggregateMode::Partial => Err(FallbackReason::PartialAggregateAlone),
             _ => Ok(last),
         };
     }
@@ -99,7 +97,7 @@ fn first_of(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
             _ => break,
         }
     }
-    Err(FallbackReason::Operator { name: "a final aggregate without its partial one".to_string() })
+    Err(FallbackReason::FinalAggregateAlone)
 }
 
 /// What a device operator reads: the operators below a border, or a new border above a host plan.

@@ -15,6 +15,7 @@ use crate::columnar::dictionary::Dictionary;
 use crate::columnar::encode::ColumnEncoder;
 use crate::columnar::range::Range;
 use crate::columnar::representation::{Representation, plain_integer, reinterpret};
+use crate::cores::cores;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{Int, Limbs};
@@ -206,7 +207,7 @@ fn combinations(domains: &[Domain], entries: usize) -> Result<Vec<ArrayRef>> {
 /// Runs `function` over all rows, on all cores where there are many.
 fn evaluate(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<Answers> {
     let entries = arguments.first().map_or(0, |a| a.len());
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = cores();
     if entries < PARALLEL_ENTRIES || cores == 1 {
         return evaluate_part(arguments, function, data_type);
     }
