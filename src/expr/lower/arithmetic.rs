@@ -45,7 +45,7 @@ impl Tracer {
     }
 
     /// Negation; wraps at the minimum, as arrow's `neg_wrapping`.
-    pub fn negate(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
+    pub fn negate_column(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
         let values = match &operand.values {
             Values::Float(v) => Values::Float(self.builder.negate(*v)?),
             _ => {

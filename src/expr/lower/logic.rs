@@ -49,7 +49,7 @@ impl Tracer {
         }
     }
 
-    pub fn is_null(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
+    pub fn null_test(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
         let value = match operand.valid {
             Some(valid) => self.builder.not(valid)?,
             None => self.builder.constant(Scalar::Pred(false)),

@@ -39,7 +39,7 @@ impl DeviceExpr {
             }
             Node::Negate(operand) => {
                 let operand = operand.trace(t, input)?;
-                t.negate(&operand)
+                t.negate_column(&operand)
             }
             Node::Difference(op, lhs, rhs) => {
                 let (l, r) = (lhs.trace(t, input)?, rhs.trace(t, input)?);
@@ -73,7 +73,7 @@ impl DeviceExpr {
             }
             Node::IsNull(operand) => {
                 let operand = operand.trace(t, input)?;
-                t.is_null(&operand)
+                t.null_test(&operand)
             }
             Node::InList { operand, list, negated } => {
                 let operand = operand.trace(t, input)?;
