@@ -1,10 +1,10 @@
-//! Why something stays on the host: typed, shown in EXPLAIN, and the text of the error under `xla.placement = always`.
+//! The reasons why something stays on the host. EXPLAIN shows them, and under `xla.placement = always` they are errors.
 
 use std::fmt;
 
 use datafusion::arrow::datatypes::DataType;
 
-/// Every reason why something stays on the host: most are known when the query is planned, and some only when it runs.
+/// Why something stays on the host. Most reasons are known when a query is planned, and some only when it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FallbackReason {
     /// A column or expression of a type without a device encoding.
@@ -62,7 +62,7 @@ impl FallbackReason {
         }
     }
 
-    /// What the reason is about, where it is about one thing: a column or expression, a function, keys, or an operator.
+    /// The column, expression, function, keys or operator that the reason is about, if it is about one.
     pub fn subject(&self) -> Option<&str> {
         match self {
             Self::Type { what, .. } => Some(what),
@@ -112,7 +112,7 @@ impl fmt::Display for FallbackReason {
                 f.write_str("a final aggregate runs on the device only together with its partial aggregate")
             }
             Self::NoRows => f.write_str("constants only, no rows of a table"),
-            Self::LimitOfScan => f.write_str("the scan below takes the limit over"),
+            Self::LimitOfScan => f.write_str("the scan below applies the limit"),
             Self::AddedLater { name } => write!(f, "DataFusion added this {name} after operators were placed"),
         }
     }

@@ -11,7 +11,7 @@ use crate::expr::fallback::FallbackReason;
 use crate::expr::ir::{ArithmeticOp, BitwiseOp, DeviceExpr, Node};
 use crate::hlo::Comparison;
 
-/// An operator between two operands, neither of which is an interval that is added.
+/// Converts a binary operator. Intervals and differences of times are converted by `interval` instead.
 pub fn convert_binary(
     expr: &Arc<dyn PhysicalExpr>,
     operator: &Operator,
@@ -35,13 +35,16 @@ pub fn convert_binary(
             |t: &DataType| t.is_numeric() && !matches!(t, DataType::Decimal32(_, _) | DataType::Decimal64(_, _));
         let numeric = number(&lhs.data_type) && number(&rhs.data_type);
         if !numeric || (lhs.data_type != rhs.data_type && !both_decimal(&lhs.data_type, &rhs.data_type)) {
-            return refuse(&format!("arithmetic of {} and {} has no device form yet", lhs.data_type, rhs.data_type));
+            return refuse(&format!("arithmetic on {} and {} has no device form yet", lhs.data_type, rhs.data_type));
         }
         return Ok(Node::Arithmetic(op, lhs, rhs));
     }
     if let Some(op) = bitwise_op(operator) {
         if !lhs.data_type.is_integer() || lhs.data_type != rhs.data_type {
-            return refuse(&format!("bits of {} and {} have no device form", lhs.data_type, rhs.data_type));
+            return refuse(&format!(
+                "bitwise operators on {} and {} have no device form",
+                lhs.data_type, rhs.data_type
+            ));
         }
         return Ok(Node::Bitwise(op, lhs, rhs));
     }
@@ -56,7 +59,7 @@ pub fn convert_binary(
     };
     let comparing = comparison.is_some() || matches!(operator, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
     if comparing && !comparable(&lhs.data_type, &rhs.data_type) {
-        return refuse(&format!("{} and {} do not compare on the device", lhs.data_type, rhs.data_type));
+        return refuse(&format!("{} and {} cannot be compared on the device", lhs.data_type, rhs.data_type));
     }
     if let Some(direction) = comparison {
         return Ok(Node::Compare(direction, lhs, rhs));
@@ -87,7 +90,7 @@ pub fn comparable(lhs: &DataType, rhs: &DataType) -> bool {
         (DataType::Decimal128(_, s1), DataType::Decimal128(_, s2)) => s1 == s2,
         (DataType::Decimal64(_, s1), DataType::Decimal64(_, s2)) => s1 == s2,
         (DataType::Decimal32(_, s1), DataType::Decimal32(_, s2)) => s1 == s2,
-        // Whatever their zones: all count from one moment.
+        // All timestamps count from the same moment, whatever their time zones.
         (DataType::Timestamp(l, _), DataType::Timestamp(r, _)) => l == r,
         (l, r) => l == r || (Kind::of(l) == Some(Kind::String) && Kind::of(r) == Some(Kind::String)),
     }

@@ -1,4 +1,4 @@
-//! CASE and IN. `child` converts an operand.
+//! Converts CASE and IN. `child` converts an operand.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::expr::ir::{DeviceExpr, Node};
 use crate::expr::lower::in_list::literals;
 use crate::hlo::Comparison;
 
-/// Longest IN list with a value that is not constant: such a list becomes a chain of comparisons.
+/// The longest IN list that may hold values other than constants: such a list becomes a chain of comparisons.
 const MAX_IN_LIST: usize = 256;
 
 pub fn convert_case(
@@ -27,7 +27,7 @@ pub fn convert_case(
         let when = child(when)?;
         let condition = match &operand {
             None => when,
-            // Floats are compared by their bits here, as IN compares them.
+            // CASE compares floats by their bits, as IN does.
             Some(operand) if operand.data_type == when.data_type && operand.data_type.is_floating() => {
                 let (operand, list) = (Box::new(operand.clone()), vec![when]);
                 DeviceExpr::new(Node::InList { operand, list, negated: false }, DataType::Boolean)
@@ -37,7 +37,7 @@ pub fn convert_case(
                 DataType::Boolean,
             ),
             Some(operand) => {
-                let why = format!("{} and {} do not compare on the device", operand.data_type, when.data_type);
+                let why = format!("{} and {} cannot be compared on the device", operand.data_type, when.data_type);
                 return Err(FallbackReason::expression(expr, why));
             }
         };
@@ -66,11 +66,14 @@ pub fn convert_in_list(
     if list.len() > MAX_IN_LIST && literals(&list).is_none() {
         return Err(FallbackReason::expression(
             in_list.expr(),
-            format!("an IN list of {} values that are not all constant is longer than {MAX_IN_LIST}", list.len()),
+            format!(
+                "an IN list of {} values may have at most {MAX_IN_LIST} unless all of them are constants",
+                list.len()
+            ),
         ));
     }
     if let Some(other) = list.iter().find(|item| !comparable(&item.data_type, &operand.data_type)) {
-        let why = format!("{} and {} do not compare on the device", operand.data_type, other.data_type);
+        let why = format!("{} and {} cannot be compared on the device", operand.data_type, other.data_type);
         return Err(FallbackReason::expression(expr, why));
     }
     Ok(Node::InList { operand, list, negated: in_list.negated() })

@@ -1,4 +1,4 @@
-//! `+` and `-` of dates, times, intervals and durations. `child` converts an operand.
+//! Converts `+` and `-` on dates, times, intervals and durations. `child` converts an operand.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::expr::functions::cast::cast_to;
 use crate::expr::ir::{ArithmeticOp, DeviceExpr, Node};
 use crate::expr::time::calendar::offset_of;
 
-/// An interval to be added: constant months and days, and nanoseconds that may be a column.
+/// An interval to add: months and days are constants, nanoseconds may be a column.
 struct Interval {
     months: i32,
     days: i32,
@@ -22,7 +22,7 @@ struct Interval {
 
 const NANOS_TYPE: DataType = DataType::Duration(TimeUnit::Nanosecond);
 
-/// What `+` and `-` become where dates, times, intervals or durations are operands; `None` where none is.
+/// Converts an operator with a date, time, interval or duration among its operands; `None` for other operators.
 pub fn convert_interval(
     expr: &Arc<dyn PhysicalExpr>,
     binary: &BinaryExpr,
@@ -65,18 +65,18 @@ fn shift(
         return refuse("the offset of this time zone varies, which has no device form yet".to_string());
     }
     let Some(Interval { months, days, nanos }) = parts(interval, subtract, child)? else {
-        return refuse(format!("an interval that is no constant has no device form yet: {interval}"));
+        return refuse(format!("an interval must be a constant or a duration to have a device form: {interval}"));
     };
     match operand.data_type {
         DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) | DataType::Time32(_) | DataType::Time64(_) => {
             Ok(Node::Shift { operand, months, days, nanos: Box::new(nanos), subtract })
         }
-        ref other => refuse(format!("an interval added to {other} has no device form")),
+        ref other => refuse(format!("adding an interval to {other} has no device form")),
     }
 }
 
-/// The parts of an interval, months and days with their sign changed for a subtraction; `None` of what is no constant, nor
-/// a duration that was made one.
+/// Splits an interval into its parts, with months and days negated for a subtraction. Returns `None` unless the interval
+/// is a constant or a duration that is cast to an interval.
 fn parts(
     interval: &Arc<dyn PhysicalExpr>,
     subtract: bool,
@@ -85,7 +85,7 @@ fn parts(
     let constant = |months: i32, days: i32, nanos: Option<i64>| {
         let sign = |n: i32| if subtract { n.checked_neg() } else { Some(n) };
         let nanos = DeviceExpr::new(Node::Literal(ScalarValue::DurationNanosecond(nanos)), NANOS_TYPE);
-        // The negation of the least number is none; arrow's own would panic.
+        // The minimum has no negation; arrow's own negation would panic.
         sign(months).zip(sign(days)).map(|(months, days)| Interval { months, days, nanos })
     };
     if let Some(literal) = interval.downcast_ref::<Literal>() {

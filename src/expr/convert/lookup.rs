@@ -1,4 +1,4 @@
-//! Expressions without a form in HLO over columns of few distinct values: they become lookups.
+//! Turns expressions that have no form in HLO into lookups, where they read columns of few distinct values only.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use datafusion::physical_plan::PhysicalExpr;
 use crate::columnar::representation::Kind;
 use crate::expr::ir::{DeviceExpr, Node};
 
-/// Most columns of a lookup: its table has an entry for each combination of their values.
+/// The most columns that a lookup may read: its table has one entry for each combination of their values.
 const MAX_LOOKUP_COLUMNS: usize = 3;
 
-/// A deterministic expression over columns of few values becomes a lookup.
+/// A lookup for `expr`; `None` if it is volatile, or reads a column whose type may have many values.
 pub fn try_lookup(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<DeviceExpr> {
     let data_type = expr.data_type(schema).ok()?;
     Kind::of(&data_type)?;
@@ -41,7 +41,7 @@ pub fn try_lookup(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Devic
     Some(DeviceExpr::new(Node::Lookup { operands, function }, data_type))
 }
 
-/// Whether columns of a type have few values: known for certain, or but for dates far apart.
+/// Whether columns of this type have few enough values for a lookup. Dates usually have, and are checked at run time.
 fn is_countable(data_type: &DataType) -> bool {
     let small =
         matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 | DataType::Date32);

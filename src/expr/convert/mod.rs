@@ -1,4 +1,5 @@
-//! `PhysicalExpr` -> [`DeviceExpr`], or the reason why not. The answer is final: what converts lowers.
+//! Converts a `PhysicalExpr` to a [`DeviceExpr`], or returns the reason why it has no device form. The result is final:
+//! every expression that converts also lowers.
 
 pub mod binary;
 pub mod condition;
@@ -28,7 +29,7 @@ use crate::expr::ir::{DeviceExpr, Node};
 
 type Converted = Result<DeviceExpr, FallbackReason>;
 
-/// Converts `expr` over rows of `schema`.
+/// Converts `expr`, which reads rows of `schema`. An expression that does not convert by itself may still become a lookup.
 pub fn try_convert(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
     match convert_node(expr, schema) {
         Ok(converted) => Ok(converted),
@@ -62,7 +63,7 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
     } else if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
         let operand = boxed(negative.arg())?;
         if operand.data_type.is_temporal() {
-            return Err(FallbackReason::expression(expr, "the negation of a time has no device form yet"));
+            return Err(FallbackReason::expression(expr, "negating a time or duration has no device form yet"));
         }
         Node::Negate(operand)
     } else if let Some(is_null) = expr.downcast_ref::<IsNullExpr>() {

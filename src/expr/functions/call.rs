@@ -1,4 +1,4 @@
-//! One call of a scalar function, as the conversions of the families see it.
+//! One call of a scalar function: what the conversion of a function may look at.
 
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
@@ -8,12 +8,13 @@ use datafusion::physical_plan::PhysicalExpr;
 
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::cast::cast_to;
-use crate::expr::ir::{DeviceExpr, Function, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
-/// A call that is to be converted.
+/// A call to convert.
 pub struct Call<'a> {
     pub expr: &'a ScalarFunctionExpr,
-    /// Each argument as a device expression, or why it has none: some functions need only the literal in its place.
+    /// Each argument as a device expression, or the reason why it has none. Some functions accept a literal without a device
+    /// encoding, such as an interval.
     pub args: Vec<Result<DeviceExpr, FallbackReason>>,
     pub schema: &'a Schema,
     pub data_type: &'a DataType,
@@ -38,7 +39,7 @@ impl Call<'_> {
         self.args.iter().cloned().collect()
     }
 
-    /// An argument that is a constant.
+    /// The value of an argument that is a literal.
     pub fn literal(&self, index: usize) -> Option<&ScalarValue> {
         self.expr.args().get(index)?.downcast_ref::<Literal>().map(|literal| literal.value())
     }
@@ -47,11 +48,7 @@ impl Call<'_> {
         FallbackReason::expression(self.expr, why)
     }
 
-    pub fn function(&self, function: Function) -> Converted {
-        Ok(Node::Function(function, self.args()?))
-    }
-
-    /// The argument cast to a type, under the rules of CAST.
+    /// Casts an operand under the rules of CAST.
     pub fn cast(&self, operand: DeviceExpr, to: &DataType) -> Result<DeviceExpr, FallbackReason> {
         let expr: &dyn PhysicalExpr = self.expr;
         cast_to(&expr, operand, to, false)

@@ -1,4 +1,4 @@
-//! CAST: what the device casts, and why it refuses the rest. Calls of functions that are casts come here, too.
+//! Converts casts, or returns the reason why a cast has no device form. Functions that are casts use this, too.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::expr::fallback::FallbackReason;
 use crate::expr::ir::{DeviceExpr, Node};
 use crate::expr::time::cast::is_known;
 
-/// `operand` cast to a type; the operand itself where it has the type.
+/// Casts `operand` to a type; returns the operand itself if it already has the type.
 pub fn cast_to(
     expr: &dyn fmt::Display,
     operand: DeviceExpr,
@@ -25,10 +25,12 @@ pub fn cast_to(
     match (Kind::of(from), Kind::of(to)) {
         (None, _) | (_, None) => return refuse(format!("a cast of {from} to {to} has no device form yet")),
         (Some(Kind::String), Some(Kind::String)) => {}
-        (Some(Kind::String), _) => return refuse("a cast of strings is placed by dictionary only".to_string()),
+        (Some(Kind::String), _) => {
+            return refuse("strings can only be cast as a lookup by their dictionary".to_string());
+        }
         _ if *from == DataType::Null => {}
         (_, Some(Kind::String)) => {
-            return refuse("a cast to strings makes strings that are in no dictionary".to_string());
+            return refuse("a cast to strings would make strings without a dictionary".to_string());
         }
         _ if (is_time(from) || is_time(to)) && !is_known(from, to) => {
             return refuse(format!("a cast of {from} to {to} has no device form yet"));

@@ -1,4 +1,4 @@
-//! Calls of GREATEST, LEAST and NULLIF; DataFusion turns COALESCE, NVL and NVL2 into CASE.
+//! Converts calls of GREATEST, LEAST and NULLIF. DataFusion turns COALESCE, NVL and NVL2 into CASE.
 
 use crate::columnar::representation::Kind;
 use crate::expr::functions::call::{Call, Converted};

@@ -1,4 +1,4 @@
-//! Calls of `date_part`, `date_trunc` and `date_bin`.
+//! Converts calls of `date_part`, `date_trunc` and `date_bin`.
 
 use datafusion::arrow::datatypes::{DataType, IntervalDayTime, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
@@ -8,7 +8,7 @@ use crate::expr::ir::{DateBin, DatePart, DateTrunc, Function, Node, Stride};
 use crate::expr::time::calendar::{NANOS_IN_SECOND, SECONDS_IN_DAY, fixed_offset, offset_of};
 use crate::expr::time::zone;
 
-/// Only the constant parts that DataFusion takes, by the names that arrow's `IntervalUnit` and DataFusion give them.
+/// Parses the names that DataFusion accepts: those of arrow's `IntervalUnit` and DataFusion's own.
 fn parse_part(part: &str) -> Option<DatePart> {
     let quote = |c| c == '\'' || c == '"';
     let part = part.strip_prefix(quote).and_then(|s| s.strip_suffix(quote)).unwrap_or(part);
@@ -36,7 +36,7 @@ fn parse_part(part: &str) -> Option<DatePart> {
 pub fn convert_date_part(call: &Call) -> Converted {
     let name = call.literal(0).and_then(|part| part.try_as_str().flatten());
     let Some(part) = name.and_then(parse_part) else {
-        return Err(call.refuse("this part has no device form yet"));
+        return Err(call.refuse("this field has no device form yet"));
     };
     let operand = call.arg(1)?;
     let known = match &operand.data_type {
@@ -47,11 +47,11 @@ pub fn convert_date_part(call: &Call) -> Converted {
         DataType::Duration(_) => part.is_of_day() || matches!(part, DatePart::Week | DatePart::Day),
         _ => false,
     };
-    // Second, millisecond and the like of a duration are not the rest of a minute.
+    // For a duration, arrow does not count these fields within the minute.
     let rest = matches!(operand.data_type, DataType::Duration(_))
         && matches!(part, DatePart::Millisecond | DatePart::Microsecond | DatePart::Nanosecond);
     if !known || rest {
-        return Err(call.refuse(format!("this part of {} has no device form yet", operand.data_type)));
+        return Err(call.refuse(format!("this field of {} has no device form yet", operand.data_type)));
     }
     Ok(Node::Function(Function::DatePart(part), vec![operand]))
 }
@@ -73,16 +73,15 @@ pub fn convert_date_trunc(call: &Call) -> Converted {
         _ => return Err(call.refuse("DataFusion has no such precision")),
     };
     let operand = call.arg(1)?;
+    let is_below = |seconds: i128| matches!(to, DateTrunc::Nanos(nanos) if nanos < seconds * NANOS_IN_SECOND);
     match &operand.data_type {
         zoned @ DataType::Timestamp(_, _) => {
-            let below_an_hour = matches!(to, DateTrunc::Nanos(nanos) if nanos < 3600 * NANOS_IN_SECOND);
-            if !below_an_hour && offset_of(zoned).is_none() {
+            if !is_below(3600) && offset_of(zoned).is_none() {
                 return Err(call.refuse("the offset of this time zone varies, which has no device form yet"));
             }
         }
-        DataType::Time32(_) | DataType::Time64(_) if matches!(to, DateTrunc::Nanos(nanos) if nanos < SECONDS_IN_DAY * NANOS_IN_SECOND) =>
-            {}
-        other => return Err(call.refuse(format!("{other} cut to this precision has no device form"))),
+        DataType::Time32(_) | DataType::Time64(_) if is_below(SECONDS_IN_DAY) => {}
+        other => return Err(call.refuse(format!("truncating {other} to this precision has no device form"))),
     }
     Ok(Node::Function(Function::DateTrunc(to), vec![operand]))
 }
@@ -111,7 +110,7 @@ pub fn convert_date_bin(call: &Call) -> Converted {
         Stride::Months(months) => *months > 0 && !is_time,
     };
     let Some(stride) = stride.filter(possible) else {
-        return Err(call.refuse("bins that are no positive constant have no device form"));
+        return Err(call.refuse("bins have a device form only if their width is a positive constant"));
     };
     let origin = match call.literal(2) {
         None if call.n_args() == 2 => Some(0),
@@ -123,7 +122,7 @@ pub fn convert_date_bin(call: &Call) -> Converted {
         _ => None,
     };
     let Some(origin) = origin else {
-        return Err(call.refuse("an origin that is no constant has no device form"));
+        return Err(call.refuse("an origin must be a constant to have a device form"));
     };
     match operand.data_type {
         DataType::Timestamp(_, _) | DataType::Time32(_) | DataType::Time64(_) => {

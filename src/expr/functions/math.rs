@@ -1,4 +1,4 @@
-//! Calls of math functions.
+//! Converts calls of math functions.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -10,7 +10,7 @@ fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float32 | DataType::Float64)
 }
 
-/// A call of a function of one float; `None` where its argument is none.
+/// Converts a call of a function of one float.
 pub fn of_float(call: &Call, math: Math) -> Converted {
     let operand = call.arg(0)?;
     match is_float(&operand.data_type) && operand.data_type == *call.data_type && call.n_args() == 1 {
@@ -23,11 +23,11 @@ pub fn of_floats(call: &Call, math: Math2) -> Converted {
     let args = call.args()?;
     match args.len() == 2 && args.iter().all(|arg| is_float(&arg.data_type) && arg.data_type == *call.data_type) {
         true => Ok(Node::Function(Function::Math2(math), args)),
-        false => Err(call.refuse("this function has a device form for two floats of one type only")),
+        false => Err(call.refuse("this function has a device form only for two floats of the same type")),
     }
 }
 
-/// `log(x)` and `log(base, x)` of floats, and of decimals with digits after the point.
+/// Converts `log(x)` and `log(base, x)`, of floats and of decimals with a positive scale.
 pub fn convert_log(call: &Call) -> Converted {
     let value = call.arg(call.n_args() - 1)?;
     let value = match &value.data_type {
@@ -83,7 +83,7 @@ pub fn convert_floor(call: &Call) -> Converted {
     }
 }
 
-/// The constant number of places, none where it is left out.
+/// The number of decimal places if it is a constant; 0 if it is left out.
 fn places(call: &Call) -> Option<i32> {
     match (call.n_args(), call.literal(1)) {
         (1, _) => Some(0),
@@ -95,7 +95,7 @@ fn places(call: &Call) -> Option<i32> {
 
 pub fn convert_round(call: &Call) -> Converted {
     let (operand, Some(places)) = (call.arg(0)?, places(call)) else {
-        return Err(call.refuse("a number of places that is no constant has no device form yet"));
+        return Err(call.refuse("the number of places must be a constant to have a device form"));
     };
     let function = match (&operand.data_type, call.data_type) {
         (DataType::Float32 | DataType::Float64, _) => ExactMath::RoundFloat(places),
@@ -103,20 +103,20 @@ pub fn convert_round(call: &Call) -> Converted {
         (DataType::Decimal128(precision, scale), DataType::Decimal128(_, _)) => {
             let digits = i32::from(*precision) - i32::from(*scale);
             let all_gone = places < 0 && (digits <= 0 || -places > digits);
-            // Farther than 128 bits reach DataFusion fails, wherever there is a row.
+            // DataFusion fails for any row if the power of ten does not fit 128 bits.
             if !all_gone && i32::from(*scale) - places > 38 {
-                return Err(call.refuse("this many places have no device form"));
+                return Err(call.refuse("rounding to this many places has no device form"));
             }
             ExactMath::Round(places)
         }
-        (other, _) => return Err(call.refuse(format!("rounding of {other} has no device form yet"))),
+        (other, _) => return Err(call.refuse(format!("rounding {other} has no device form yet"))),
     };
     Ok(Node::Function(Function::Exact(function), vec![operand]))
 }
 
 pub fn convert_trunc(call: &Call) -> Converted {
     let (operand, Some(places)) = (call.arg(0)?, places(call)) else {
-        return Err(call.refuse("a number of places that is no constant has no device form yet"));
+        return Err(call.refuse("the number of places must be a constant to have a device form"));
     };
     match &operand.data_type {
         DataType::Float32 | DataType::Float64 if call.n_args() == 1 => of_float(call, Math::Trunc),
@@ -124,7 +124,7 @@ pub fn convert_trunc(call: &Call) -> Converted {
             Ok(Node::Function(Function::Exact(ExactMath::TruncFloat(places)), vec![operand]))
         }
         DataType::Decimal128(_, _) => Ok(Node::Function(Function::Exact(ExactMath::Trunc(places)), vec![operand])),
-        other => Err(call.refuse(format!("cutting of {other} has no device form yet"))),
+        other => Err(call.refuse(format!("truncating {other} has no device form yet"))),
     }
 }
 

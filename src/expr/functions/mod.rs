@@ -1,5 +1,5 @@
-//! DataFusion's scalar functions that have a form in HLO: one table from a name to what converts its calls. The families'
-//! own modules say what each call becomes and lower it; functions of strings go through `lookup` and are not here.
+//! DataFusion's scalar functions that have a form in HLO: a table from each name to the function that converts its calls.
+//! String functions are not in the table; they become lookups.
 
 pub mod call;
 pub mod cast;
@@ -22,7 +22,7 @@ use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
 use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
 
-/// A function of DataFusion's and how its calls are converted.
+/// A function of DataFusion and the conversion of its calls.
 struct Entry {
     family: &'static str,
     name: &'static str,
@@ -90,13 +90,13 @@ const TABLE: &[Entry] = &[
     entry("types", "arrow_typeof", convert_typeof),
 ];
 
-/// Family and name of every function in the table.
+/// The family and name of every function in the table.
 pub fn supported_functions() -> Vec<(&'static str, &'static str)> {
     TABLE.iter().map(|entry| (entry.family, entry.name)).collect()
 }
 
-/// The names of DataFusion's other functions that always give the same answer to the same arguments: over columns of few values,
-/// such as strings, they are evaluated on the host once for each and looked up.
+/// The names of DataFusion's other immutable functions. Over columns of few values, such as strings, they become lookups:
+/// the host evaluates them once for each value.
 pub fn looked_up_functions() -> Vec<String> {
     let mut names: Vec<String> = datafusion::functions::all_default_functions()
         .iter()
@@ -107,7 +107,7 @@ pub fn looked_up_functions() -> Vec<String> {
     names
 }
 
-/// What a call of a scalar function becomes. `child` converts an argument.
+/// Converts a call of a scalar function. `child` converts an argument.
 pub fn convert_call(
     expr: &ScalarFunctionExpr,
     schema: &Schema,
@@ -122,22 +122,22 @@ pub fn convert_call(
     (entry.convert)(&Call { expr, args, schema, data_type })
 }
 
-/// The type of an argument is a constant of the plan.
+/// The type of an argument is a constant, known when the query is planned.
 fn convert_typeof(call: &Call) -> Converted {
     let typed = call.expr.evaluate(&RecordBatch::new_empty(Arc::new(call.schema.clone())));
     match typed {
         Ok(ColumnarValue::Scalar(name)) => Ok(Node::Literal(name)),
-        _ => Err(call.refuse("the type is known only at run time")),
+        _ => Err(call.refuse("the type is only known at run time")),
     }
 }
 
-/// Whether the function is DataFusion's own, and not one that a program registered under its name.
+/// Whether this is DataFusion's own function, and not one that a program registered under the same name.
 fn is_own(function: &ScalarUDF) -> bool {
     static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
     let own = OWN.get_or_init(|| {
         datafusion::functions::all_default_functions().into_iter().map(|f| (f.name().to_string(), f)).collect()
     });
-    // The time zone of the session is part of these.
+    // The functions of this name hold the session's time zone, so they are not equal to the default ones.
     let configured = function.name().starts_with("to_timestamp");
     own.get(function.name()).is_some_and(|known| configured || **known == *function)
 }

@@ -1,4 +1,4 @@
-//! Calls that make dates, times and timestamps from numbers and back: `make_date`, `to_timestamp` and the like.
+//! Converts calls that make dates, times and timestamps from numbers, and numbers from those.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
@@ -7,7 +7,7 @@ use crate::expr::ir::{DeviceExpr, Function, Node};
 use crate::expr::time::calendar::fixed_offset;
 use crate::expr::time::zone;
 
-/// A call that is a cast of its only argument, by way of other types.
+/// Converts a call that casts its argument to each of `types` in turn.
 fn by_casts(call: &Call, operand: DeviceExpr, types: &[DataType]) -> Converted {
     let mut operand = operand;
     for to in types {
@@ -31,7 +31,7 @@ pub fn convert_make_time(call: &Call) -> Converted {
 fn of_int32(call: &Call, function: Function) -> Converted {
     let args = call.args()?;
     if args.len() != 3 || args.iter().any(|arg| arg.data_type != DataType::Int32) {
-        return Err(call.refuse("only three Int32 have a device form"));
+        return Err(call.refuse("only three Int32 arguments have a device form"));
     }
     Ok(Node::Function(function, args))
 }
@@ -39,9 +39,9 @@ fn of_int32(call: &Call, function: Function) -> Converted {
 pub fn convert_from_unixtime(call: &Call) -> Converted {
     let operand = call.arg(0)?;
     if operand.data_type != DataType::Int64 || (call.n_args() == 2 && call.literal(1).is_none()) {
-        return Err(call.refuse("only Int64 and a constant zone have a device form"));
+        return Err(call.refuse("only Int64 with a constant time zone has a device form"));
     }
-    // A count of seconds keeps its value in any zone.
+    // The number of seconds is the same in every time zone.
     by_casts(call, operand, std::slice::from_ref(call.data_type))
 }
 
@@ -52,11 +52,11 @@ pub fn convert_to_date(call: &Call) -> Converted {
             &[DataType::Date32]
         }
         t if t.is_integer() => &[DataType::Int32, DataType::Date32],
-        other => return Err(call.refuse(format!("a date of {other} has no device form yet"))),
+        other => return Err(call.refuse(format!("making a date from {other} has no device form yet"))),
     };
     match call.n_args() {
         1 => by_casts(call, operand, types),
-        _ => Err(call.refuse("formats are for strings")),
+        _ => Err(call.refuse("a format applies only to strings")),
     }
 }
 
@@ -70,11 +70,11 @@ pub fn convert_to_unixtime(call: &Call) -> Converted {
     };
     match call.n_args() {
         1 => by_casts(call, operand, &types),
-        _ => Err(call.refuse("formats are for strings")),
+        _ => Err(call.refuse("a format applies only to strings")),
     }
 }
 
-/// `to_timestamp` counts seconds of whole numbers and fractions of them of floats; the others count their own unit.
+/// `to_timestamp` reads integers as seconds and floats as seconds with fractions. The other functions read their own unit.
 pub fn convert_to_timestamp(call: &Call) -> Converted {
     let operand = call.arg(0)?;
     let plain = call.expr.fun().name() == "to_timestamp";
@@ -86,15 +86,15 @@ pub fn convert_to_timestamp(call: &Call) -> Converted {
         _ if float => vec![DataType::Int64, to],
         t if t.is_integer() && plain => vec![DataType::Timestamp(TimeUnit::Second, None), to],
         t if t.is_integer() || (matches!(t, DataType::Decimal128(_, _)) && !plain) => vec![to],
-        other => return Err(call.refuse(format!("a timestamp of {other} has no device form yet"))),
+        other => return Err(call.refuse(format!("making a timestamp from {other} has no device form yet"))),
     };
     match call.n_args() {
         1 => by_casts(call, operand, &types),
-        _ => Err(call.refuse("formats are for strings")),
+        _ => Err(call.refuse("a format applies only to strings")),
     }
 }
 
-/// `to_local_time`: the wall clock of a timestamp with a zone, as a timestamp without.
+/// `to_local_time` returns the local time of a timestamp with a time zone, as a timestamp without one.
 pub fn convert_to_local_time(call: &Call) -> Converted {
     let operand = call.arg(0)?;
     match &operand.data_type {

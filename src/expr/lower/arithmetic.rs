@@ -1,5 +1,5 @@
-//! `+ - * / %` and negation, with DataFusion's semantics (arrow-arith `numeric.rs`): integers wrap on `+ - *` and fail
-//! on division by zero and MIN / -1; decimals fail where 128 bits overflow, whatever their precision; floats are IEEE.
+//! Lowers `+ - * / %` and negation with DataFusion's semantics (arrow-arith `numeric.rs`). Integers wrap on `+ - *` and
+//! fail on division by zero and MIN / -1. Decimals fail if 128 bits overflow, whatever their precision. Floats follow IEEE.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -44,7 +44,7 @@ impl Tracer {
         Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: None })
     }
 
-    /// Negation; wraps at the minimum, as arrow's `neg_wrapping`.
+    /// Negates a column. The minimum wraps, as in arrow's `neg_wrapping`.
     pub fn negate_column(&mut self, operand: &TracedColumn) -> Result<TracedColumn> {
         let values = match &operand.values {
             Values::Float(v) => Values::Float(self.builder.negate(*v)?),
@@ -81,7 +81,7 @@ impl Tracer {
                     let message = format!("Overflow happened on: {} / -1", limits.min);
                     self.fail(flag, valid, ExpressionError::overflow(message))?;
                 }
-                // The one quotient that does not fit is an error: the rest stays narrow.
+                // Only MIN / -1 does not fit, and it is an error, so the other quotients stay narrow.
                 let lhs =
                     if may_overflow { Int { range: Range::new(limits.min + 1, lhs.range.max), ..lhs } } else { lhs };
                 Ok(self.exact(op, &lhs, &rhs)?.int)
@@ -89,8 +89,8 @@ impl Tracer {
         }
     }
 
-    /// A product that may wrap, computed without a sign: of a signed `x * x` XLA assumes that it is not negative
-    /// (`IsNonNegative` of its algebraic simplifier), and folds `x * x >= 0` to true.
+    /// Multiplies unsigned, because the product may wrap: XLA assumes that a signed `x * x` is not negative
+    /// (`IsNonNegative` in its algebraic simplifier) and folds `x * x >= 0` to true.
     fn wrapping_multiply(&mut self, lhs: Value, rhs: Value) -> Result<Value> {
         let signed = self.builder.element_type(lhs);
         let unsigned = match signed {
@@ -104,7 +104,7 @@ impl Tracer {
         Ok(self.builder.bitcast_convert(product, signed)?)
     }
 
-    /// `+ - *` modulo the width of `data_type`; exact where ranges prove that nothing wraps.
+    /// `+ - *` modulo the width of `data_type`. Where ranges prove that nothing wraps, the exact result is used.
     fn wrapping(&mut self, op: ArithmeticOp, lhs: Int, rhs: Int, data_type: &DataType) -> Result<Int> {
         let limits = type_range(data_type)?;
         let exact = self.exact(op, &lhs, &rhs)?;
@@ -119,7 +119,7 @@ impl Tracer {
             })
         };
         let limbs = match data_type {
-            // Arithmetic of two limbs wraps at 128 bits by itself.
+            // Two-limb arithmetic already wraps at 128 bits.
             DataType::Decimal128(_, _) => exact.int.limbs,
             DataType::UInt64 => {
                 let (l, r) = (self.to_wide(&lhs)?, self.to_wide(&rhs)?);
@@ -174,7 +174,7 @@ impl Tracer {
         Ok(exact.int)
     }
 
-    /// `int * 10^power`, failing where 128 bits overflow.
+    /// `int * 10^power`; rows where 128 bits overflow fail.
     pub fn scale_up(&mut self, int: Int, power: u32, valid: Option<Value>) -> Result<Int> {
         if power == 0 {
             return Ok(int);

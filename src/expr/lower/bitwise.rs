@@ -1,4 +1,4 @@
-//! `& | # << >>` of integers. A shift counts modulo the width of the type, as arrow's.
+//! Lowers `& | # << >>` on integers. Shift counts are taken modulo the width of the type, as in arrow.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -39,7 +39,7 @@ impl Tracer {
     fn bit_combine(&mut self, op: BitwiseOp, l: &Int, r: &Int) -> Result<Int> {
         let both = l.range.union(&r.range);
         let range = match both.storage() {
-            // All bits of the wider one; none above the highest that a number without a sign has.
+            // The result may have every bit of the wider operand. If neither is negative, it has none above their highest bit.
             Some(_) if both.min >= 0 => Range::new(0, (both.max as u128 + 1).next_power_of_two() as i128 - 1),
             Some(element_type) => Range::of_element(element_type).unwrap_or(both),
             None => type_range(&DataType::UInt64)?,

@@ -1,5 +1,5 @@
-//! CASE: the value of the first branch whose condition is true. A branch is evaluated, as far as errors go, only for
-//! the rows that reach it.
+//! Lowers CASE, which takes the value of the first branch whose condition is true. An error in a branch counts only for
+//! the rows that reach the branch.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -10,7 +10,7 @@ use crate::expr::tracer::{TracedColumn, Tracer};
 use crate::hlo::Value;
 
 impl Tracer {
-    /// `trace` gives the value of a condition or a branch; it is called where only the rows that reach that one are active.
+    /// `trace` lowers a condition or a branch. While it runs, only the rows that reach that condition or branch are active.
     pub fn case(
         &mut self,
         branches: &[(DeviceExpr, DeviceExpr)],

@@ -1,5 +1,6 @@
-//! CAST and TRY_CAST among booleans, integers, floats, dates and decimals, as arrow-cast does them. A value that does
-//! not fit is an error, or NULL under TRY_CAST (`safe`). Strings go through `lookup`.
+//! Lowers CAST and TRY_CAST between booleans, integers, floats and decimals, with the semantics of arrow-cast. A value
+//! that does not fit is an error, or NULL under TRY_CAST (`safe`). `time::cast` has the steps for dates and times, and
+//! casts of strings become lookups.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -15,7 +16,7 @@ use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::{order_key, wide};
 use crate::program::ElementType::{F64, S8};
 
-/// Values, and the rows whose value does not fit.
+/// Values, and a flag for the rows whose value does not fit.
 struct Fallible {
     values: Values,
     failed: Option<Value>,
@@ -37,7 +38,7 @@ impl Tracer {
             return Err(DataFusionError::Internal(format!("cast from {from} to {to} on the device")));
         };
         let Fallible { values, failed } = match (from_kind, to_kind) {
-            // Both string types: the dictionary is the same, decoding makes the type.
+            // Both string types share the dictionary; decoding makes the Arrow type.
             (Kind::String, Kind::String) => Fallible { values: operand.values.clone(), failed: None },
             (Kind::Boolean, Kind::Integer) => self.bool_to_integer(operand.pred()?, to)?,
             (Kind::Boolean, Kind::Float(element_type)) => {
@@ -49,7 +50,7 @@ impl Tracer {
                 Fallible { values: Values::Pred(value), failed: None }
             }
             (Kind::Float(_), Kind::Boolean) => {
-                // In integers: XLA:CPU's float comparison takes a subnormal number for zero.
+                // Compares as integers, because XLA:CPU's float comparison treats subnormal numbers as zero.
                 let key = order_key::from_float_one_zero(&mut self.builder, operand.float()?)?;
                 let zero = self.builder.constant_of(self.builder.element_type(key), 0)?;
                 let value = self.builder.compare(key, zero, Comparison::Ne)?;
@@ -87,7 +88,7 @@ impl Tracer {
         Ok(TracedColumn { values, valid, data_type: to.clone(), dictionary: operand.dictionary.clone() })
     }
 
-    /// Casts from and to times. Timestamps and durations meet plain numbers as 64-bit integers.
+    /// Casts from and to dates and times. Casts between numbers and timestamps or durations go through 64-bit integers.
     fn cast_temporal(&mut self, operand: &TracedColumn, to: &DataType, safe: bool) -> Result<TracedColumn> {
         let (from, plain) = (&operand.data_type, DataType::Int64);
         let counts_units = |t: &DataType| matches!(t, DataType::Timestamp(_, _) | DataType::Duration(_));
@@ -123,7 +124,7 @@ impl Tracer {
                 if s1 == s2 && p1 <= p2 {
                     return Ok(Fallible { values: Values::Int(int), failed: None });
                 }
-                // Arrow skips the check where precision grows enough for any value.
+                // Arrow skips the check if the new precision is large enough for any value.
                 let infallible = if s2 >= s1 {
                     i16::from(p1) + i16::from(s2 - s1) <= i16::from(p2)
                 } else {
@@ -151,7 +152,7 @@ impl Tracer {
         self.limit(int, failed, &limits)
     }
 
-    /// Changes a decimal's scale, rounding half away from zero where it shrinks; flags 128-bit overflow.
+    /// Changes a decimal's scale and flags 128-bit overflow. A smaller scale rounds half away from zero.
     fn rescale(&mut self, int: Int, from: i8, to: i8) -> Result<(Int, Option<Value>)> {
         if to >= from {
             let factor = self.constant_int(power_of_ten((to - from) as u32)?);
@@ -176,7 +177,7 @@ impl Tracer {
         Ok((self.select_int(rounds_up, &up, &rounded)?, None))
     }
 
-    /// Flags the rows outside `limits` beside those in `failed`, and narrows the range.
+    /// Flags the rows outside `limits` in addition to those in `failed`, and narrows the range.
     fn limit(&mut self, int: Int, failed: Option<Value>, limits: &Range) -> Result<Fallible> {
         let outside = self.outside(&int, limits)?;
         let failed = match (failed, outside) {
@@ -201,7 +202,7 @@ impl Tracer {
             }
             _ => (value, type_range(to)?),
         };
-        // First to what 127 bits hold (NaN fails too), then exactly to the limits of the type.
+        // Checks first that 127 bits hold the value, which NaN fails, too, and then the exact limits of the type.
         let bound = self.builder.constant(Scalar::F64(2f64.powi(127)));
         let magnitude = self.builder.abs(value)?;
         let representable = self.builder.compare(magnitude, bound, Comparison::Lt)?;
@@ -213,7 +214,7 @@ impl Tracer {
     }
 }
 
-/// Precision and scale of a decimal that is an integer on the device.
+/// The precision and scale of a decimal type that is encoded as an integer.
 fn decimal_parts(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Decimal128(p, s) | DataType::Decimal64(p, s) | DataType::Decimal32(p, s) => Some((*p, *s)),
@@ -221,7 +222,7 @@ fn decimal_parts(data_type: &DataType) -> Option<(u8, i8)> {
     }
 }
 
-/// Unscaled values of a decimal of `precision` digits.
+/// The range of the unscaled values of a decimal with `precision` digits.
 fn decimal_range(precision: u8) -> Result<Range> {
     let limit = power_of_ten(u32::from(precision))? - 1;
     Ok(Range::new(-limit, limit))

@@ -1,4 +1,4 @@
-//! GREATEST, LEAST and NULLIF; COALESCE, NVL and NVL2 are CASE before they come here.
+//! Lowers GREATEST, LEAST and NULLIF. DataFusion turns COALESCE, NVL and NVL2 into CASE.
 
 use datafusion::error::Result;
 
@@ -34,7 +34,7 @@ impl Tracer {
         Ok(result)
     }
 
-    /// `one` where it compares so with `other`, or that is NULL.
+    /// Takes `one` in the rows where the comparison with `other` holds or `other` is NULL.
     fn better(&mut self, direction: Comparison, one: &TracedColumn, other: &TracedColumn) -> Result<TracedColumn> {
         let better = self.compare_signed(direction, one, other)?;
         let always = self.builder.constant(Scalar::Pred(true));

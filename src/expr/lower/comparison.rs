@@ -1,5 +1,5 @@
-//! Comparisons and IN. Floats compare in total order with one zero, as DataFusion's do; strings by code, with literals and other
-//! dictionaries brought to one dictionary on the host.
+//! Lowers comparisons. Floats compare in total order with -0.0 equal to 0.0, as in DataFusion. Strings compare by their
+//! codes; the host brings literals and codes of different dictionaries to one dictionary first.
 
 use datafusion::error::Result;
 
@@ -33,7 +33,7 @@ impl Tracer {
         }
     }
 
-    /// As arrow's own kernels compare, which know two zeros.
+    /// Compares as arrow's kernels do, for which -0.0 is less than 0.0.
     pub fn compare_signed(&mut self, direction: Comparison, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<Value> {
         Ok(match (&lhs.values, &rhs.values) {
             (Values::Float(l), Values::Float(r)) => {
@@ -59,7 +59,7 @@ impl Tracer {
         self.compare_int(columns[0].int()?, columns[1].int()?, direction)
     }
 
-    /// Compares codes with the place of the literal in the dictionary, a run-time parameter.
+    /// Compares codes with the literal's position in the dictionary, which is a run-time parameter.
     fn compare_to_literal(&mut self, direction: Comparison, column: &TracedColumn, literal: &str) -> Result<Value> {
         let Some(dictionary) = column.dictionary.clone() else {
             return Ok(self.builder.constant(Scalar::Pred(false)));
@@ -79,7 +79,7 @@ impl Tracer {
         Ok(self.builder.compare(code, threshold, direction)?)
     }
 
-    /// `IS NOT DISTINCT FROM` (or its negation): NULL equals NULL, and the answer is never NULL.
+    /// `IS NOT DISTINCT FROM` or its negation. NULL equals NULL, and the result is never NULL.
     pub fn distinct(&mut self, not_distinct: bool, lhs: &TracedColumn, rhs: &TracedColumn) -> Result<TracedColumn> {
         let mut same = self.compare_values(Comparison::Eq, lhs, rhs)?;
         let b = &mut self.builder;
@@ -97,7 +97,7 @@ impl Tracer {
     }
 }
 
-/// The direction with its operands exchanged.
+/// The direction after the operands have been swapped.
 fn swap(direction: Comparison) -> Comparison {
     match direction {
         Comparison::Lt => Comparison::Gt,

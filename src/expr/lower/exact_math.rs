@@ -1,5 +1,5 @@
-//! The math functions that are exact: rounding of integers and decimals, `abs`, `gcd`, `lcm`, `factorial`, tests for NaN
-//! and zero.
+//! Lowers the math functions whose results are exact: rounding, `abs`, `gcd`, `lcm`, `factorial`, and tests for NaN and
+//! zero.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -106,7 +106,7 @@ impl Tracer {
         }
     }
 
-    /// Halves away from zero.
+    /// Rounds integers and decimals, halves away from zero.
     fn round_exact(
         &mut self,
         int: &Int,
@@ -160,14 +160,14 @@ impl Tracer {
         }
     }
 
-    /// The magnitude as `u64`.
+    /// The absolute value as `u64`.
     fn unsigned_magnitude(&mut self, int: &Int) -> Result<Value> {
         let value = self.to_element(int, S64)?;
         let magnitude = self.builder.abs(value)?;
         Ok(self.builder.bitcast_convert(magnitude, U64)?)
     }
 
-    /// Euclid's algorithm, on all rows until the last is done.
+    /// Euclid's algorithm on all rows at once; it stops when the last row is done.
     fn gcd(&mut self, lhs: &Int, rhs: &Int) -> Result<Value> {
         let (mut a, mut b) = (self.unsigned_magnitude(lhs)?, self.unsigned_magnitude(rhs)?);
         if self.builder.shape(a).rank() < self.builder.shape(b).rank() {

@@ -1,4 +1,4 @@
-//! Calls of scalar functions: each goes to the method of its family.
+//! Lowers calls of scalar functions: passes each call to the method of its family.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;

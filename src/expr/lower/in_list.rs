@@ -1,4 +1,5 @@
-//! IN with a long list of constants: numbers are searched in a sorted table, strings looked up by code.
+//! Lowers IN. A short list becomes a chain of comparisons. For a long list of constants, numbers are searched in a sorted
+//! table and strings are looked up by code.
 
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
@@ -12,10 +13,10 @@ use crate::hlo::{Comparison, Scalar, Value};
 use crate::kernels::order_key;
 use crate::program::ElementType::{F32, Pred, S32, S64};
 
-/// A list of at most so many is a chain of comparisons.
+/// The longest list that becomes a chain of comparisons even if it holds only constants.
 const SHORT: usize = 16;
 
-/// The values of a list that is long and holds only literals.
+/// The values of a long list of literals; `None` for short lists and lists with other values.
 pub fn literals(list: &[DeviceExpr]) -> Option<Vec<&ScalarValue>> {
     if list.len() <= SHORT {
         return None;
@@ -29,7 +30,7 @@ pub fn literals(list: &[DeviceExpr]) -> Option<Vec<&ScalarValue>> {
 }
 
 impl Tracer {
-    /// `operand [NOT] IN (list)`: NULL where the operand is, or where nothing matches and the list holds a NULL.
+    /// `operand [NOT] IN (list)`. The result is NULL if the operand is, or if nothing matches and the list holds a NULL.
     pub fn in_list(&mut self, operand: &TracedColumn, list: &[TracedColumn], negated: bool) -> Result<TracedColumn> {
         let mut found = self.builder.constant(Scalar::Pred(false));
         let mut list_null: Option<Value> = None;
@@ -103,7 +104,7 @@ impl Tracer {
         Ok(TracedColumn::boolean(value, valid))
     }
 
-    /// Whether each number is one of the list.
+    /// Whether each number is in the list.
     fn search(&mut self, int: &Int, mut numbers: Vec<i128>) -> Result<Value> {
         numbers.retain(|n| int.range.min <= *n && *n <= int.range.max);
         let (mut narrow, wide): (Vec<i128>, Vec<i128>) = numbers.iter().partition(|n| I64.min <= **n && **n <= I64.max);
@@ -144,7 +145,7 @@ impl Tracer {
     }
 }
 
-/// The key of a float, as `order_key::from_float` has it: DataFusion's IN compares the bits.
+/// The key of a float in the form of `order_key::from_float`. DataFusion's IN compares floats by their bits.
 fn float_key(value: &ScalarValue) -> Option<i128> {
     match value {
         ScalarValue::Float64(Some(x)) => {

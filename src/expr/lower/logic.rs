@@ -1,5 +1,5 @@
-//! AND, OR, IS NULL in three-valued logic. An error on the right-hand side counts only for rows that the left-hand
-//! side leaves open: SQL would not evaluate the others.
+//! Lowers AND, OR and IS NULL in three-valued logic. An error on the right-hand side counts only for rows that the
+//! left-hand side does not decide: SQL would not evaluate the others.
 
 use datafusion::error::Result;
 
@@ -7,8 +7,8 @@ use crate::expr::tracer::{TracedColumn, Tracer};
 use crate::hlo::{Scalar, Value};
 
 impl Tracer {
-    /// AND or OR. AND is decided by a false operand, OR by a true one; a NULL operand beside a deciding one does not matter.
-    /// `rhs` is traced where only the rows that `l` leaves open are active.
+    /// AND or OR. A false operand decides AND and a true one decides OR, even if the other operand is NULL. While `rhs` is
+    /// traced, only the rows that `l` does not decide are active.
     pub fn connective(
         &mut self,
         is_and: bool,
@@ -29,7 +29,7 @@ impl Tracer {
         let always = b.constant(Scalar::Pred(true));
         let both = b.and(l.valid.unwrap_or(always), r.valid.unwrap_or(always))?;
         let valid = b.or(both, decided)?;
-        // Under a NULL operand the value bit is unspecified: a deciding operand sets it.
+        // The value bit of a NULL operand is unspecified, so a deciding operand must set the result.
         let value = if is_and {
             let not_decided = b.not(decided)?;
             b.and(value, not_decided)?
@@ -39,7 +39,7 @@ impl Tracer {
         Ok(TracedColumn::boolean(value, Some(valid)))
     }
 
-    /// Rows in which this operand alone decides the connective.
+    /// The rows in which this operand alone decides the result.
     fn decides(&mut self, is_and: bool, operand: &TracedColumn) -> Result<Value> {
         let value = operand.pred()?;
         let deciding = if is_and { self.builder.not(value)? } else { value };

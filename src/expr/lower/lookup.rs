@@ -1,7 +1,8 @@
-//! Functions that have no form in HLO, of columns with few values: DataFusion's own expression runs on the host once for every
-//! value, and for NULL (of several columns, for every combination); the device looks the answer up.
+//! Lowers functions that have no form in HLO, over columns with few values. DataFusion evaluates the expression on the host,
+//! once for each combination of values of the columns, NULL included; the device looks the results up in a table.
 //!
-//! Strings have a dictionary, booleans two values; integers and dates count from the least to the greatest that there is.
+//! The values of a string column are its dictionary, those of a boolean column are two, and those of an integer or date
+//! column are all from its minimum to its maximum.
 
 use std::sync::Arc;
 
@@ -24,13 +25,13 @@ use crate::hlo::Value;
 use crate::kernels::wide::Wide;
 use crate::program::ElementType::{self, Pred, S32};
 
-/// Most entries of a table for anything but one string column; more are a reason to run on the host.
+/// The most entries that a table may have, except for a single string column. Beyond this the pipeline runs on the host.
 const MAX_ENTRIES: usize = 1 << 18;
 
-/// Entries from which on a function runs on all cores.
+/// The number of entries from which a function is evaluated on all cores.
 const PARALLEL_ENTRIES: usize = 1 << 15;
 
-/// A lookup table as the device has it.
+/// A lookup table in the device's encoding.
 struct Table {
     representation: Representation,
     range: Option<Range>,
@@ -58,7 +59,7 @@ impl Table {
     }
 }
 
-/// What a function gives for each entry.
+/// The results of a function, one for each entry.
 struct Answers {
     values: ArrayRef,
     /// The entries for which the function failed, and the first error.
@@ -66,7 +67,7 @@ struct Answers {
     error: Option<ExpressionError>,
 }
 
-/// The values of an operand, and last NULL.
+/// The values of an operand, followed by NULL.
 struct Domain {
     values: ArrayRef,
     /// The position of each row's value, s32.
@@ -98,7 +99,7 @@ impl Tracer {
         for operand in operands {
             domains.push(self.domain(operand)?);
         }
-        // Mixed radix, the first operand the most significant digit.
+        // The index is a mixed-radix number; the first operand is the most significant digit.
         let mut index = domains[0].index;
         for domain in &domains[1..] {
             let radix = self.scalar_parameter(S32, domain.values.len() as i128);
@@ -106,7 +107,7 @@ impl Tracer {
             index = self.builder.add(shifted, domain.index)?;
         }
         let make = || Table::new(evaluate(&combinations(&domains, entries)?, function, data_type)?, entries, data_type);
-        // What a function says of the strings of a column stays with their dictionary.
+        // The results for the strings of a column are kept with their dictionary.
         let table: Arc<Table> = match operands {
             [TracedColumn { dictionary: Some(dictionary), data_type: operand_type, .. }] => {
                 dictionary.remember(function, operand_type, make)?
@@ -142,7 +143,7 @@ impl Tracer {
         Ok(TracedColumn { values, valid, data_type: data_type.clone(), dictionary: table.dictionary.clone() })
     }
 
-    /// Values of an operand other than NULL; `None` where their number is beyond all bounds.
+    /// The number of values of an operand without NULL; `None` if it does not fit `usize`, or the operand is a float.
     fn extent(&self, operand: &TracedColumn) -> Result<Option<usize>> {
         Ok(match (&operand.dictionary, &operand.values) {
             (Some(dictionary), _) => Some(dictionary.len()),
@@ -191,7 +192,7 @@ impl Tracer {
     }
 }
 
-/// One array an operand, with a row for every combination.
+/// One array for each operand, with one row for each combination of values.
 fn combinations(domains: &[Domain], entries: usize) -> Result<Vec<ArrayRef>> {
     let mut below = entries;
     let mut arrays = Vec::with_capacity(domains.len());
@@ -204,7 +205,7 @@ fn combinations(domains: &[Domain], entries: usize) -> Result<Vec<ArrayRef>> {
     Ok(arrays)
 }
 
-/// Runs `function` over all rows, on all cores where there are many.
+/// Evaluates `function` for all entries, on all cores if there are many.
 fn evaluate(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<Answers> {
     let entries = arguments.first().map_or(0, |a| a.len());
     let cores = cores();
@@ -229,7 +230,7 @@ fn evaluate(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type:
     })
 }
 
-/// Runs `function` over all rows; where that fails, over ever smaller parts.
+/// Evaluates `function` for all entries. Where that fails, halves the entries until the failing ones are known.
 fn evaluate_part(arguments: &[ArrayRef], function: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<Answers> {
     let fields: Vec<_> = arguments.iter().map(|a| Field::new("value", a.data_type().clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));

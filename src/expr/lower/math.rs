@@ -1,5 +1,5 @@
-//! The math functions of floats. All but rounding is computed in 64 bits, also of Float32. XLA:CPU takes subnormal numbers for
-//! zero, so those that would show are taken apart first.
+//! Lowers the math functions of floats. All but rounding compute in 64 bits, for Float32, too. XLA:CPU treats subnormal
+//! numbers as zero, so functions in whose results that would show handle them separately.
 
 use datafusion::error::Result;
 
@@ -9,7 +9,7 @@ use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::program::ElementType::{F32, F64, S32, S64};
 
-/// Degrees in a radian, or radians in a degree.
+/// Degrees per radian, or radians per degree.
 fn degrees_factor(math: Math) -> f64 {
     match math {
         Math::Degrees => 180.0 / std::f64::consts::PI,
@@ -43,7 +43,7 @@ impl Tracer {
     fn math_of_f64(&mut self, math: Math, x: Value) -> Result<Value> {
         let one = self.builder.constant(Scalar::F64(1.0));
         let half = self.builder.constant(Scalar::F64(0.5));
-        // Of a subnormal number these are the number itself.
+        // These functions map a subnormal number to itself.
         let near_identity = |t: &mut Self, y: Value| -> Result<Value> {
             let tiny = t.is_subnormal(x)?;
             Ok(t.builder.select(tiny, x, y)?)
@@ -98,7 +98,7 @@ impl Tracer {
                 let y = self.builder.multiply(sum, half)?;
                 self.unless_huge(magnitude, y)?
             }
-            // As Rust's standard library has them.
+            // The formulas of Rust's standard library, as the host has them.
             Math::Asinh => {
                 let ax = self.builder.abs(x)?;
                 let ix = self.builder.divide(one, ax)?;
@@ -109,7 +109,7 @@ impl Tracer {
                 let quotient = self.builder.divide(ax, divisor)?;
                 let sum = self.builder.add(ax, quotient)?;
                 let y = self.builder.log_plus_one(sum)?;
-                // Where 1/x overflows x is the answer.
+                // Where 1/x overflows, the result is x.
                 let small = self.builder.constant(Scalar::F64(1e-9));
                 let tiny = self.builder.compare(ax, small, Comparison::Lt)?;
                 let y = self.builder.select(tiny, ax, y)?;
@@ -205,16 +205,16 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Float(value), valid, data_type: lhs.data_type.clone(), dictionary: None })
     }
 
-    /// In 32 bits, as DataFusion multiplies.
+    /// Multiplies in 32 bits, as DataFusion does.
     fn scale_single(&mut self, math: Math, x: Value) -> Result<Value> {
         let wide = self.widen_float(x)?;
         let factor = self.float_parameter(F64, f64::from(degrees_factor(math) as f32));
-        // The product of two 24-bit numbers is exact in 53.
+        // The product of two 24-bit mantissas is exact in 53 bits.
         let product = self.float_arithmetic(ArithmeticOp::Multiply, wide, factor)?;
         self.narrow_float(product, F32)
     }
 
-    /// Infinite where the sum of two numbers of the size of `x` is, in 32 bits: Rust adds before it takes the logarithm.
+    /// Makes the result infinite where `x + x` is infinite in 32 bits, because Rust adds before it takes the logarithm.
     fn overflow_single(&mut self, x: Value, y: Value) -> Result<Value> {
         let magnitude = self.builder.abs(x)?;
         let most = self.builder.constant(Scalar::F64(f64::from(f32::MAX / 2.0)));
@@ -226,7 +226,7 @@ impl Tracer {
         Ok(self.builder.select(huge, infinity, y)?)
     }
 
-    /// `y * 2^-1074`, to the nearest subnormal number where it is one.
+    /// `y * 2^-1074`, rounded to the nearest subnormal number if it is one.
     fn unscale(&mut self, y: Value) -> Result<Value> {
         let magnitude = self.builder.abs(y)?;
         let limit = self.builder.constant(Scalar::F64(2f64.powi(53)));
@@ -241,7 +241,7 @@ impl Tracer {
         self.copy_sign(value, y)
     }
 
-    /// atan2, where one is subnormal and the other below one of both times 2^1000.
+    /// atan2. If one operand is subnormal and the other below one, both are first multiplied by 2^1000.
     fn atan2_scaled(&mut self, y: Value, x: Value) -> Result<Value> {
         let (ny, y_tiny) = self.normal(y)?;
         let (nx, x_tiny) = self.normal(x)?;
@@ -262,7 +262,7 @@ impl Tracer {
         Ok(self.builder.atan2(y, x)?)
     }
 
-    /// `(x * 10^places)` rounded or cut, divided by as much again, in the type of `x`.
+    /// Rounds or truncates `x * 10^places` and divides by `10^places`, in the type of `x`.
     pub fn round_float(&mut self, operand: &TracedColumn, places: i32, cut: bool) -> Result<TracedColumn> {
         let x = operand.float()?;
         let element_type = self.builder.element_type(x);
@@ -277,7 +277,7 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Float(y), ..operand.clone() })
     }
 
-    /// sqrt(1 - x^2), exact near 1.
+    /// sqrt(1 - x^2), accurate near 1.
     fn other_leg(&mut self, x: Value) -> Result<Value> {
         let one = self.builder.constant(Scalar::F64(1.0));
         let (less, more) = (self.builder.subtract(one, x)?, self.builder.add(one, x)?);
@@ -285,7 +285,7 @@ impl Tracer {
         Ok(self.builder.sqrt(product)?)
     }
 
-    /// `y`, but e^x / 2 in two halves where e^x alone would overflow.
+    /// `y`, except where e^x would overflow: there e^x / 2, computed as the product of two factors.
     fn unless_huge(&mut self, x: Value, y: Value) -> Result<Value> {
         let (half, limit) = (self.builder.constant(Scalar::F64(0.5)), self.builder.constant(Scalar::F64(700.0)));
         let halved = self.builder.multiply(x, half)?;
@@ -310,7 +310,7 @@ impl Tracer {
         let y = self.builder.log(n)?;
         let ln2 = self.float_parameter(F64, std::f64::consts::LN_2);
         let y = self.float_arithmetic(ArithmeticOp::Divide, y, ln2)?;
-        // Of a power of two, its exponent.
+        // The logarithm of a power of two is its exponent.
         let bits = self.builder.bitcast_convert(n, S64)?;
         let mantissa = self.builder.constant(Scalar::S64((1 << 52) - 1));
         let mantissa = self.builder.and(bits, mantissa)?;
@@ -335,7 +335,7 @@ impl Tracer {
         let y = self.ln(x)?;
         let ln10 = self.float_parameter(F64, std::f64::consts::LN_10);
         let y = self.float_arithmetic(ArithmeticOp::Divide, y, ln10)?;
-        // Of the double nearest to a power of ten, its exponent.
+        // The logarithm of the double nearest to a power of ten is the exponent.
         let power = |n: i32| format!("1e{n}").parse::<f64>().unwrap_or(0.0);
         let table = self.table_parameter(F64, (-307..=308).flat_map(|n| power(n).to_le_bytes()).collect());
         let nearest = self.builder.round_nearest_even(y)?;
@@ -349,7 +349,7 @@ impl Tracer {
         Ok(self.builder.select(exact, nearest, y)?)
     }
 
-    /// A subnormal base is m * 2^-1074.
+    /// Treats a subnormal base as m * 2^-1074.
     fn power(&mut self, base: Value, exponent: Value) -> Result<Value> {
         let element_type = self.builder.element_type(base);
         let (base, exponent) = (self.widen_float(base)?, self.widen_float(exponent)?);
@@ -365,7 +365,7 @@ impl Tracer {
         self.narrow_float(y, element_type)
     }
 
-    /// Square or cube root.
+    /// The square root or cube root.
     fn scaled_root(&mut self, x: Value, degree: i32) -> Result<Value> {
         let (n, tiny) = self.normal(x)?;
         let y = if degree == 2 { self.builder.sqrt(n)? } else { self.builder.cbrt(n)? };
@@ -375,7 +375,7 @@ impl Tracer {
         if degree == 2 {
             return Ok(y);
         }
-        // Zeros and infinities are their own.
+        // The cube root of a zero or an infinity is the number itself.
         let (zero, finite) = (self.is_zero(x)?, self.builder.is_finite(x)?);
         let infinite = self.builder.not(finite)?;
         let itself = self.builder.or(zero, infinite)?;

@@ -1,4 +1,4 @@
-//! Lowers a device expression into the program being traced: one arm a node, each family in a file of its own.
+//! Lowers a device expression into the program being traced. Each node has one arm here; each family has its own file.
 
 pub mod arithmetic;
 pub mod bitwise;
@@ -21,7 +21,7 @@ use crate::expr::lower::in_list::literals;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer};
 
 impl DeviceExpr {
-    /// The column of values of this expression over `input`: arrays `[capacity]`, or scalars where it reads no column.
+    /// Traces this expression over `input`. The values are arrays `[capacity]`, or scalars if it reads no column.
     pub fn trace(&self, t: &mut Tracer, input: &TracedRelation) -> Result<TracedColumn> {
         match &self.node {
             Node::Column(index) => input.columns.get(*index).cloned().ok_or_else(|| {

@@ -1,5 +1,5 @@
-//! Scalar subqueries: DataFusion runs them before the operators that use them, so that their values are literals by the time
-//! a program is traced.
+//! Lowers scalar subqueries. DataFusion runs them before the operators that use them, so their values are literals when a
+//! program is traced.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_plan::ColumnarValue;
 use crate::expr::tracer::{TracedColumn, Tracer};
 
 impl Tracer {
-    /// The value of a subquery that has run.
+    /// The value of a subquery, which must have run.
     pub fn subquery(&mut self, subquery: &Arc<dyn PhysicalExpr>, data_type: &DataType) -> Result<TracedColumn> {
         let options = RecordBatchOptions::new().with_row_count(Some(1));
         let no_columns = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;

@@ -1,5 +1,5 @@
-//! The proleptic Gregorian calendar on columns of days, in integer arithmetic only
-//! (<https://howardhinnant.github.io/date_algorithms.html>), and the division that rounds down which it needs.
+//! The proleptic Gregorian calendar on columns of days, in integer arithmetic
+//! (<https://howardhinnant.github.io/date_algorithms.html>), and constants and offsets of timestamps.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
@@ -12,10 +12,10 @@ use crate::hlo::{Comparison, Value};
 pub const SECONDS_IN_DAY: i128 = 86_400;
 pub const NANOS_IN_SECOND: i128 = 1_000_000_000;
 
-/// The days of the years -262143 to 262142: what chrono, and so DataFusion, takes for dates.
+/// The days of the years -262143 to 262142, which are the dates that chrono supports, and so DataFusion.
 pub const CHRONO_DAYS: Range = Range { min: -96_465_292, max: 95_026_236 };
 
-/// Units in a second.
+/// Units per second.
 pub fn per_second(unit: TimeUnit) -> i128 {
     match unit {
         TimeUnit::Second => 1,
@@ -25,12 +25,12 @@ pub fn per_second(unit: TimeUnit) -> i128 {
     }
 }
 
-/// Nanoseconds of one unit.
+/// Nanoseconds per unit.
 pub fn nanos_per(unit: TimeUnit) -> i128 {
     NANOS_IN_SECOND / per_second(unit)
 }
 
-/// Year, month 1 to 12 and day 1 to 31 of a column of days.
+/// The dates of a column of days: year, month 1 to 12 and day 1 to 31.
 #[derive(Clone, Copy)]
 pub struct Civil {
     pub year: Int,
@@ -38,7 +38,7 @@ pub struct Civil {
     pub day: Int,
 }
 
-/// Seconds that a zone is ahead of UTC, of a zone where that never changes; `None` of others.
+/// The offset from UTC in seconds of a time zone whose offset never changes; `None` for other time zones.
 pub fn fixed_offset(zone: &str) -> Option<i128> {
     if ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Z"].contains(&zone) {
         return Some(0);
@@ -59,7 +59,7 @@ pub fn fixed_offset(zone: &str) -> Option<i128> {
     (seconds < SECONDS_IN_DAY).then_some(sign * seconds)
 }
 
-/// The fixed offset of a timestamp type, 0 for one without a zone; `None` where the offset varies.
+/// The fixed offset of a timestamp type, 0 without a time zone; `None` if the offset varies.
 pub fn offset_of(data_type: &DataType) -> Option<i128> {
     match data_type {
         DataType::Timestamp(_, Some(zone)) => fixed_offset(zone),
@@ -67,7 +67,7 @@ pub fn offset_of(data_type: &DataType) -> Option<i128> {
     }
 }
 
-/// The date of a day, as the device computes it.
+/// The date of a day, computed as on the device.
 pub fn civil_from_days(days: i128) -> (i128, i128, i128) {
     let z = days + 719_468;
     let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
@@ -78,7 +78,7 @@ pub fn civil_from_days(days: i128) -> (i128, i128, i128) {
     (yoe + era * 400 + i128::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
 }
 
-/// The day of a date; months and days beyond their year and month count on.
+/// The day of a date. Months and days beyond the end of their year or month run into the next.
 pub fn days_from_civil(year: i128, month: i128, day: i128) -> i128 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, yoe) = (year.div_euclid(400), year.rem_euclid(400));
@@ -122,7 +122,7 @@ impl Tracer {
         })
     }
 
-    /// The days of dates; the month must be one of 1 to 12.
+    /// The days of dates. The month must be from 1 to 12.
     pub fn days(&mut self, date: &Civil) -> Result<Int> {
         let three = self.constant_int(3);
         let winter = self.compare_int(&date.month, &three, Comparison::Lt)?;
@@ -144,13 +144,13 @@ impl Tracer {
         self.bounded(&days, Range::new(least, days_from_civil(years.max, 12, 1) + day.max - 1))
     }
 
-    /// The day of the first of January of a year.
+    /// The day of January 1 of a year.
     pub fn new_year(&mut self, year: &Int) -> Result<Int> {
         let first = self.constant_int(1);
         self.days(&Civil { year: *year, month: first, day: first })
     }
 
-    /// Years count from March here, so that the leap day is the last.
+    /// Years begin in March here, so that the leap day is the last day of a year.
     fn days_before_year_of_era(&mut self, yoe: &Int) -> Result<Int> {
         let days = self.times(yoe, 365)?;
         let (fourth, hundredth) = (self.cut(yoe, 4)?, self.cut(yoe, 100)?);
@@ -165,9 +165,9 @@ impl Tracer {
         self.cut(&days, 5)
     }
 
-    /// Days of a month.
+    /// The number of days in a month.
     pub fn month_length(&mut self, year: &Int, month: &Int) -> Result<Int> {
-        // 31 and 30 alternate, once more from August on.
+        // The lengths alternate between 31 and 30 from January, and again from August.
         let from_august = self.cut(month, 8)?;
         let odd = self.plus(month, &from_august)?;
         let (_, odd) = self.floor_divide(&odd, 2)?;
@@ -189,7 +189,7 @@ impl Tracer {
         self.bounded(&length, Range::new(28, 31))
     }
 
-    /// The days `months` later, on the last day of a month that is too short.
+    /// The days `months` later. If that month is too short, its last day.
     pub fn add_months(&mut self, days: &Int, months: &Int) -> Result<Int> {
         let date = self.civil(days)?;
         let total = self.times(&date.year, 12)?;

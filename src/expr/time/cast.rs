@@ -1,5 +1,5 @@
-//! CAST and TRY_CAST from, to and among dates, times, timestamps and durations, as arrow-cast does them: a few steps of
-//! integer arithmetic for each pair of types.
+//! Lowers CAST and TRY_CAST from, to and between dates, times, timestamps and durations, with the semantics of
+//! arrow-cast: a few steps of integer arithmetic for each pair of types.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
@@ -10,23 +10,23 @@ use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 
-/// One step of a cast. What leaves its limits fails, or is NULL under TRY_CAST.
+/// One step of a cast. A value outside the limits fails, or becomes NULL under TRY_CAST.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Times(i128),
-    /// Divided, towards zero.
+    /// Divides and rounds towards zero.
     Cut(i128),
     Plus(i128),
-    /// Whole days of so many units, rounded down.
+    /// Divides by the units of a day and rounds down.
     Days(i128),
-    /// What is left of the day of so many units.
+    /// The units since midnight, for a day of that many units.
     OfDay(i128),
     Within(Range),
-    /// As `Within`, an error even under TRY_CAST.
+    /// Like `Within`, but an error even under TRY_CAST.
     MustBeWithin(Range),
 }
 
-/// The steps between two types that are no plain numbers; `None` where arrow knows no cast, or the device none.
+/// The steps between two types, at least one of which is a date or time. `None` if arrow or the device has no such cast.
 fn steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
     use DataType::{Date32, Date64, Duration, Int32, Int64, Time32, Time64, Timestamp};
     let day_millis = SECONDS_IN_DAY * 1_000;
@@ -36,7 +36,7 @@ fn steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
         let per_day = SECONDS_IN_DAY * per_second;
         Range::new(CHRONO_DAYS.min * per_day, (CHRONO_DAYS.max + 1) * per_day - 1)
     };
-    // Into a zone: what was a local time is one still.
+    // A timestamp without a time zone is a local time, and stays that local time in the new zone.
     let into_zone = |unit: TimeUnit, to: &DataType| -> Option<Vec<Step>> {
         match to {
             Timestamp(_, None) => Some(Vec::new()),
@@ -92,7 +92,7 @@ fn steps(from: &DataType, to: &DataType) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// Whether the cast is one of times that the device does.
+/// Whether the device has this cast from or to a date or time.
 pub fn is_known(from: &DataType, to: &DataType) -> bool {
     steps(from, to).is_some() && !matches!((from, to), (DataType::Float16, _) | (_, DataType::Float16))
 }
@@ -126,7 +126,7 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Int(int), valid, data_type: to.clone(), dictionary: None })
     }
 
-    /// The rows that are left when the flagged ones are NULL or fail.
+    /// Makes the flagged rows NULL or lets them fail, and returns the validity that is left.
     fn lose(&mut self, flag: Option<Value>, valid: Option<Value>, safe: bool, to: &DataType) -> Result<Option<Value>> {
         let Some(flag) = flag else { return Ok(valid) };
         if safe {

@@ -1,4 +1,4 @@
-//! Dates and timestamps split into days and the time of day, as a clock in their zone shows them.
+//! Splits dates and timestamps into days and the time of day, in their local time.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
@@ -8,18 +8,20 @@ use crate::expr::tracer::Tracer;
 use crate::expr::tracer::integer::Int;
 use crate::hlo::Value;
 
-/// A column of dates or timestamps in its zone: days since 1970, and units since midnight.
+/// A column of dates or timestamps in local time.
 pub struct Clock {
+    /// Days since 1970.
     pub days: Int,
+    /// Units since midnight.
     pub of_day: Int,
-    /// Units in a second.
+    /// Units per second.
     pub per_second: i128,
-    /// Rows beyond the years that chrono knows.
+    /// The rows outside the years that chrono supports.
     pub unknown: Option<Value>,
 }
 
 impl Tracer {
-    /// Days and time of day of a date or a timestamp.
+    /// The days and the time of day of a date or timestamp column.
     pub fn clock(&mut self, int: &Int, data_type: &DataType) -> Result<Clock> {
         let per_second = match data_type {
             DataType::Timestamp(unit, _) => per_second(*unit),

@@ -1,5 +1,5 @@
-//! `date_bin`: timestamps and times to the start of their bin (DataFusion's `date_bin.rs`). What leaves 64 bits of
-//! nanoseconds on the way is NULL.
+//! Lowers `date_bin`, which moves timestamps and times to the start of their bin (DataFusion's `date_bin.rs`). A row whose
+//! nanoseconds overflow 64 bits at any step becomes NULL.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
@@ -59,7 +59,7 @@ impl Tracer {
         self.plus(&origin, &below)
     }
 
-    /// The origin moved by whole bins of months: into the value's month, and one bin back where that is after the value.
+    /// Moves the origin by whole bins of months into the month of the value, and one bin back if that is after the value.
     fn bin_of_months(&mut self, months: i128, origin: i64, value: &Int) -> Result<Int> {
         let day = SECONDS_IN_DAY * NANOS_IN_SECOND;
         let (origin_day, of_day) = (i128::from(origin).div_euclid(day), i128::from(origin).rem_euclid(day));
@@ -84,7 +84,7 @@ impl Tracer {
         self.select_int(late, &begins[1], &begins[0])
     }
 
-    /// What is within `limits`; the other rows join `lost`.
+    /// Confines to `limits`, and adds the other rows to `lost`.
     fn keep(&mut self, int: &Int, limits: &Range, lost: &mut Option<Value>) -> Result<Int> {
         let (int, outside) = self.confine(int, limits)?;
         *lost = match (*lost, outside) {

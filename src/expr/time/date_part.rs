@@ -1,4 +1,5 @@
-//! `date_part` and EXTRACT of dates, times, timestamps and durations (DataFusion's `date_part.rs`, arrow's `temporal.rs`).
+//! Lowers `date_part` and EXTRACT on dates, times, timestamps and durations (DataFusion's `date_part.rs`, arrow's
+//! `temporal.rs`).
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
@@ -66,7 +67,7 @@ impl Tracer {
                 let seconds = self.cut(of_day, per_second)?;
                 Ok(self.floor_divide(&seconds, 60)?.1)
             }
-            // Seconds count into these, as in PostgreSQL.
+            // These fields include the seconds, as in PostgreSQL.
             _ => {
                 let of_minute = self.floor_divide(of_day, 60 * per_second)?.1;
                 let wanted = match part {
@@ -97,7 +98,7 @@ impl Tracer {
                 let year = self.civil(days)?.year;
                 self.day_of_year(days, &year)
             }
-            // The epoch is a Thursday.
+            // 1970-01-01 was a Thursday.
             DatePart::DayOfWeek => {
                 let shifted = self.plus_constant(days, 4)?;
                 Ok(self.floor_divide(&shifted, 7)?.1)
@@ -106,7 +107,7 @@ impl Tracer {
                 let monday = self.days_from_monday(days)?;
                 self.plus_constant(&monday, 1)
             }
-            // The year and the week of a day are those of its week's Thursday.
+            // The ISO year and week of a day are those of the Thursday in its week.
             _ => {
                 let monday = self.days_from_monday(days)?;
                 let thursday = self.minus(days, &monday)?;
@@ -123,7 +124,7 @@ impl Tracer {
         }
     }
 
-    /// From 1.
+    /// The day of the year, from 1.
     fn day_of_year(&mut self, days: &Int, year: &Int) -> Result<Int> {
         let first = self.new_year(year)?;
         let day = self.minus(days, &first)?;
@@ -147,8 +148,8 @@ impl Tracer {
     }
 }
 
-/// Whether arrow reads this field of a type that has no time of day to SQL: a Date64 has hours, minutes and seconds, but
-/// DataFusion gives no fractions of its seconds.
+/// Whether arrow reads a time of day from this type of date. A Date64 has hours, minutes and seconds; DataFusion ignores
+/// fractions of its seconds.
 fn has_clock(part: DatePart, data_type: &DataType) -> bool {
     *data_type == DataType::Date64 && matches!(part, DatePart::Hour | DatePart::Minute | DatePart::Second)
 }

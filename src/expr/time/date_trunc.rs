@@ -1,4 +1,4 @@
-//! `date_trunc` of timestamps and times (DataFusion's `date_trunc.rs`).
+//! Lowers `date_trunc` on timestamps and times (DataFusion's `date_trunc.rs`).
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::Result;
@@ -43,7 +43,7 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Int(cut), ..operand.clone() })
     }
 
-    /// DataFusion goes by way of nanoseconds, and fails where 64 bits do not hold them.
+    /// Truncates to a calendar unit. DataFusion converts to nanoseconds first, and fails if they do not fit 64 bits.
     fn cut_to_calendar(&mut self, to: DateTrunc, int: &Int, unit: TimeUnit, operand: &TracedColumn) -> Result<Int> {
         let scale = nanos_per(unit);
         let limits = Range::new(I64.min / scale, I64.max / scale);

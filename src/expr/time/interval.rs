@@ -1,4 +1,5 @@
-//! Dates, times and timestamps plus intervals, and their differences (arrow-arith `numeric.rs`, DataFusion's `binary.rs`).
+//! Lowers the addition of intervals to dates, times and timestamps, and differences of those (arrow-arith `numeric.rs`,
+//! DataFusion's `binary.rs`).
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
@@ -12,7 +13,7 @@ use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::Value;
 
 impl Tracer {
-    /// `operand` plus an interval (or minus its nanoseconds: months and days have their sign already).
+    /// Adds an interval to `operand`. `subtract` applies to the nanoseconds only: months and days carry their sign.
     pub fn shift(
         &mut self,
         operand: &TracedColumn,
@@ -103,7 +104,7 @@ impl Tracer {
         self.confine_or_fail(&time, &limits, valid, overflow())
     }
 
-    /// Differences of dates in days, of timestamps as durations; timestamps and durations plus or minus durations.
+    /// Subtracts dates, to days, and timestamps, to durations; adds and subtracts durations.
     pub fn difference(
         &mut self,
         op: ArithmeticOp,

@@ -1,5 +1,5 @@
-//! Time zones whose offset from UTC varies: a table of the days of a column, made on the host by arrow (chrono-tz), says what the
-//! offset is when a day of UTC begins and at which second of the day it changes.
+//! Time zones whose offset from UTC varies. The host makes a table with arrow (chrono-tz) that has, for each UTC day of a
+//! column, the offset at its beginning and the second at which the offset changes.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::Comparison;
 use crate::program::ElementType::S32;
 
-/// The days from 1800 to 2149. Before the first no zone has a time of its own but the sun's; after 2099 chrono-tz knows no change.
+/// The days from 1800 to 2149. Before 1800 every zone has its local mean time, and chrono-tz knows no change after 2099.
 const CHANGES: Range = Range { min: -62_091, max: 65_744 };
 
-/// No zone is further from UTC, in seconds.
+/// A bound on the offset of any time zone, in seconds.
 const MOST_OFFSET: i128 = SECONDS_IN_DAY;
 
-/// For each day of UTC.
+/// The offsets of a time zone, for each UTC day.
 struct Offsets {
-    /// Seconds ahead of UTC at the beginning of the day, and last of the day after the last.
+    /// The offset in seconds at the beginning of each day, and of the day after the last.
     at_midnight: Vec<i32>,
-    /// The second of the day from which on the offset of the next midnight holds; 0 where it is the same.
+    /// The second of the day from which the offset of the next midnight applies; 0 if the offset does not change.
     change: Vec<i32>,
 }
 
@@ -35,7 +35,7 @@ pub fn is_known(zone: &str) -> bool {
     offsets(&[0], zone).is_ok()
 }
 
-/// Seconds ahead of UTC at the given seconds since 1970.
+/// The offsets in seconds at moments that are given in seconds since 1970.
 fn offsets(seconds: &[i64], zone: &str) -> Result<Vec<i32>> {
     let moments: ArrayRef = Arc::new(TimestampSecondArray::from(seconds.to_vec()).with_timezone(zone));
     let dates = cast(&moments, &DataType::Date32)?;
@@ -47,7 +47,7 @@ fn offsets(seconds: &[i64], zone: &str) -> Result<Vec<i32>> {
 }
 
 impl Offsets {
-    /// Of the days from `first` to `last`.
+    /// The offsets of the days from `first` to `last`.
     fn of(zone: &str, first: i64, last: i64) -> Result<Self> {
         let day = SECONDS_IN_DAY as i64;
         let midnights: Vec<i64> = (first..=last + 1).map(|d| d * day).collect();
@@ -81,7 +81,7 @@ impl Tracer {
         Ok(TracedColumn { values: Values::Int(local), data_type: data_type.clone(), ..operand.clone() })
     }
 
-    /// A timestamp as a clock in its zone shows it; other types as they are.
+    /// The local time of a timestamp in its time zone; values of other types are returned unchanged.
     pub fn wall_clock(&mut self, moment: &Int, data_type: &DataType) -> Result<Int> {
         let DataType::Timestamp(unit, Some(zone)) = data_type else { return Ok(*moment) };
         match fixed_offset(zone) {
@@ -90,7 +90,7 @@ impl Tracer {
         }
     }
 
-    /// Moments since 1970 as a clock in the zone shows them.
+    /// The local time in `zone` of moments that are counted from 1970 UTC.
     fn local_time(&mut self, moment: &Int, zone: &str, per_second: i128) -> Result<Int> {
         let (days, of_day) = self.floor_divide(moment, SECONDS_IN_DAY * per_second)?;
         let known = days.range.intersection(&CHANGES).unwrap_or(if days.range.max < CHANGES.min {

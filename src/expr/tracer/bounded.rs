@@ -1,4 +1,4 @@
-//! Integer arithmetic that keeps track of ranges: sums and products, division that rounds down, and values confined to
+//! Integer arithmetic with tight ranges: sums, products, division that truncates or rounds down, and values confined to
 //! limits.
 
 use datafusion::error::Result;
@@ -37,7 +37,7 @@ impl Tracer {
         Ok(self.exact(ArithmeticOp::Multiply, int, &factor)?.int)
     }
 
-    /// `int / divisor` towards zero, for a positive divisor.
+    /// `int / divisor`, rounded towards zero. The divisor must be positive.
     pub fn cut(&mut self, int: &Int, divisor: i128) -> Result<Int> {
         if divisor == 1 {
             return Ok(*int);
@@ -47,7 +47,7 @@ impl Tracer {
         self.bounded(&quotient, Range::new(int.range.min / divisor, int.range.max / divisor))
     }
 
-    /// `int / divisor` rounded down and what is left over, from 0 to `divisor - 1`, for a positive divisor.
+    /// `int / divisor`, rounded down, and the remainder, from 0 to `divisor - 1`. The divisor must be positive.
     pub fn floor_divide(&mut self, int: &Int, divisor: i128) -> Result<(Int, Int)> {
         let quotients = Range::new(int.range.min.div_euclid(divisor), int.range.max.div_euclid(divisor));
         let rests = match quotients.min == quotients.max {
@@ -93,7 +93,8 @@ impl Tracer {
         Ok((quotient, rest))
     }
 
-    /// The same values, known to be within `range`, at the width that it asks for (32 bits at least).
+    /// The same values with a narrower range, in the narrowest width of at least 32 bits that holds it. The caller knows
+    /// that the values are within `range`.
     pub fn bounded(&mut self, int: &Int, range: Range) -> Result<Int> {
         let range = int.range.intersection(&range).unwrap_or(range);
         let limbs = match (range.storage(), int.limbs) {
@@ -105,14 +106,14 @@ impl Tracer {
         Ok(Int { limbs, range })
     }
 
-    /// Flags what is outside `limits`, and gives the rest at its width; where nothing can be inside, all is flagged.
+    /// Flags the rows outside `limits`, and narrows the others to the width that `limits` need.
     pub fn confine(&mut self, int: &Int, limits: &Range) -> Result<(Int, Option<Value>)> {
         let outside = self.outside(int, limits)?;
         let range = int.range.intersection(limits).unwrap_or(Range::new(limits.min, limits.min));
         Ok((self.bounded(&Int { limbs: int.limbs, range: Range::FULL }, range)?, outside))
     }
 
-    /// As [`Tracer::confine`], failing with `error`.
+    /// Like [`Tracer::confine`], but the rows outside `limits` fail with `error`.
     pub fn confine_or_fail(
         &mut self,
         int: &Int,
@@ -127,7 +128,7 @@ impl Tracer {
         Ok(int)
     }
 
-    /// The smaller of an integer and another.
+    /// The smaller of two integers, row by row.
     pub fn least(&mut self, lhs: &Int, rhs: &Int) -> Result<Int> {
         let less = self.compare_int(lhs, rhs, Comparison::Lt)?;
         let int = self.select_int(less, lhs, rhs)?;

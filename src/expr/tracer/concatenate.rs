@@ -1,4 +1,4 @@
-//! Relations one after another: common dictionaries, and integers in a width that holds them all.
+//! Concatenates relations. Their strings get one dictionary, and their integers the widest width.
 
 use datafusion::error::Result;
 
@@ -9,13 +9,13 @@ use crate::hlo::{Scalar, Value};
 use crate::kernels::wide::Wide;
 
 impl Tracer {
-    /// The live rows of a relation as an array.
+    /// The mask of live rows as an array `[capacity]`.
     pub fn mask_of(&mut self, rows: &TracedRelation) -> Result<Value> {
         let always = self.builder.constant(Scalar::Pred(true));
         self.broadcast(rows.mask.unwrap_or(always), rows.capacity)
     }
 
-    /// The rows of all parts, one after another; a column has the same type in each.
+    /// Concatenates the rows of all parts. A column must have the same type in each.
     pub fn concatenate(&mut self, parts: &[TracedRelation]) -> Result<TracedRelation> {
         let capacities: Vec<usize> = parts.iter().map(|part| part.capacity).collect();
         let n_columns = parts.first().map_or(0, |part| part.columns.len());
@@ -29,7 +29,7 @@ impl Tracer {
         Ok(TracedRelation { columns, mask: Some(mask), capacity: capacities.iter().sum() })
     }
 
-    /// One column of all parts; `capacities` are their rows.
+    /// Concatenates one column of all parts, whose capacities are `capacities`.
     pub fn concatenate_column(&mut self, parts: &[TracedColumn], capacities: &[usize]) -> Result<TracedColumn> {
         let parts = self.unify_dictionaries(parts)?;
         let join = |t: &mut Self, values: &[Value]| -> Result<Value> {
@@ -80,7 +80,7 @@ impl Tracer {
         Ok(TracedColumn { values, valid, ..parts[0].clone() })
     }
 
-    /// A column of NULLs like `column`, `[n]`, for rows that an outer join adds.
+    /// A column of `n` NULLs with the type of `column`, for rows that an outer join adds.
     pub fn nulls_like(&mut self, column: &TracedColumn, n: usize) -> Result<TracedColumn> {
         let zero = |t: &mut Self, like: Value| -> Result<Value> {
             let element_type = t.builder.element_type(like);

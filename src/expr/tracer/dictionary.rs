@@ -1,4 +1,4 @@
-//! String columns of one program: codes of several dictionaries translated to those of one.
+//! Brings string columns to one dictionary.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::program::ElementType::S32;
 
 impl Tracer {
-    /// The same columns with codes of one common dictionary.
+    /// Translates the codes of all columns to one common dictionary.
     pub fn unify_dictionaries(&mut self, columns: &[TracedColumn]) -> Result<Vec<TracedColumn>> {
         let mut dictionaries = columns.iter().filter_map(|c| c.dictionary.clone());
         let Some(mut common) = dictionaries.next() else { return Ok(columns.to_vec()) };
@@ -47,7 +47,7 @@ impl Tracer {
         Ok(out)
     }
 
-    /// The text of a string that is the same for every row.
+    /// The string of a column that is a literal; `None` for other columns.
     pub fn string_literal(&self, column: &TracedColumn) -> Option<String> {
         let dictionary = column.dictionary.as_ref()?;
         let scalar = match &column.values {
@@ -58,7 +58,7 @@ impl Tracer {
     }
 }
 
-/// The codes of a dictionary.
+/// The range of the codes of a dictionary.
 pub fn code_range(dictionary: &Dictionary) -> Range {
     Range::new(0, (dictionary.len() as i128 - 1).max(0))
 }

@@ -1,5 +1,4 @@
-//! The errors that expressions can meet on the device, one for each error site of a program, and the error of DataFusion's
-//! that each becomes.
+//! The errors of expressions on the device, one for each error site of a program, and their conversion to DataFusion's.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,11 +15,11 @@ pub enum ExpressionError {
     ArithmeticOverflow(String),
     /// A value does not fit the type that it is cast to.
     Cast(String),
-    /// Arrow's kernels report these as compute errors.
+    /// An error that arrow's kernels report as a compute error.
     Compute(String),
-    /// DataFusion's functions report these.
+    /// An error of one of DataFusion's functions.
     Execution(String),
-    /// A function that ran on the host, once for each distinct value, failed for some value.
+    /// The error of a function that DataFusion evaluated on the host for a lookup.
     Host(Arc<DataFusionError>),
 }
 
@@ -41,7 +40,7 @@ impl ExpressionError {
         Self::Execution(message.into())
     }
 
-    /// The error of the kind that the host would give.
+    /// The DataFusion error of the same kind.
     pub fn to_datafusion(&self) -> DataFusionError {
         let arrow = match self {
             Self::DivideByZero => ArrowError::DivideByZero,

@@ -1,6 +1,6 @@
-//! Exact integers of known range: one narrow array where 64 bits hold the range, two limbs where they do not. All
-//! integer, date, decimal and dictionary-code arithmetic goes through here; it proves from ranges when no overflow
-//! check is needed and when narrow arithmetic is enough.
+//! Exact integer arithmetic: one narrow array where 64 bits hold the range, two limbs where they do not. All arithmetic on
+//! integers, dates, decimals and codes of strings goes through here. Ranges prove where no overflow check is needed and
+//! where narrow arithmetic is enough.
 
 use datafusion::error::Result;
 
@@ -13,14 +13,14 @@ use crate::kernels::wide;
 use crate::kernels::wide::Wide;
 use crate::program::ElementType::{self, S32, S64};
 
-/// An exact result, and where it may leave 128 bits: the flag of the rows that did.
+/// An exact result. If it may overflow 128 bits, `overflow` flags the rows where it did.
 pub struct Exact {
     pub int: Int,
     pub overflow: Option<Value>,
 }
 
 impl Tracer {
-    /// Element type of a narrow integer.
+    /// The element type of a narrow integer; `None` for two limbs.
     fn narrow_type(&self, limbs: &Limbs) -> Option<ElementType> {
         match limbs {
             Limbs::Narrow(v) => Some(self.builder.element_type(*v)),
@@ -35,7 +35,7 @@ impl Tracer {
         })
     }
 
-    /// The low 64 bits, or fewer, in `element_type`.
+    /// The low bits of an integer, in `element_type`.
     pub fn to_element(&mut self, int: &Int, element_type: ElementType) -> Result<Value> {
         Ok(match int.limbs {
             Limbs::Narrow(v) => self.builder.convert(v, element_type)?,
@@ -46,7 +46,7 @@ impl Tracer {
         })
     }
 
-    /// Holds `int` in the representation that its range asks for, no wider.
+    /// Narrows two limbs to one array if the range allows it.
     pub fn fit(&mut self, int: &Int) -> Result<Int> {
         let limbs = match (int.range.storage(), &int.limbs) {
             (Some(element_type), Limbs::Wide(_)) => Limbs::Narrow(self.to_element(int, element_type)?),
@@ -55,12 +55,12 @@ impl Tracer {
         Ok(Int { limbs, range: int.range })
     }
 
-    /// Both operands in one representation that also holds `result`.
+    /// Brings both operands to one representation that also holds `result`.
     fn align(&mut self, lhs: &Int, rhs: &Int, result: Option<Range>) -> Result<(Limbs, Limbs)> {
         let wanted = result.and_then(|r| r.storage());
         match (self.narrow_type(&lhs.limbs), self.narrow_type(&rhs.limbs), wanted) {
             (Some(l), Some(r), Some(wanted)) => {
-                // Below 32 bits arithmetic gains nothing and every step would convert.
+                // Arithmetic below 32 bits is no faster, and every step would need a conversion.
                 let element_type = [l, r, wanted, S32].into_iter().max_by_key(|t| t.size_bytes()).unwrap_or(S64);
                 let l = self.to_element(lhs, element_type)?;
                 let r = self.to_element(rhs, element_type)?;
@@ -70,7 +70,7 @@ impl Tracer {
         }
     }
 
-    /// `lhs OP rhs` in exact arithmetic; division truncates, and the caller flags a zero divisor.
+    /// `lhs OP rhs` in exact arithmetic. Division truncates, and the caller must flag a zero divisor.
     pub fn exact(&mut self, op: ArithmeticOp, lhs: &Int, rhs: &Int) -> Result<Exact> {
         let range = match op {
             ArithmeticOp::Add => lhs.range.add(&rhs.range),
@@ -130,7 +130,7 @@ impl Tracer {
         }
     }
 
-    /// The rows outside `allowed`; `None` where the range proves that there are none.
+    /// Flags the rows outside `allowed`; `None` if the range proves that there are none.
     pub fn outside(&mut self, int: &Int, allowed: &Range) -> Result<Option<Value>> {
         let mut flags = Vec::new();
         if int.range.min < allowed.min {
@@ -148,7 +148,7 @@ impl Tracer {
         })
     }
 
-    /// A constant of the program (not a parameter): powers of ten, limits of types.
+    /// A constant in the program's text, for values that do not depend on the query: powers of ten, limits of types.
     pub fn constant_int(&mut self, value: i128) -> Int {
         let range = Range::new(value, value);
         let narrow = range.storage().and_then(|t| self.builder.constant_of(t, value).ok());
@@ -159,7 +159,7 @@ impl Tracer {
         Int { limbs, range }
     }
 
-    /// Row by row one of two integers.
+    /// Takes `on_true` in rows where `pred` is set, else `on_false`.
     pub fn select_int(&mut self, pred: Value, on_true: &Int, on_false: &Int) -> Result<Int> {
         let range = on_true.range.union(&on_false.range);
         let narrow = (self.narrow_type(&on_true.limbs), self.narrow_type(&on_false.limbs));
@@ -178,7 +178,7 @@ impl Tracer {
         Ok(Int { limbs, range })
     }
 
-    /// Nearest `F32` or `F64`, rounded once.
+    /// The nearest `F32` or `F64`, rounded once.
     pub fn int_to_float(&mut self, int: &Int, element_type: ElementType) -> Result<Value> {
         Ok(match int.limbs {
             Limbs::Narrow(v) => self.builder.convert(v, element_type)?,

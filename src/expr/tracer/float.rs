@@ -1,5 +1,5 @@
-//! Float arithmetic that rounds as the host's does, and the parts of a float: sign, zero, subnormal numbers. XLA:CPU
-//! treats subnormal numbers as zero, so tests and conversions work on the bits.
+//! Float arithmetic that rounds as on the host, and tests of floats for zero, sign and subnormal numbers. XLA:CPU treats
+//! subnormal numbers as zero, so tests and conversions work on the bits.
 
 use datafusion::error::Result;
 
@@ -12,9 +12,9 @@ use crate::program::ElementType::{self, F32, F64, S32, S64};
 impl Tracer {
     /// IEEE arithmetic that rounds after every operation.
     ///
-    /// Left to itself XLA turns `a / (b / c)` into `a * c / b`, and LLVM contracts `a * b + c`, which then rounds once: both
-    /// give other last digits. Adding -0.0 changes no number, but hides a product or quotient from what follows, as long
-    /// as neither can see that it is -0.0: it is a parameter.
+    /// XLA would turn `a / (b / c)` into `a * c / b`, and LLVM would contract `a * b + c` to an operation that rounds once.
+    /// Both change the last digits. Adding -0.0 changes no number, but keeps XLA and LLVM from combining a product or
+    /// quotient with the operations that use it. The -0.0 is a parameter, so that they do not know its value.
     pub fn float_arithmetic(&mut self, op: ArithmeticOp, lhs: Value, rhs: Value) -> Result<Value> {
         let b = &mut self.builder;
         let result = match op {
@@ -33,12 +33,12 @@ impl Tracer {
         Ok(self.builder.compare(x, x, Comparison::Ne)?)
     }
 
-    /// Whether a float is 0.0 or -0.0, and no subnormal number.
+    /// Whether a float is 0.0 or -0.0; false for subnormal numbers.
     pub fn is_zero(&mut self, x: Value) -> Result<Value> {
         self.compare_key(x, Comparison::Eq)
     }
 
-    /// Whether a float is below zero, and no NaN.
+    /// Whether a float is less than zero; false for NaN.
     pub fn is_below_zero(&mut self, x: Value) -> Result<Value> {
         let below = self.compare_key(x, Comparison::Lt)?;
         let number = self.builder.compare(x, x, Comparison::Eq)?;
@@ -56,11 +56,11 @@ impl Tracer {
         let (floor, ceil) = (self.builder.floor(x)?, self.builder.ceil(x)?);
         let negative = self.builder.compare(x, zero, Comparison::Lt)?;
         let y = self.builder.select(negative, ceil, floor)?;
-        // Of numbers below one, zero with their sign.
+        // A number between -1 and 1 becomes a zero with its sign.
         self.copy_sign(y, x)
     }
 
-    /// 0.0 where `x` is a zero of either sign, else `y`.
+    /// 0.0 if `x` is 0.0 or -0.0, else `y`.
     pub fn one_zero(&mut self, x: Value, y: Value) -> Result<Value> {
         let zero = self.is_zero(x)?;
         let plus_zero = self.builder.constant_of(self.builder.element_type(y), 0)?;
@@ -83,7 +83,7 @@ impl Tracer {
         Ok(b.bitcast_convert(bits, float)?)
     }
 
-    /// A value that XLA's rewriting does not see through.
+    /// The same value, hidden from XLA's rewriting: see [`Tracer::float_arithmetic`].
     pub fn hide(&mut self, value: Value) -> Result<Value> {
         let negative_zero = self.float_parameter(self.builder.element_type(value), -0.0);
         Ok(self.builder.add(value, negative_zero)?)
@@ -103,7 +103,7 @@ impl Tracer {
         Ok(self.builder.and(bits, rest)?)
     }
 
-    /// `x`, and in the place of a subnormal number that number times 2^1074; and where that is.
+    /// `x` with subnormal numbers multiplied by 2^1074, and a flag for the rows where that was done.
     pub fn normal(&mut self, x: Value) -> Result<(Value, Value)> {
         let tiny = self.is_subnormal(x)?;
         let magnitude = self.magnitude_bits(x)?;
@@ -112,7 +112,7 @@ impl Tracer {
         Ok((self.builder.select(tiny, scaled, x)?, tiny))
     }
 
-    /// An exact F64.
+    /// The same value as an F64, subnormal numbers included.
     pub fn widen_float(&mut self, x: Value) -> Result<Value> {
         if self.builder.element_type(x) == F64 {
             return Ok(x);
@@ -134,7 +134,7 @@ impl Tracer {
         Ok(b.select(tiny, scaled, wide)?)
     }
 
-    /// The nearest float of a type, subnormal numbers included.
+    /// The nearest float of `element_type`, subnormal numbers included.
     pub fn narrow_float(&mut self, y: Value, element_type: ElementType) -> Result<Value> {
         if element_type == F64 {
             return Ok(y);

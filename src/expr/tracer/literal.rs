@@ -1,4 +1,4 @@
-//! Literals and other values of a query as parameters of the program, so that another value gives the same text.
+//! Literals and other values of a query as parameters of the program, so that its text does not depend on them.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -14,8 +14,8 @@ use crate::program::ElementType::{self, F32, Pred};
 use crate::program::Shape;
 
 impl Tracer {
-    /// A scalar integer that the program's text does not show. Its range is exact: it decides widths, and so the text of
-    /// the program, only where a width changes.
+    /// An integer as a parameter, two if it needs two limbs. Its range is exact, so the program's text changes only if another
+    /// value needs another width.
     pub fn int_parameter(&mut self, value: i128) -> Int {
         let range = Range::new(value, value);
         let limbs = match range.storage() {
@@ -71,7 +71,7 @@ impl Tracer {
     }
 }
 
-/// The value of a literal that is an integer on the device; `None` of others.
+/// The value of a literal that is encoded as an integer; `None` for other literals, `Some(None)` for NULL.
 pub fn integer_of(value: &ScalarValue) -> Option<Option<i128>> {
     Some(match value {
         ScalarValue::Int8(v) => v.map(i128::from),

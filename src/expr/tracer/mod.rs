@@ -1,5 +1,5 @@
-//! The program under construction: its parameters and where their values come from, the error sites of its fallible
-//! expressions, and the relation that flows through it.
+//! The program under construction: its parameters and the sources of their values, its error sites, and the columns and
+//! relations that flow through it. The files of this folder add the arithmetic that all lowerings share.
 
 pub mod bounded;
 pub mod concatenate;
@@ -30,13 +30,13 @@ use crate::program::Shape;
 /// Where the value of a program parameter comes from.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Array `part` of column `column` of the chunk: its value arrays, then its validity.
+    /// Array `part` of column `column` of the chunk. The value arrays come first, then the validity.
     Column { column: usize, part: usize },
-    /// Live rows of the chunk, a scalar s32.
+    /// The number of live rows of the chunk, a scalar s32.
     RowCount,
-    /// Rows of the chunk that were selected, s32[capacity], as many as the row count says.
+    /// The selected rows of the chunk, s32[capacity]. The row count is their number.
     Selection,
-    /// A whole array that is the same for every chunk, by number.
+    /// A whole array that is the same for every chunk, by its number.
     Side(usize),
     /// Accumulator `index` of worker `worker`.
     Accumulator { worker: usize, index: usize },
@@ -44,7 +44,7 @@ pub enum Input {
     Constant { shape: Shape, bytes: Vec<u8> },
 }
 
-/// The values of a traced column: arrays of the chunk's capacity, or scalars for literals.
+/// The values of a traced column: arrays `[capacity]`, or scalars for literals.
 #[derive(Clone, Debug)]
 pub enum Values {
     Pred(Value),
@@ -56,17 +56,17 @@ pub enum Values {
 #[derive(Clone, Debug)]
 pub struct TracedColumn {
     pub values: Values,
-    /// `pred`; `None` where no row is NULL. Under a NULL the values are unspecified.
+    /// A `pred`, false for NULL; `None` if no row is NULL. The value of a NULL row is unspecified.
     pub valid: Option<Value>,
     pub data_type: DataType,
     pub dictionary: Option<Arc<Dictionary>>,
 }
 
-/// What one operator hands the next while a program is traced: columns, and the rows that still count.
+/// What an operator passes to the next while a program is traced: the columns and the mask of live rows.
 #[derive(Clone, Debug)]
 pub struct TracedRelation {
     pub columns: Vec<TracedColumn>,
-    /// `pred[capacity]`; `None` where every row counts.
+    /// `pred[capacity]`; `None` if all rows are live.
     pub mask: Option<Value>,
     pub capacity: usize,
 }
@@ -77,15 +77,15 @@ pub struct Tracer {
     pub inputs: Vec<Input>,
     /// The error of each site; a site's code is its index + 1.
     pub errors: Vec<ExpressionError>,
-    /// How kernels are lowered: what the device is decides.
+    /// How kernels are lowered, which depends on the device.
     pub lowering: Lowering,
-    /// Elementwise error codes, s32: 0 or a site.
+    /// The error code of each row, s32: 0, or that of a site.
     codes: Option<Value>,
-    /// The greatest code of relations that have been left behind, a scalar.
+    /// The greatest code of the relations before the current one, a scalar.
     settled: Option<Value>,
-    /// Rows for which the current expression is evaluated.
+    /// The rows for which the current expression is evaluated.
     active: Option<Value>,
-    /// The float parameters that are the same whatever the query's literals are.
+    /// The float parameters so far; each value is one parameter.
     floats: Vec<((ElementType, Vec<u8>), Value)>,
 }
 
@@ -108,14 +108,14 @@ impl Tracer {
         self.builder.parameter(shape)
     }
 
-    /// A scalar parameter that does not change the program's text when its value changes.
+    /// A scalar parameter. The program's text does not depend on its value.
     pub fn scalar_parameter(&mut self, element_type: ElementType, value: i128) -> Value {
         let bytes = integer_bytes(element_type, value);
         let shape = Shape::scalar(element_type);
         self.parameter(shape.clone(), Input::Constant { shape, bytes })
     }
 
-    /// A scalar float that XLA does not see: it would turn a division by a constant into a multiplication by its reciprocal.
+    /// A scalar float as a parameter, because XLA turns a division by a constant into a multiplication by its reciprocal.
     pub fn float_parameter(&mut self, element_type: ElementType, value: f64) -> Value {
         let bytes = match element_type {
             F32 => (value as f32).to_le_bytes().to_vec(),
@@ -131,7 +131,7 @@ impl Tracer {
         parameter
     }
 
-    /// A lookup table `[n]`, padded to a power of two with zeros, so that dictionaries of similar size share programs.
+    /// A lookup table `[n]`, padded with zeros to a power of two so that dictionaries of similar size share programs.
     pub fn table_parameter(&mut self, element_type: ElementType, mut bytes: Vec<u8>) -> Value {
         let n = (bytes.len() / element_type.size_bytes()).next_power_of_two().max(16);
         bytes.resize(n * element_type.size_bytes(), 0);
@@ -139,7 +139,7 @@ impl Tracer {
         self.parameter(shape.clone(), Input::Constant { shape, bytes })
     }
 
-    /// Narrows the rows for which errors count, for the time of `f`.
+    /// Runs `f` with errors counting only for rows where `condition` is set.
     pub fn with_active<T>(&mut self, condition: Option<Value>, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let outer = self.active;
         self.active = and_valid(&mut self.builder, outer, condition)?;
@@ -148,7 +148,7 @@ impl Tracer {
         out
     }
 
-    /// Records that rows where `flag` is set, that are active and not NULL, make the query fail with `error`.
+    /// Adds an error site: the query fails with `error` if `flag` is set in a row that is active and not NULL.
     pub fn fail(&mut self, flag: Value, valid: Option<Value>, error: ExpressionError) -> Result<()> {
         self.errors.push(error);
         let b = &mut self.builder;
@@ -160,7 +160,7 @@ impl Tracer {
         let site = b.constant(Scalar::S32(self.errors.len() as i32));
         let none = b.constant(Scalar::S32(0));
         let code = b.select(flag, site, none)?;
-        // Rows of another relation, before an operator that changed their number.
+        // The codes so far belong to another relation, before an operator that changed the number of rows.
         if let Some(codes) = self.codes
             && self.builder.shape(codes) != self.builder.shape(code)
         {
@@ -189,24 +189,24 @@ impl Tracer {
         Ok(())
     }
 
-    /// The error code of all rows, a scalar s32, if any site can fail.
+    /// The greatest error code of all rows, a scalar s32; `None` if no site can fail.
     pub fn error_code(&mut self) -> Result<Option<Value>> {
         self.settle_codes()?;
         Ok(self.settled.take())
     }
 
-    /// Makes a scalar an array of `capacity`.
+    /// Broadcasts a scalar to `[capacity]`.
     pub fn broadcast(&mut self, value: Value, capacity: usize) -> Result<Value> {
         if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
-    /// A scalar made an array of the dimensions of `like`.
+    /// Broadcasts a scalar to the dimensions of `like`.
     pub fn broadcast_like(&mut self, value: Value, like: Value) -> Result<Value> {
         let dims = self.builder.shape(like).dims.clone();
         if self.builder.shape(value).dims == dims { Ok(value) } else { Ok(self.builder.broadcast(value, &dims)?) }
     }
 
-    /// `table[index]`, for an array or a scalar index.
+    /// `table[index]`, for an index that is an array or a scalar.
     pub fn gather(&mut self, table: Value, index: Value) -> Result<Value> {
         let b = &mut self.builder;
         if b.shape(index).rank() == 1 {
@@ -225,7 +225,7 @@ impl Tracer {
         Ok(valid)
     }
 
-    /// The arrays of a result column, values then validity, each `[capacity]`, and what they are.
+    /// The arrays of a result column, each `[capacity]`: the values, then the validity. The spec says how to decode them.
     pub fn output(&mut self, column: &TracedColumn, capacity: usize) -> Result<(Vec<Value>, ColumnSpec)> {
         let (values, representation) = match &column.values {
             Values::Pred(v) => (vec![*v], Representation::Pred),
@@ -250,8 +250,8 @@ impl Tracer {
 }
 
 impl TracedColumn {
-    /// Refuses strings that are held by row where their values are asked for: a mistake of `exec::column_use`, which must not
-    /// become a wrong answer.
+    /// Fails if the strings of this column have row numbers instead of ordered codes. That would be a mistake of
+    /// `exec::column_use`, and must not become a wrong answer.
     pub fn check_ordered(&self) -> Result<()> {
         if self.dictionary.as_ref().is_some_and(|dictionary| !dictionary.is_ordered()) {
             return Err(DataFusionError::Internal("strings that only pass through were compared".to_string()));
@@ -292,7 +292,7 @@ impl TracedColumn {
     }
 }
 
-/// The conjunction of two optional masks; `None` is all true.
+/// The conjunction of two optional masks; `None` stands for all true.
 pub fn and_valid(b: &mut Builder, lhs: Option<Value>, rhs: Option<Value>) -> Result<Option<Value>> {
     Ok(match (lhs, rhs) {
         (Some(l), Some(r)) => Some(b.and(l, r)?),

@@ -6,7 +6,7 @@ use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 
 impl Tracer {
-    /// Row by row one of two columns of one type and one dictionary.
+    /// Takes `on_true` in rows where `pred` is set, else `on_false`. Both must have the same type and dictionary.
     pub fn select_column(
         &mut self,
         pred: Value,
