@@ -390,14 +390,15 @@ fn circles(n_files: usize, uses: &[Use]) -> Vec<Vec<usize>> {
         reached
     };
     let reached: Vec<Vec<bool>> = (0..n_files).map(reached_from).collect();
-    let mut found: Vec<Vec<usize>> = Vec::new();
-    for file in 0..n_files {
-        let circle: Vec<usize> = (0..n_files).filter(|other| reached[file][*other] && reached[*other][file]).collect();
-        if circle.len() > 1 && circle.first() == Some(&file) {
-            found.push(circle);
-        }
-    }
-    found
+    let circle_of = |file: usize| -> Vec<usize> {
+        (0..n_files).filter(|other| reached[file][*other] && reached[*other][file]).collect()
+    };
+    (0..n_files)
+        .map(circle_of)
+        .enumerate()
+        .filter(|(file, circle)| circle.len() > 1 && circle[0] == *file)
+        .map(|(_, circle)| circle)
+        .collect()
 }
 
 #[test]
