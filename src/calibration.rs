@@ -19,8 +19,9 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
 use crate::cache_dir::cache_dir;
+use crate::cores::cores;
 use crate::exec::state::active_pipelines;
-use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::{self, Costs, Rates};
 use crate::exec::state::work_estimate::Kind;
 use crate::planner;

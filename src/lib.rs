@@ -32,7 +32,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], [`host_functions`], [`error`], [`config`], [`cache_dir`] | nothing of the others |
+//! | [`program`], [`host_functions`], [`error`], [`config`], [`cache_dir`], [`cores`] | nothing of the others |
 //! | [`hlo`] · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
 //! | [`columnar`] | Arrow arrays and buffers |
 //! | [`kernels`] | HLO values; no DataFusion, no Arrow, no device |
@@ -111,6 +111,9 @@ mod calibration;
 
 // Where downloads and sample data are kept.
 pub mod cache_dir;
+
+// How many threads run at a time.
+pub mod cores;
 
 // The data that is there without `--data`.
 pub mod sample;

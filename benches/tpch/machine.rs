@@ -12,7 +12,7 @@ pub fn processor() -> String {
 
 /// Threads that every engine gets: one for each core.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    parallax::cores::cores()
 }
 
 /// GiB of memory that the machine has.

@@ -154,7 +154,14 @@ pub fn class(reason: &FallbackReason) -> String {
         FallbackReason::GroupKeys { why, .. } => format!("GROUP BY: {why}"),
         FallbackReason::Operator { name } => format!("operator {name}"),
         FallbackReason::AddedLater { name } => format!("{name} that DataFusion adds after placement"),
-        FallbackReason::NoRows | FallbackReason::LimitOfScan => reason.to_string(),
+        FallbackReason::RowLimitInOperator { .. }
+        | FallbackReason::JoinInputs { .. }
+        | FallbackReason::UnboundedStream
+        | FallbackReason::StreamingRecursion
+        | FallbackReason::PartialAggregateAlone
+        | FallbackReason::FinalAggregateAlone
+        | FallbackReason::NoRows
+        | FallbackReason::LimitOfScan => reason.to_string(),
     }
 }
 

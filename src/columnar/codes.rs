@@ -16,6 +16,7 @@ use datafusion::error::{DataFusionError, Result};
 use hashbrown::{HashMap, HashSet};
 
 use crate::columnar::narrow::Cut;
+use crate::cores::cores;
 
 /// Rows of plain strings from which on they are hashed on all cores.
 const PARALLEL_ROWS: usize = 1 << 17;
@@ -63,8 +64,7 @@ fn key(string: &str) -> Key<'_> {
 pub fn encode<'a>(arrays: &'a [ArrayRef]) -> Result<(Vec<&'a str>, Vec<ArrayRef>)> {
     let is_plain = |array: &&ArrayRef| array.as_any_dictionary_opt().is_none();
     let plain_rows: usize = arrays.iter().filter(is_plain).map(|a| a.len()).sum();
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let n_parts = if plain_rows < PARALLEL_ROWS { 1 } else { cores.min(arrays.len()) };
+    let n_parts = if plain_rows < PARALLEL_ROWS { 1 } else { cores().min(arrays.len()) };
     let per_part = arrays.len().div_ceil(n_parts.max(1)).max(1);
     let all_differ = is_mostly_distinct(arrays);
     let parts = in_threads(arrays.chunks(per_part), |arrays| Part::of(arrays, all_differ))?;

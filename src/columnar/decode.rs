@@ -16,6 +16,7 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::representation::{Representation, plain_integer, reinterpret};
+use crate::cores::cores;
 use crate::program::ElementType;
 use crate::runtime::{Buffer, Element, Scratch};
 
@@ -65,7 +66,7 @@ pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&Boolea
 /// Downloads columns of the same rows, on all cores where there are many.
 pub fn decode_columns(columns: &[(&ColumnSpec, &[Buffer])], live: &BooleanArray) -> Result<Vec<ArrayRef>> {
     let decode = |column: &(&ColumnSpec, &[Buffer])| decode_column(column.0, column.1, Some(live));
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = cores();
     if live.len() < PARALLEL_ROWS || cores == 1 {
         return columns.iter().map(decode).collect();
     }

@@ -39,7 +39,7 @@ use crate::columnar::encode::Strings;
 use crate::exec::run::engine::Engine;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::{RowEffect, Step};
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 
 /// The rows that an operator has to see together (DataFusion's `required_input_distribution`).
 #[derive(Clone, Debug)]

@@ -33,6 +33,3 @@ pub fn name_operator(error: DataFusionError, operator: &'static str) -> DataFusi
         other => other,
     }
 }
-
-// A reason that only the data shows travels as an error.
-impl std::error::Error for FallbackReason {}

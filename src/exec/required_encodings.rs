@@ -1,7 +1,7 @@
 //! The encodings in which an operator needs the columns of an input.
 
 use crate::columnar::encode::Strings;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 
 /// The encoding needed of each column of one relation, the least demanding first.
 #[derive(Clone, Debug)]

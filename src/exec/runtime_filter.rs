@@ -28,7 +28,7 @@ use crate::exec::state::memory_mode::MemoryMode;
 use crate::exec::strategy::{add_strategy, count};
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::{RowEffect, Step};
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// An input is filtered if its tables have this many rows for each row of the other input.
 const LEAST_RATIO: usize = 8;

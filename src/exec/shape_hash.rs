@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// Hashes the typed tree of an expression. Literals count by their type and whether they are NULL.
 pub fn hash_expr(expr: &DeviceExpr, mut state: &mut dyn Hasher) {
@@ -87,7 +87,7 @@ mod tests {
     use datafusion::common::ScalarValue;
 
     use crate::exec::shape_hash::hash_expr;
-    use crate::expr::device_expr::{DeviceExpr, Node};
+    use crate::expr::ir::{DeviceExpr, Node};
     use crate::hlo::Comparison;
 
     fn hash(column: usize, data_type: DataType, literal: i64) -> u64 {

@@ -13,10 +13,11 @@ use tokio::sync::Semaphore;
 use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
+use crate::cores::cores;
 use crate::exec::boundary::host_to_device::{HostToDeviceExec, LoadContext};
 use crate::exec::scan::table_source::TableSource;
 use crate::exec::state::column_cache::ColumnSource;
-use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::context::DeviceContext;
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::statement::show;
 

@@ -213,7 +213,7 @@ fn never_is_plain_datafusion() {
 /// What stays on the host for now. `always` says the same, and which operator it is.
 #[test]
 fn every_reason_is_shown_and_is_the_error_of_always() {
-    let to_string = "CAST(a@0 AS Utf8View): a cast to strings makes strings that are in no dictionary";
+    let to_string = "CAST(a@0 AS Utf8View): a cast to strings would make strings without a dictionary";
     let cases = [
         ("SELECT array_agg(a) FROM t", "AggregateExec", "array_agg(t.a): this function has no device form yet"),
         (

@@ -24,6 +24,7 @@ use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
 use crate::columnar::table::{DeviceColumn, DeviceTable};
 use crate::config::XlaOptions;
+use crate::cores::cores;
 use crate::exec::device_exec::{device_properties, not_executable, only_child, visit_expressions};
 use crate::exec::scan::host_rows::{collect_in_order, column_of};
 use crate::exec::scan::parquet::load::load_columns;
@@ -31,7 +32,7 @@ use crate::exec::scan::parquet::prune::RowGroup;
 use crate::exec::scan::parquet::table::{ParquetTable, rows_of};
 use crate::exec::scan::table_source::TableSource;
 use crate::exec::state::column_cache::{ColumnCache, ColumnSource, HostBudget};
-use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::context::DeviceContext;
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::exec::strategy::{add_strategy, count};
 use crate::expr::fallback::FallbackReason;
@@ -79,10 +80,10 @@ impl HostToDeviceExec {
             }
         }
         if input.boundedness().is_unbounded() {
-            return Err(FallbackReason::Operator { name: "an unbounded stream".into() });
+            return Err(FallbackReason::UnboundedStream);
         }
         if streams_recursion(&input) {
-            return Err(FallbackReason::Operator { name: "a recursion that only its reader ends".into() });
+            return Err(FallbackReason::StreamingRecursion);
         }
         Ok(Self {
             properties: device_properties(input.schema(), EmissionType::Final),

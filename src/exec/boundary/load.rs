@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 
 use crate::columnar::table::DeviceTable;
 use crate::config::XlaOptions;
+use crate::cores::cores;
 use crate::exec::boundary::encoding_demand::{Demand, leaf_demands};
 use crate::exec::boundary::host_to_device::LoadContext;
 use crate::exec::run::chunk_loop::Cancelled;
 use crate::exec::run::engine::{Engine, address};
 use crate::exec::scan::table_source::TableSource;
 use crate::exec::state::column_cache::{ColumnCache, FileSet};
-use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::context::DeviceContext;
 use crate::exec::state::memory_mode::MemoryMode;
 
 /// An engine over the tables that the operators below `top` read.

@@ -23,8 +23,8 @@ use crate::exec::trace::program::Trace;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::RowEffect;
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedRelation, and_valid};
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub fn convert(plan: &Arc<dyn ExecutionPlan>, inputs: Inputs<'_>) -> Conversion 
     let host = plan.downcast_ref::<FilterExec>()?;
     let filter = || {
         if host.fetch().is_some() {
-            return Err(FallbackReason::Operator { name: "a filter with a row limit".into() });
+            return Err(FallbackReason::RowLimitInOperator { operator: host.name().to_string() });
         }
         let input = inputs.only(host.input())?;
         let filter = Filter {

@@ -20,9 +20,7 @@ pub fn reads_rows(mode: &AggregateMode) -> bool {
 pub fn first_aggregate(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
     if reads_rows(last.mode()) {
         return match last.mode() {
-            AggregateMode::Partial => {
-                Err(FallbackReason::Operator { name: "a partial aggregate whose final is elsewhere".to_string() })
-            }
+            AggregateMode::Partial => Err(FallbackReason::PartialAggregateAlone),
             _ => Ok(last),
         };
     }
@@ -39,7 +37,7 @@ pub fn first_aggregate(last: &AggregateExec) -> Result<&AggregateExec, FallbackR
             _ => break,
         }
     }
-    Err(FallbackReason::Operator { name: "a final aggregate without its partial one".to_string() })
+    Err(FallbackReason::FinalAggregateAlone)
 }
 
 /// Operators that only move, merge or store rows: no work of their own to place.

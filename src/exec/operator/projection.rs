@@ -23,7 +23,7 @@ use crate::exec::trace::program::Trace;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::RowEffect;
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 use crate::expr::tracer::TracedRelation;
 
 #[derive(Debug)]

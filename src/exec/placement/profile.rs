@@ -11,11 +11,12 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use crate::columnar::encode::Strings;
 use crate::config::XlaOptions;
+use crate::cores::cores;
 use crate::exec::device_exec::DeviceExec;
 use crate::exec::placement::work::{Replaced, work_of};
 use crate::exec::scan::table_source::TableSource;
 use crate::exec::state::column_cache::ColumnSource;
-use crate::exec::state::context::{DeviceContext, cores};
+use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Task;
 use crate::exec::state::history::{Choice, Reason, Target};
 use crate::exec::state::work_estimate::Kind;

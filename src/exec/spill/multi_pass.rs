@@ -24,7 +24,7 @@ use crate::exec::trace::output::OutputLayout;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::RowEffect;
 use crate::exec::trace::trace_relation::trace_relation;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedRelation, Tracer};
 use crate::hlo::Value;
 use crate::program::ElementType::S32;

@@ -1,6 +1,6 @@
 //! What the device operators find in the session: the mesh they run on and the tables that stay on it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
@@ -8,6 +8,7 @@ use datafusion::execution::TaskContext;
 use crate::columnar::host_array::HostMemory;
 use crate::columnar::layout::{CPU_CHUNK_ROWS, Layout, MIN_CAPACITY};
 use crate::config::XlaOptions;
+use crate::cores::cores;
 use crate::exec::state::accumulator_cache::AccumulatorCache;
 use crate::exec::state::column_cache::ColumnCache;
 use crate::exec::state::costs::{self, Costs};
@@ -21,12 +22,6 @@ const ACCELERATOR_CHUNK_ROWS: usize = 1 << 22;
 
 /// What a row of a chunk takes of the memory limit, its share of results and temporaries included.
 const CHUNK_ROW_BYTES: usize = 512;
-
-/// Threads that run at a time. The system is asked once: it reads files to answer.
-pub fn cores() -> usize {
-    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    *CORES
-}
 
 /// Lives in the session's config extensions; one for all queries of a session.
 pub struct DeviceContext {

@@ -13,6 +13,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 
 use crate::exec::trace::output::OutputLayout;
 use crate::exec::trace::program::{Trace, TracedProgram};
+use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::{Input, TracedRelation, Tracer};
 use crate::hlo::{Comparison, ReduceKind, Value};
 use crate::kernels::reduce::{combine, identity};
@@ -53,7 +54,7 @@ pub struct AccumulatorPlan {
     pub specs: Vec<AccumulatorSpec>,
     own: usize,
     /// Messages of the error code, if there is one.
-    errors: Option<Vec<String>>,
+    errors: Option<Vec<ExpressionError>>,
     counted: Vec<ExecutionPlanMetricsSet>,
 }
 

@@ -4,10 +4,10 @@
 //! arrays ... | live rows: a mask, their number, or nothing | error code | error code of the source | row counts ...
 //! ```
 
-use datafusion::arrow::error::ArrowError;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 
+use crate::expr::tracer::error::ExpressionError;
 use crate::runtime::Buffer;
 
 /// Which rows of a result count.
@@ -27,8 +27,8 @@ pub struct OutputLayout {
     pub arrays: usize,
     pub has_live: bool,
     /// Messages of the program's own error code, if it has one, and of the code that comes with the source.
-    pub errors: Option<Vec<String>>,
-    pub source_errors: Option<Vec<String>>,
+    pub errors: Option<Vec<ExpressionError>>,
+    pub source_errors: Option<Vec<ExpressionError>>,
     /// The operators whose row counts follow.
     pub counted: Vec<ExecutionPlanMetricsSet>,
 }
@@ -91,7 +91,7 @@ pub fn scalar_s32(buffer: Option<&Buffer>) -> Result<i32> {
 /// An expression of a program failed, and with it the query.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct DeviceFailure(pub String);
+pub struct DeviceFailure(ExpressionError);
 
 impl DeviceFailure {
     /// The failure behind an error, if it is one.
@@ -104,22 +104,13 @@ impl DeviceFailure {
 
     /// The error of the kind that DataFusion gives the expression.
     pub fn to_datafusion(&self) -> DataFusionError {
-        let message = self.0.as_str();
-        if message.contains("Divide by zero") {
-            return DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None);
-        }
-        if let Some(rest) = message.strip_prefix("Arrow error: Arithmetic overflow: ") {
-            return DataFusionError::ArrowError(Box::new(ArrowError::ArithmeticOverflow(rest.to_string())), None);
-        }
-        if let Some(rest) = message.strip_prefix("Arrow error: Cast error: ") {
-            return DataFusionError::ArrowError(Box::new(ArrowError::CastError(rest.to_string())), None);
-        }
-        DataFusionError::Execution(message.trim_start_matches("Execution error: ").to_string())
+        self.0.to_datafusion()
     }
 }
 
 /// The error of code `code`.
-fn failure(code: i32, messages: &[String]) -> DataFusionError {
-    let message = messages.get(code as usize - 1).cloned();
-    DataFusionError::External(Box::new(DeviceFailure(message.unwrap_or_else(|| format!("device error {code}")))))
+fn failure(code: i32, errors: &[ExpressionError]) -> DataFusionError {
+    let unknown = || ExpressionError::execution(format!("device error {code}"));
+    let error = usize::try_from(code - 1).ok().and_then(|site| errors.get(site)).cloned().unwrap_or_else(unknown);
+    DataFusionError::External(Box::new(DeviceFailure(error)))
 }

@@ -13,7 +13,8 @@ use crate::config::XlaOptions;
 use crate::exec::trace::broadcast::BroadcastArray;
 use crate::exec::trace::output::{LiveRows, OutputLayout};
 use crate::exec::trace::selection::Selection;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{Input, TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};
@@ -83,7 +84,7 @@ pub struct Trace {
     /// Live rows after each operator that is counted.
     pub counts: Vec<(ExecutionPlanMetricsSet, Value)>,
     /// Error code of the accumulators that the program starts from, and its messages.
-    pub source_error: Option<(Value, Vec<String>)>,
+    pub source_error: Option<(Value, Vec<ExpressionError>)>,
     pub devices: usize,
 }
 

@@ -10,8 +10,8 @@
 use datafusion::arrow::compute::SortOptions;
 use datafusion::error::Result;
 
-use crate::expr::device_expr::DeviceExpr;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::DeviceExpr;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Scalar, Value};
 use crate::kernels::order_key;

@@ -1,7 +1,9 @@
 //! Threads inside a native function: scoped, started for one loop, none for few rows.
 
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use crate::cores::cores;
 
 /// Up to so many rows one thread is enough: chunks of a pipeline already run on a thread each.
 pub(super) const SERIAL_ROWS: usize = 1 << 18;
@@ -11,12 +13,10 @@ const MOST_THREADS: usize = 16;
 
 /// How many threads to use for `n` rows.
 pub(super) fn for_rows(n: usize) -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
     if n <= SERIAL_ROWS {
         return 1;
     }
-    let cores = *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()));
-    cores.min(MOST_THREADS).min(n / (SERIAL_ROWS / 4))
+    cores().min(MOST_THREADS).min(n / (SERIAL_ROWS / 4))
 }
 
 /// `0..n` in `parts` ranges of about the same length.

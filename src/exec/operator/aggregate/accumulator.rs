@@ -8,9 +8,10 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::expr::arithmetic::power_of_ten;
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
+use crate::expr::tracer::error::ExpressionError;
+use crate::expr::tracer::integer::power_of_ten;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;
@@ -313,7 +314,7 @@ impl Tracer {
         let lanes: Vec<Value> = lanes.iter().map(|l| totals[*l]).collect();
         let (sum, overflow) = wide::from_lanes(&mut self.builder, &lanes)?;
         if range == Range::FULL {
-            self.fail(overflow, live, "Arithmetic overflow: a decimal sum exceeds 128 bits".to_string())?;
+            self.fail(overflow, live, ExpressionError::overflow("a decimal sum exceeds 128 bits"))?;
         }
         Ok(Int { limbs: Limbs::Wide(sum), range })
     }
@@ -413,11 +414,11 @@ impl Tracer {
         counted: Option<Value>,
         max_rows: usize,
     ) -> Result<Int> {
-        const OVERFLOW: &str = "Execution error: Arithmetic Overflow in AvgAccumulator";
+        const OVERFLOW: &str = "Arithmetic Overflow in AvgAccumulator";
         let factor = self.constant_int(power_of_ten(scale_up)?);
         let scaled = self.exact(ArithmeticOp::Multiply, &sum, &factor)?;
         if let Some(overflow) = scaled.overflow {
-            self.fail(overflow, counted, OVERFLOW.to_string())?;
+            self.fail(overflow, counted, ExpressionError::execution(OVERFLOW))?;
         }
         // No rows: any divisor but zero, the result is NULL.
         let one = self.builder.constant(Scalar::S64(1));
@@ -426,7 +427,7 @@ impl Tracer {
         let average = self.exact(ArithmeticOp::Divide, &scaled.int, &count)?.int;
         let limit = power_of_ten(u32::from(precision))? - 1;
         if let Some(outside) = self.outside(&average, &Range::new(-limit, limit))? {
-            self.fail(outside, counted, OVERFLOW.to_string())?;
+            self.fail(outside, counted, ExpressionError::execution(OVERFLOW))?;
         }
         Ok(average)
     }

@@ -39,7 +39,7 @@ use crate::exec::trace::relation::{Relation, Source};
 use crate::exec::trace::step::RowEffect;
 use crate::exec::trace::trace_relation::trace_relation;
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 use crate::expr::tracer::{Input, TracedRelation, Tracer};
 use crate::hlo::Value;
 use crate::program::Shape;

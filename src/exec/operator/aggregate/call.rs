@@ -13,8 +13,8 @@ use crate::columnar::representation::Kind;
 use crate::exec::operator::aggregate::accumulator::AggregateFunction;
 use crate::exec::operator::aggregate::holistic::{RowFunction, Statistic};
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::DeviceExpr;
 use crate::expr::fallback::FallbackReason;
+use crate::expr::ir::DeviceExpr;
 use crate::hlo::ReduceKind;
 
 /// How a function is computed.

@@ -10,7 +10,7 @@ use datafusion::error::Result;
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::dense_group::{DenseKey, group_ids, slot_offset};

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, Values};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::program::ElementType::S32;

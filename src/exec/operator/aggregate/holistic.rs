@@ -8,8 +8,8 @@ use datafusion::error::Result;
 
 use crate::exec::operator::aggregate::hashed::RowGrouping;
 use crate::exec::trace::sort_keys::{KeyUse, KeyWords};
-use crate::expr::device_expr::ArithmeticOp;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::ir::ArithmeticOp;
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;
@@ -271,7 +271,7 @@ impl RowCall<'_> {
         let counts = self.counts(t, ids)?;
         let zero = t.builder.constant_of(S32, 0)?;
         let valid = t.builder.compare(counts, zero, Comparison::Gt)?;
-        let range = crate::expr::arithmetic::type_range(self.data_type)?;
+        let range = crate::expr::tracer::integer::type_range(self.data_type)?;
         let limbs = match range.storage() {
             Some(_) => Limbs::Narrow(bits),
             // All 64 bits of an unsigned type.

@@ -12,7 +12,7 @@ use crate::exec::operator::aggregate::grouping_sets::{self, Expanded};
 use crate::exec::operator::aggregate::hashed::{RowGrouping, SINGLE_ROW_CAPACITY};
 use crate::exec::operator::aggregate::holistic::RowCall;
 use crate::exec::trace::accumulate::{AccumulatorSpec, keep_where_equal};
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::dense_group::scatter_all;

@@ -22,7 +22,7 @@ use crate::exec::trace::broadcast::BroadcastArray;
 use crate::exec::trace::output::scalar_s32;
 use crate::exec::trace::program::{Trace, column_of, first_rows};
 use crate::exec::trace::relation::Relation;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Value};
 use crate::kernels::reduce::{Reduction, reduce_all};

@@ -15,7 +15,7 @@ use crate::exec::trace::broadcast::BroadcastArray;
 use crate::exec::trace::output::scalar_s32;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::trace_relation::trace_relation;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::hlo::ReduceKind;
 use crate::kernels::reduce::{Reduction, combine, reduce_all};
 use crate::program::ElementType::{S8, S32};

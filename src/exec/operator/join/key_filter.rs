@@ -15,7 +15,7 @@ use crate::exec::run::engine::Engine;
 use crate::exec::runtime_filter::LEAST_ROWS;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::Step;
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::program::ElementType::S32;
 
 /// A build side with this many rows for each probe row is filtered before it is built.

@@ -15,7 +15,7 @@ use datafusion::error::Result;
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
-use crate::expr::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
 use crate::hlo::{Comparison, Value};
 use crate::kernels::order_key;
@@ -268,7 +268,7 @@ impl JoinKey {
         if range.contains(&int.range) {
             return Ok(None);
         }
-        let (min, max) = (t.parameter_int(range.min), t.parameter_int(range.max));
+        let (min, max) = (t.int_parameter(range.min), t.int_parameter(range.max));
         let above = t.compare_int(int, &min, Comparison::Ge)?;
         let below = t.compare_int(int, &max, Comparison::Le)?;
         Ok(Some(t.builder.and(above, below)?))

@@ -38,7 +38,7 @@ use crate::exec::shape_hash::{hash_expr, hash_exprs, hash_value};
 use crate::exec::strategy::add_strategy;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::RowEffect;
-use crate::expr::device_expr::{DeviceExpr, Node};
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// Rows of the left side from which on an inner join may give its rows in any order: DataFusion's own depends on its partitions.
 const UNORDERED_ROWS: usize = 1 << 16;

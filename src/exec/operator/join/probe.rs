@@ -9,7 +9,7 @@ use crate::exec::operator::join::build::BuildSide;
 use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::trace::program::Trace;
 use crate::exec::trace::step::{RowEffect, Step};
-use crate::expr::device_expr::DeviceExpr;
+use crate::expr::ir::DeviceExpr;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, Scalar, Value};
 use crate::program::ElementType::S32;

@@ -13,8 +13,8 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use crate::columnar::representation::Kind;
 use crate::exec::device_operator::InputColumn;
 use crate::expr::convert::try_convert;
-use crate::expr::device_expr::{DeviceExpr, Node};
 use crate::expr::fallback::FallbackReason;
+use crate::expr::ir::{DeviceExpr, Node};
 
 /// DataFusion's batch size, as it comes.
 const BATCH_ROWS: usize = 8192;
@@ -76,7 +76,7 @@ impl JoinSpec {
     fn try_convert(host: &Arc<dyn ExecutionPlan>) -> Result<Self, FallbackReason> {
         let mut spec = if let Some(join) = host.downcast_ref::<HashJoinExec>() {
             if join.fetch().is_some() {
-                return Err(FallbackReason::Operator { name: "a join with a row limit".into() });
+                return Err(FallbackReason::RowLimitInOperator { operator: host.name().to_string() });
             }
             let mut spec = JoinSpec::new(*join.join_type(), join.on(), join.filter(), host)?;
             spec.null_equals_null = join.null_equality() == NullEquality::NullEqualsNull;

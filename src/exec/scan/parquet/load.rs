@@ -17,10 +17,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
+use crate::cores;
 use crate::exec::scan::parquet::chunk::ChunkBytes;
 use crate::exec::scan::parquet::prune::RowGroup;
 use crate::exec::scan::parquet::table::ParquetTable;
-use crate::exec::state::context;
 use crate::exec::state::load_progress::{Load as Progress, LoadTracker};
 
 /// A column chunk.
@@ -83,7 +83,7 @@ where
     // Dropped with the query, it stops after the chunks that are in hand.
     let mut lanes = JoinSet::new();
     // While some decode, others fetch.
-    let n_lanes = 2 * context::cores();
+    let n_lanes = 2 * cores::cores();
     for _ in 0..n_lanes.min(load.units.len()) {
         lanes.spawn(Arc::clone(&load).lane());
     }
