@@ -116,7 +116,7 @@ fn rows_of_several_devices_come_in_table_order() {
 fn devices_that_are_not_there_are_an_error() {
     LazyLock::force(&RUNTIME);
     let error = parallax::session::Session::builder().devices(99).build().err().map(|error| error.to_string());
-    assert!(error.is_some_and(|error| error.contains("99 cpu devices were asked for: there are ")));
+    assert!(error.is_some_and(|error| error.contains("requested 99 cpu devices: ")));
     let error = parallax::session::Session::builder().device("abacus").build().err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("abacus")));
 }
