@@ -1,4 +1,3 @@
-
 use crate::hlo::{Builder, Comparison, HloError, Scalar, Value};
 use crate::program::ElementType::{self, F64, S64, U64};
 

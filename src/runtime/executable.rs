@@ -106,11 +106,7 @@ impl Executable {
     /// As for [`Self::execute_donating`].
     pub fn execute_replicated(&self, args: Vec<Vec<Argument<'_>>>) -> Result<Vec<Vec<Buffer>>> {
         if args.len() != self.n_replicas {
-            return self.misuse(format!(
-                "compiled for {} replicas, but run on {}",
-                self.n_replicas,
-                args.len()
-            ));
+            return self.misuse(format!("compiled for {} replicas, but run on {}", self.n_replicas, args.len()));
         }
         if self.n_replicas == 1 {
             return args.into_iter().map(|args| self.execute_donating(args)).collect();
@@ -134,11 +130,7 @@ impl Executable {
     fn prepare(&self, replica: usize, args: &[Argument<'_>]) -> Result<Vec<Option<Reservation>>> {
         let Program { parameters, outputs, aliases, name, .. } = &self.program;
         if args.len() != parameters.len() {
-            return self.misuse(format!(
-                "expected {} arguments, got {}",
-                parameters.len(),
-                args.len()
-            ));
+            return self.misuse(format!("expected {} arguments, got {}", parameters.len(), args.len()));
         }
         for (i, (arg, parameter)) in args.iter().zip(parameters).enumerate() {
             let buffer = arg.buffer();

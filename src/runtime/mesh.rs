@@ -59,9 +59,6 @@ mod tests {
     fn a_mesh_cannot_exceed_the_runtime() {
         let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
         assert_eq!(Mesh::new(runtime.clone(), 2).unwrap().devices(), 0..2);
-        assert_eq!(
-            Mesh::new(runtime, 99).unwrap_err().to_string(),
-            "requested a mesh of 99 cpu devices: 4 available"
-        );
+        assert_eq!(Mesh::new(runtime, 99).unwrap_err().to_string(), "requested a mesh of 99 cpu devices: 4 available");
     }
 }

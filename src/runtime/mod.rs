@@ -55,7 +55,6 @@ mod mesh;
 mod scratch;
 mod silence;
 
-
 pub use admission::{Turn, Turns};
 pub use buffer::Buffer;
 pub use cache::{CacheOutcome, ProgramStats};
@@ -68,7 +67,6 @@ pub use leave::leave;
 pub use memory::{DeviceMemory, Reservation};
 pub use mesh::Mesh;
 pub use scratch::Scratch;
-
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.
 #[cfg(test)]

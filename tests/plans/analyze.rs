@@ -1,4 +1,4 @@
-//! EXPLAIN ANALYZE: rows of every node, bytes and times of uploads, programs and downloads, and what was found in caches.
+//! EXPLAIN ANALYZE: rows of every node; bytes and times of uploads, programs and downloads; cache hits.
 
 use insta::assert_snapshot;
 
@@ -7,9 +7,9 @@ use crate::Db;
 const SQL: &str = "SELECT s, sum(d) FROM t WHERE a > 1 GROUP BY s";
 
 #[test]
-fn every_node_says_what_it_did() {
+fn every_node_reports_its_metrics() {
     let db = Db::with_t(&[]);
-    // Compiled by now, in this test or another.
+    // This run, or another test, compiles the programs first.
     db.run(&format!("EXPLAIN ANALYZE {SQL}"));
     db.run("CREATE TABLE u AS SELECT * FROM t");
     let first = SQL.replace("FROM t", "FROM u");
@@ -35,7 +35,7 @@ fn a_second_run_compiles_and_uploads_nothing() {
 }
 
 #[test]
-fn without_residency_every_run_uploads() {
+fn without_cached_columns_every_run_uploads() {
     let db = Db::with_t(&[("xla.resident", "false")]);
     for _ in 0..2 {
         let plan = db.analyze(SQL);
@@ -43,9 +43,9 @@ fn without_residency_every_run_uploads() {
     }
 }
 
-/// Literals are parameters of a program: others of the same width and sign are no new compile.
+/// Literals are parameters of a program, so other literals of the same width and sign need no compilation.
 #[test]
-fn other_literals_are_the_same_program() {
+fn other_literals_share_the_program() {
     let db = Db::with_t(&[]);
     let compiled = |sql: &str| db.analyze(sql).matches("program_cache_misses").count();
     compiled("SELECT a + 7, s FROM t WHERE b > 0.25 AND s IN ('x', 'z') AND d < 100.5 OR a = 1000");
@@ -55,15 +55,15 @@ fn other_literals_are_the_same_program() {
         compiled("SELECT s, sum(d * 5) FROM t WHERE a > 2 GROUP BY s HAVING count(*) > 0 ORDER BY s LIMIT 5"),
         0
     );
-    // Rows of another table of the same ranges and capacity are, too.
+    // Neither do the rows of another table with the same ranges and capacity.
     db.run("CREATE TABLE u AS SELECT * FROM t WHERE a > 1 OR a IS NULL");
     compiled("SELECT s, count(*) FROM t WHERE a <> 5 GROUP BY s");
     assert_eq!(compiled("SELECT s, count(*) FROM u WHERE a <> 5 GROUP BY s"), 0);
 }
 
-/// Which programs ran, and which way each join went, the data decides.
+/// Which programs ran, and which strategy each join used, is only known at run time.
 #[test]
-fn what_only_the_data_tells() {
+fn strategies_chosen_at_run_time_are_shown() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     db.run("CREATE TABLE wide(k BIGINT, v BIGINT) AS VALUES (1, 10), (1000000000, 20), (1, 5), (NULL, 7)");
     let cases = [

@@ -28,7 +28,11 @@ pub(crate) fn infer_broadcast_in_dim(operand: &Shape, dims: &[usize], broadcast_
         }
     }
     if !broadcast_dimensions.is_sorted() {
-        return Err(HloError::operands(operation, "broadcast dimensions are not ascending; transpose first", &[operand]));
+        return Err(HloError::operands(
+            operation,
+            "broadcast dimensions are not ascending; transpose first",
+            &[operand],
+        ));
     }
     Ok(shape)
 }

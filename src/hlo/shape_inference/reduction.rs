@@ -112,7 +112,10 @@ mod tests {
             infer_reduce(&[&operand], &[&Shape::scalar(S32)], &[0]).unwrap_err().to_string(),
             "reduce: initial values are not one scalar per operand, of its element type: s64[4,8,2] and s32[]"
         );
-        assert_eq!(infer_reduce(&[], &[], &[]).unwrap_err().to_string(), "reduce: at least one operand is required: no operands");
+        assert_eq!(
+            infer_reduce(&[], &[], &[]).unwrap_err().to_string(),
+            "reduce: at least one operand is required: no operands"
+        );
     }
 
     #[test]
