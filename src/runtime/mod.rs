@@ -1,14 +1,14 @@
-//! Programs on devices: the only module that uses the `xla` crate, and the only one with `unsafe`.
+//! Compiles programs and runs them on devices. The only module that uses the `xla` crate, and the only one with `unsafe`.
 //!
 //! ```text
 //!  Runtime ── compile(Program) ──▶ Arc<Executable> ── execute(&[&Buffer]) ──▶ Vec<Buffer>
 //!     │                                                      ▲
 //!     ├── upload(device, shape, bytes) ──▶ Buffer ───────────┘      Buffer::to_vec ──▶ host
-//!     └── memory() ──▶ DeviceMemory: every Buffer holds a Reservation of its bytes
+//!     └── memory() ──▶ DeviceMemory (every Buffer holds a Reservation of its bytes)
 //! ```
 //!
-//! A [`Runtime`] is one PJRT client: the CPU (with as many virtual devices as wanted) or a plugin for GPU or TPU. A
-//! [`Mesh`] is its first n devices; a program compiled for n replicas runs on all of them at once, with collectives.
+//! A [`Runtime`] is one PJRT client: the CPU, with any number of virtual devices, or a plugin for GPU or TPU. A [`Mesh`] is
+//! its first n devices; a program compiled for n replicas runs on all of them together and may use collectives.
 //!
 //! ```
 //! use parallax::program::{ElementType, Program, Shape};
@@ -37,8 +37,9 @@
 //! # Ok::<(), parallax::error::Error>(())
 //! ```
 //!
-//! What is absent on purpose: no row, column, NULL or plan. The module knows arrays and programs, nothing of SQL.
+//! Rows, columns, NULLs and plans are deliberately absent: the module knows arrays and programs, and nothing about SQL.
 
+mod admission;
 mod buffer;
 mod cache;
 mod client;
@@ -53,8 +54,8 @@ mod memory;
 mod mesh;
 mod scratch;
 mod silence;
-mod turns;
 
+pub use admission::{Turn, Turns};
 pub use buffer::Buffer;
 pub use cache::{CacheOutcome, ProgramStats};
 pub use client::Runtime;
@@ -66,7 +67,6 @@ pub use leave::leave;
 pub use memory::{DeviceMemory, Reservation};
 pub use mesh::Mesh;
 pub use scratch::Scratch;
-pub use turns::{Turn, Turns};
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `xla.background_compile`: the host operators answer first, the device is warmed up in the background, and the rows are the same.
+//! `xla.background_compile`: the host operators run first while the device is warmed up in the background, and the rows are the
+//! same.
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,9 @@ fn wait_until(done: impl Fn() -> bool) {
     }
 }
 
-/// A machine whose device takes next to no time once its programs are compiled, which takes for ever.
-fn worth_the_background() -> Costs {
+/// Costs of a machine whose device takes almost no time once its programs are compiled, and whose compilation takes
+/// forever.
+fn fast_device_with_slow_compiler() -> Costs {
     let mut costs = Costs { program: 1.0, compile_program: 1e18, ..Costs::default() };
     Kind::ALL.into_iter().for_each(|kind| costs.device.set(kind, 0.0));
     costs
@@ -25,12 +27,12 @@ fn worth_the_background() -> Costs {
 
 fn tiered() -> Db {
     Db::with_costs(
-        worth_the_background(),
+        fast_device_with_slow_compiler(),
         &[("xla.background_compile", "true"), ("datafusion.execution.target_partitions", "4")],
     )
 }
 
-/// The rows of `t` are given by the host operators, which are not to be counted.
+/// Creates `t` under `never`, so that the host operators that produce its rows are not counted.
 fn tiered_with_t() -> Db {
     let db = tiered();
     db.run("SET xla.placement = 'never'");
@@ -40,7 +42,7 @@ fn tiered_with_t() -> Db {
 }
 
 #[test]
-fn the_host_answers_first_and_the_device_is_warmed_up() {
+fn the_host_runs_first_and_the_device_is_warmed_up() {
     let db = tiered_with_t();
     let sql = "SELECT s, sum(a) FROM t WHERE d > -5 GROUP BY s ORDER BY s";
     let rows = ["x | 4", "y | 2", "NULL | NULL"];
@@ -49,7 +51,7 @@ fn the_host_answers_first_and_the_device_is_warmed_up() {
     assert_eq!((cached(), db.rows(sql)), (0, rows.map(String::from).to_vec()));
     assert_eq!(db.session.host_answers(), before + 1);
     wait_until(|| cached() == 3);
-    // Another literal is the same pipeline; whoever answers, the rows are right.
+    // Another literal is the same pipeline. The rows are right wherever it runs.
     for _ in 0..20 {
         assert_eq!(db.rows("SELECT s, sum(a) FROM t WHERE d > -4 GROUP BY s ORDER BY s"), rows);
         assert_eq!(db.rows(sql), rows);
@@ -59,7 +61,7 @@ fn the_host_answers_first_and_the_device_is_warmed_up() {
 }
 
 #[test]
-fn always_and_errors_are_as_ever() {
+fn always_and_errors_are_unaffected() {
     let db = tiered_with_t();
     db.run("SET xla.placement = 'always'");
     let before = db.session.host_answers();
@@ -73,9 +75,9 @@ fn always_and_errors_are_as_ever() {
     assert!(db.session.host_answers() > before);
 }
 
-/// Where the host operators answer, the whole of DataFusion's optimizer has seen them.
+/// Host operators that run instead of the device have passed DataFusion's complete optimizer.
 #[test]
-fn host_answers_over_several_partitions() {
+fn host_runs_over_several_partitions() {
     let db = tiered();
     db.run("CREATE TABLE n AS SELECT value AS v, value % 10 AS g FROM generate_series(1, 20000)");
     let sql =

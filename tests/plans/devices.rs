@@ -1,4 +1,4 @@
-//! The rows of one device and of two are the same.
+//! One and two devices return the same rows.
 
 use std::sync::LazyLock;
 
@@ -49,9 +49,9 @@ fn rows_do_not_depend_on_the_number_of_devices_or_chunks() {
     }
 }
 
-/// XLA and LLVM would like to divide once where SQL divides twice, and to round once where it rounds twice.
+/// XLA and LLVM would merge two divisions into one, and two roundings into one, if allowed to.
 #[test]
-fn floats_have_the_last_digits_of_the_host() {
+fn floats_match_the_host_to_the_last_digit() {
     let expressions = [
         "a / (b / c)",
         "a / b / c",
@@ -113,10 +113,10 @@ fn rows_of_several_devices_come_in_table_order() {
 }
 
 #[test]
-fn devices_that_are_not_there_are_an_error() {
+fn missing_devices_are_an_error() {
     LazyLock::force(&RUNTIME);
     let error = parallax::session::Session::builder().devices(99).build().err().map(|error| error.to_string());
-    assert!(error.is_some_and(|error| error.contains("99 cpu devices were asked for: there are ")));
+    assert!(error.is_some_and(|error| error.contains("requested 99 cpu devices: ")));
     let error = parallax::session::Session::builder().device("abacus").build().err().map(|error| error.to_string());
     assert!(error.is_some_and(|error| error.contains("abacus")));
 }

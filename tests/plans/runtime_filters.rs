@@ -1,11 +1,11 @@
-//! Semi-join reduction: the keys of few rows go down into the other side of their join, and the rows are those of the host.
+//! Runtime filters: the keys of a small join side are pushed into the other side, and the results match the host.
 
 use crate::Db;
 
-/// `large` has 200,000 rows in 20,000 groups of `g`, some of them NULL; `small` a few rows, with keys that occur twice, that
-/// `large` does not have, and NULL; `middle` a row for each group.
+/// `large` has 200,000 rows in 20,000 groups of `g`, some of them NULL. `small` has a few rows, with duplicate keys,
+/// keys that `large` lacks, and NULL. `middle` has a row for each group.
 fn db() -> Db {
-    let db = Db::alone();
+    let db = Db::exclusive();
     db.run(
         "CREATE TABLE large AS SELECT value AS id, CASE WHEN value % 17 = 0 THEN NULL ELSE value * 7919 % 20000 END AS g, \
          value % 8 AS h, value % 1000 AS v, 'group ' || (value * 7919 % 20000) AS s FROM generate_series(1, 200000)",
@@ -18,17 +18,17 @@ fn db() -> Db {
     db
 }
 
-/// The rows of the host, compared; EXPLAIN ANALYZE says whether a side was reduced.
+/// Compares the rows with those of the host, and returns whether EXPLAIN ANALYZE shows a runtime filter.
 fn compare(db: &Db, sql: &str) -> bool {
     db.run("SET xla.placement = 'never'");
     let expected = db.sorted(sql);
     db.run("SET xla.placement = 'always'");
     assert_eq!(db.sorted(sql), expected, "{sql}");
-    db.analyze(sql).contains("rows of one side reduced the other")
+    db.analyze(sql).contains("strategy=runtime filter")
 }
 
 #[test]
-fn groups_that_no_row_asks_for_are_not_aggregated() {
+fn groups_without_a_match_are_not_aggregated() {
     let db = db();
     let grouped = "(SELECT g, count(*) AS c, sum(v) AS t FROM large GROUP BY g)";
     for sql in [
@@ -47,18 +47,18 @@ fn groups_that_no_row_asks_for_are_not_aggregated() {
 }
 
 #[test]
-fn what_must_be_there_is_not_reduced() {
+fn sides_whose_rows_are_all_needed_are_not_filtered() {
     let db = db();
     let grouped = "(SELECT g, count(*) AS c FROM large GROUP BY g)";
     for sql in [
-        // Every group appears, or a group without a match does.
+        // Every group appears in the result, matched or not.
         format!("SELECT count(*), sum(c), count(k) FROM {grouped} a LEFT JOIN small ON k = g"),
         format!("SELECT count(*), sum(c), sum(n) FROM {grouped} a FULL JOIN small ON k = g"),
         format!("SELECT count(*) FROM {grouped} a WHERE NOT EXISTS (SELECT 1 FROM small WHERE k = g)"),
         // NULL among the values.
         format!("SELECT n FROM small WHERE k NOT IN (SELECT g FROM {grouped} a)"),
         format!("SELECT k, n, c FROM small JOIN {grouped} a ON k IS NOT DISTINCT FROM g"),
-        // The key is no column of the aggregation, or an aggregate.
+        // The key is an aggregate, in grouping sets, or below a limit.
         "SELECT n, t FROM small JOIN (SELECT sum(v) AS t, h FROM large GROUP BY h) a ON k = t".into(),
         "SELECT count(*) FROM small JOIN (SELECT g, h, count(*) AS c FROM large GROUP BY GROUPING SETS ((g), (h), ())) a ON k = g"
             .into(),
@@ -69,9 +69,9 @@ fn what_must_be_there_is_not_reduced() {
     }
 }
 
-/// A reduction goes through joins to the tables, also by the other side's key.
+/// A runtime filter passes through joins to the tables, also by the key of the other side.
 #[test]
-fn build_sides_are_reduced() {
+fn build_sides_are_filtered() {
     let db = db();
     let joined = "(SELECT m, w, id, v FROM middle JOIN large ON m = g)";
     for sql in [
@@ -89,7 +89,7 @@ fn build_sides_are_reduced() {
     }
 }
 
-/// Nothing to reduce with, and a side of nothing but NULL.
+/// No keys to filter by, and a side that is all NULL.
 #[test]
 fn no_keys_leave_no_rows() {
     let db = db();
