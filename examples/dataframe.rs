@@ -1,5 +1,7 @@
 //! DataFusion's DataFrame API on the device, over TPC-H's lineitem: `cargo run --example dataframe`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;

@@ -1,9 +1,12 @@
-//! Adds Parallax to a program that uses DataFusion, in three lines: `cargo run --example embed`.
+//! Adds Parallax to a program that uses DataFusion, with one line: `cargo run --example embed`.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parallax::session::SessionStateBuilderExt;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -15,10 +18,10 @@ pub async fn run() -> Result<()> {
     let config = SessionConfig::new().with_batch_size(4096);
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
 
-    // The three lines.
-    let builder = parallax::session::extend(builder)?;
-    let state = builder.build();
-    let context = SessionContext::new_with_state(state);
+    // The one line that is new.
+    let builder = builder.with_parallax()?;
+
+    let context = SessionContext::new_with_state(builder.build());
 
     // From here on everything is as before, but operators run on the device where possible.
     context.sql("CREATE TABLE points AS VALUES (1, 0.5), (2, 1.5), (3, NULL), (4, 4.0)").await?.collect().await?;

@@ -1,5 +1,7 @@
 //! A session, an in-memory table and a query: `cargo run --example quickstart`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};

@@ -25,6 +25,13 @@
 //! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`,
 //! `placement`.
 
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the runner reports on the terminal"
+)]
+
 mod complete;
 mod conformance;
 mod engine;

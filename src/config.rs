@@ -50,6 +50,7 @@ impl fmt::Display for Placement {
 /// The options with prefix `xla`. One row of `OPTIONS` documents each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XlaOptions {
+    /// Which operators run on the device.
     pub placement: Placement,
     /// Bytes of device memory; `None` is no limit of ours.
     pub memory_limit: Option<usize>,

@@ -56,37 +56,57 @@
 //!
 //! `docs/architecture.md` tells each of these at length.
 
-// The modules in the order in which a query meets them. What rustdoc shows of each is its own first line.
+#![cfg_attr(not(feature = "internals"), warn(missing_docs))]
 
-// A session: DataFusion's context with devices, rules and kept plans; how programs embed Parallax.
+// The modules in the order in which a query meets them. What rustdoc shows of each is its own first line.
+//
+// A private module that the tests and benches of this crate need is public under the feature `internals`, which
+// only they turn on: without it rustc sees what nothing uses. (Both lines are written out, because rustfmt does not look
+// into macros for modules.)
+
+// A session: DataFusion's context with devices, rules and cached plans, and the way to add Parallax to a session of one's own.
 pub mod session;
 
 // Physical plans of repeated queries, used again while nothing that they depend on has changed.
-pub mod plan_cache;
+mod plan_cache;
 
 // Host plan to device plan: two optimizer rules.
-pub mod planner;
+mod planner;
 
 // The device operators, and the pipelines that trace, compile and run them.
+#[cfg(not(feature = "internals"))]
+mod exec;
+#[cfg(feature = "internals")]
 pub mod exec;
 
 // Physical expressions to HLO, or the reason why not.
+#[cfg(not(feature = "internals"))]
+#[allow(missing_docs, reason = "each variant of FallbackReason says what its fields are")]
+mod expr;
+#[cfg(feature = "internals")]
 pub mod expr;
 
 // Relational algorithms written in HLO.
+#[cfg(not(feature = "internals"))]
+mod kernels;
+#[cfg(feature = "internals")]
 pub mod kernels;
 
 // Arrow to device encodings, statistics, chunks and shards.
-pub mod columnar;
+mod columnar;
 
 // Typed builder of HLO text.
+#[cfg(not(feature = "internals"))]
+#[allow(dead_code, unused_imports, reason = "it has HLO's operations, not only those that a kernel uses today")]
+mod hlo;
+#[cfg(feature = "internals")]
 pub mod hlo;
 
 // HLO text with its signature: what `hlo` writes and `runtime` runs.
 pub mod program;
 
 // Names of the native functions that programs call on the CPU.
-pub mod host_functions;
+mod host_functions;
 
 // Devices, buffers, compiled programs and their memory: the only user of XLA.
 pub mod runtime;
@@ -98,31 +118,43 @@ pub mod config;
 pub mod error;
 
 // CACHE TABLE, UNCACHE TABLE, SHOW CACHE, SHOW PROGRAMS.
-pub mod statement;
+mod statement;
 
 // Files and folders as tables.
-pub mod tables;
+mod tables;
 
 // TPC-H: data and queries.
+#[cfg(feature = "tpch")]
 pub mod tpch;
 
 // What things cost on this machine, measured once.
 mod calibration;
 
 // Where downloads and sample data are kept.
+#[cfg(not(feature = "internals"))]
+mod cache_dir;
+#[cfg(feature = "internals")]
 pub mod cache_dir;
 
 // How many threads run at a time.
-pub mod cores;
+mod cores;
 
 // The data that is there without `--data`.
-pub mod sample;
+#[cfg(feature = "shell")]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
+mod sample;
 
 // The SQL shell.
-pub mod shell;
+#[cfg(feature = "shell")]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
+mod shell;
 
-// The command line.
+// The command line. Public only for `main.rs`.
+#[cfg(feature = "shell")]
+#[doc(hidden)]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
 pub mod cli;
 
 #[cfg(test)]
+#[allow(unsafe_code, reason = "a native kernel written by hand")]
 mod golden_programs;

@@ -1,6 +1,6 @@
 //! `Session`: DataFusion's `SessionContext` with the device runtime, the planner's rules and a cache of physical plans.
 //!
-//! A program that already has DataFusion needs three lines: [`extend`] its `SessionStateBuilder`.
+//! A program that already has DataFusion adds Parallax to its `SessionStateBuilder` by [`SessionStateBuilderExt`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,12 +18,15 @@ use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Costs;
-use crate::exec::state::load_progress::LoadProgress;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
 use crate::statement;
+
+pub use crate::exec::state::load_progress::LoadProgress;
+pub use crate::expr::fallback::FallbackReason;
+pub use crate::planner::fallbacks::{Fallback, fallbacks, uses_device};
 
 /// A database session on a mesh of devices.
 pub struct Session {
@@ -59,12 +62,17 @@ impl SessionBuilder {
         self
     }
 
-    /// Decides under `auto` by these constants instead of the machine's, e.g. in tests of one side.
+    /// Decides under `auto` by these constants instead of the machine's, so that a test can choose the side.
+    #[cfg(any(test, feature = "internals"))]
     pub fn costs(mut self, costs: Costs) -> Self {
         self.costs = Some(costs);
         self
     }
 
+    /// Starts the devices and makes the session.
+    ///
+    /// # Errors
+    /// When there are no such devices, or a setting is unknown or has a value that makes no sense.
     pub fn build(self) -> Result<Session> {
         let n = self.devices.unwrap_or(1);
         let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
@@ -93,25 +101,43 @@ impl SessionBuilder {
     }
 }
 
-/// Adds Parallax to a program's own DataFusion, on the CPU device:
+/// Adds Parallax to a program's own DataFusion:
 ///
 /// ```no_run
-/// # use datafusion::execution::SessionStateBuilder;
-/// # use datafusion::prelude::SessionContext;
+/// use datafusion::execution::SessionStateBuilder;
+/// use datafusion::prelude::SessionContext;
+/// use parallax::session::SessionStateBuilderExt;
+///
 /// # fn main() -> datafusion::error::Result<()> {
-/// let builder = SessionStateBuilder::new().with_default_features();
-/// let state = parallax::session::extend(builder)?.build();
+/// let state = SessionStateBuilder::new().with_default_features().with_parallax()?.build();
 /// let ctx = SessionContext::new_with_state(state);
 /// # Ok(()) }
 /// ```
-pub fn extend(builder: SessionStateBuilder) -> Result<SessionStateBuilder> {
-    extend_with(builder, Mesh::new(Runtime::cpu(1)?, 1)?)
+///
+/// Call it last: it adds its rules to the optimizer rules and its query planner around the one that the builder has by then.
+pub trait SessionStateBuilderExt: Sized {
+    /// Adds the options `xla.*`, the planner's rules and the CPU as the device.
+    ///
+    /// # Errors
+    /// When XLA cannot be started, or an optimizer rule is missing before which operators are placed.
+    fn with_parallax(self) -> Result<Self>;
+
+    /// As [`with_parallax`](Self::with_parallax), on the devices of `mesh`.
+    ///
+    /// # Errors
+    /// When an optimizer rule is missing before which operators are placed.
+    fn with_parallax_on(self, mesh: Mesh) -> Result<Self>;
 }
 
-/// As [`extend`], on the devices of `mesh`.
-pub fn extend_with(builder: SessionStateBuilder, mesh: Mesh) -> Result<SessionStateBuilder> {
-    calibration::load_once();
-    planner::install(builder, DeviceContext::new(mesh))
+impl SessionStateBuilderExt for SessionStateBuilder {
+    fn with_parallax(self) -> Result<Self> {
+        self.with_parallax_on(Mesh::new(Runtime::cpu(1)?, 1)?)
+    }
+
+    fn with_parallax_on(self, mesh: Mesh) -> Result<Self> {
+        calibration::load_once();
+        planner::install(self, DeviceContext::new(mesh))
+    }
 }
 
 impl Session {
@@ -120,6 +146,7 @@ impl Session {
         Self::builder().build()
     }
 
+    /// A session with other devices or options.
     pub fn builder() -> SessionBuilder {
         SessionBuilder::default()
     }
@@ -185,15 +212,25 @@ impl Session {
     pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
         let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
         let task = self.ctx.task_ctx();
-        let mut borders = Vec::new();
-        collect_borders(&plan, &mut borders);
+        let mut boundaries = Vec::new();
+        collect_boundaries(&plan, &mut boundaries);
         let mut programs = Vec::new();
-        for border in borders {
-            if let Some(border) = border.downcast_ref::<DeviceToHostExec>() {
-                programs.extend(border.programs(&task).await?);
+        for boundary in boundaries {
+            if let Some(boundary) = boundary.downcast_ref::<DeviceToHostExec>() {
+                programs.extend(boundary.programs(&task).await?);
             }
         }
         Ok(programs)
+    }
+
+    /// The operators of a query that stay on the host although they have work that a device could do, in EXPLAIN's order. The query
+    /// is planned but not run.
+    ///
+    /// # Errors
+    /// When the query cannot be planned.
+    pub async fn fallbacks(&self, sql: &str) -> Result<Vec<Fallback>> {
+        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        Ok(fallbacks(&plan).into_iter().filter(|fallback| fallback.reason.is_work()).collect())
     }
 
     /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
@@ -207,12 +244,35 @@ impl Session {
     }
 }
 
-/// The device borders of a plan, the deepest first.
-fn collect_borders(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
+/// The device boundaries of a plan, the deepest first.
+fn collect_boundaries(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
     for child in plan.children() {
-        collect_borders(child, out);
+        collect_boundaries(child, out);
     }
     if plan.downcast_ref::<DeviceToHostExec>().is_some() {
         out.push(plan.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::session::{Fallback, FallbackReason, Session};
+
+    #[tokio::test]
+    async fn fallbacks_name_the_operator_and_the_reason() {
+        let session = Session::builder().set("xla.placement", "auto").build().unwrap();
+        session.collect("CREATE TABLE t AS VALUES (1), (2), (3)").await.unwrap();
+        let sql = "SELECT row_number() OVER (ORDER BY column1) FROM t WHERE column1 > 1";
+        let [fallback] = &session.fallbacks(sql).await.unwrap()[..] else { panic!("one operator") };
+        let Fallback { node, display, reason } = fallback;
+        assert_eq!(node, "BoundedWindowAggExec");
+        assert!(display.starts_with("BoundedWindowAggExec: ") && !display.contains("[host"), "{display}");
+        assert!(matches!(reason, FallbackReason::Operator { .. }), "{reason}");
+        assert_eq!(fallback.expression(), None);
+        let [fallback] = &session.fallbacks("SELECT array_agg(column1) FROM t").await.unwrap()[..] else {
+            panic!("one operator")
+        };
+        assert_eq!(fallback.expression(), Some("array_agg(t.column1)"));
+        assert_eq!(session.fallbacks("SELECT sum(column1) FROM t").await.unwrap(), []);
     }
 }

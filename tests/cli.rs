@@ -1,5 +1,7 @@
 //! The `parallax` program as people run it: arguments, scripts, formats, the tour, and one line for every error.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! Runs every example, so that none of them rots; each asserts its own rows. They are modules here, which saves a link
 //! of DataFusion and XLA for each.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 #[allow(dead_code, reason = "an example's main is not called")]
 #[path = "../examples/dataframe.rs"]
 mod dataframe;

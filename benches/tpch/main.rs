@@ -14,6 +14,13 @@
 //!
 //! Every engine has as many threads as the machine has cores. Times include planning, as a user experiences it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark reports on the terminal"
+)]
+
 mod agree;
 mod bandwidth;
 mod cases;

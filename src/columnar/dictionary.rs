@@ -118,11 +118,6 @@ impl Dictionary {
         self.values.len()
     }
 
-    /// Returns whether there are no values.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Returns the values in order.
     pub fn values(&self) -> &StringViewArray {
         &self.values
@@ -230,7 +225,7 @@ mod tests {
         assert_eq!(codes, expected);
         let (dictionary, _) = Dictionary::encode(&[a.slice(0, 1), b]).unwrap();
         assert_eq!(dictionary.len(), 3);
-        assert!(Dictionary::encode(&[none]).unwrap().0.is_empty());
+        assert_eq!(Dictionary::encode(&[none]).unwrap().0.len(), 0);
     }
 
     #[test]

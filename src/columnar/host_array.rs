@@ -23,6 +23,7 @@ pub struct HostMemory(Arc<AtomicU64>);
 
 impl HostMemory {
     /// Returns the bytes in use.
+    #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -112,10 +112,6 @@ impl Range {
         Some(Self::new(if self.min < 0 { -limit } else { 0 }, if self.max > 0 { limit } else { 0 }))
     }
 
-    pub fn negate(&self) -> Option<Self> {
-        Some(Self::new(self.max.checked_neg()?, self.min.checked_neg()?))
-    }
-
     /// Returns the largest absolute value.
     pub fn magnitude(&self) -> Option<i128> {
         Some(self.min.checked_abs()?.max(self.max.checked_abs()?))
@@ -156,6 +152,5 @@ mod tests {
         assert_eq!(a.remainder(&b), Some(Range::new(-2, 2)));
         assert_eq!(a.divide(&b), Some(Range::new(-5, 5)));
         assert_eq!(Range::FULL.add(&b), None);
-        assert_eq!(Range::FULL.negate(), None);
     }
 }

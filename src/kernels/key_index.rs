@@ -25,6 +25,7 @@ pub struct KeyIndex {
     /// Number of each row's key, by first appearance among live rows; s32 `[n]`, -1 for rows that are not live.
     pub ids: Value,
     /// Number of keys; s32.
+    #[allow(dead_code, reason = "part of what the kernel gives, which its tests check")]
     pub count: Value,
 }
 

@@ -289,13 +289,6 @@ pub fn from_lanes(b: &mut Builder, lanes: &[Value]) -> Result<(Wide, Value)> {
     Ok((Wide { hi, lo: b.bitcast_convert(lo, U64)? }, overflow))
 }
 
-/// Returns whether `value` is outside the signed 64-bit range.
-pub fn exceeds_narrow(b: &mut Builder, value: Wide) -> Result<Value> {
-    let low = to_narrow(b, value)?;
-    let extended = from_narrow(b, low)?;
-    b.compare(extended.hi, value.hi, Comparison::Ne)
-}
-
 fn is_negative(b: &mut Builder, value: Value) -> Result<Value> {
     let zero = b.constant(Scalar::S64(0));
     b.compare(value, zero, Comparison::Lt)

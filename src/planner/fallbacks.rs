@@ -9,12 +9,13 @@ use crate::exec::device_exec::DeviceExec;
 use crate::expr::fallback::FallbackReason;
 
 /// An operator that stays on the host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallback {
     /// Name of the plan node: `SortExec`.
     pub node: String,
     /// The node as EXPLAIN shows it, without the reason.
     pub display: String,
+    /// Why it has no device form.
     pub reason: FallbackReason,
 }
 

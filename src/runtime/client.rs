@@ -143,14 +143,45 @@ impl Runtime {
         if version.is_empty() || version == name { name } else { format!("{name} {version}") }
     }
 
-    /// Returns the queue that admits queries to the devices while memory is limited.
-    pub fn turns(&self) -> &Turns {
-        &self.turns
-    }
-
     /// Returns the accounting of device memory.
     pub fn memory(&self) -> &DeviceMemory {
         &self.memory
+    }
+}
+
+/// Buffers and executables, for the engine and the tests:
+///
+/// ```
+/// use parallax::program::{ElementType, Program, Shape};
+/// use parallax::runtime::Runtime;
+///
+/// let text = "
+/// HloModule double
+/// ENTRY main {
+///   x = s32[3] parameter(0)
+///   sum = s32[3] add(x, x)
+///   ROOT out = (s32[3]) tuple(sum)
+/// }";
+/// let vector = Shape::new(ElementType::S32, [3]);
+/// let program = Program {
+///     name: "double".into(),
+///     text: text.into(),
+///     parameters: vec![vector.clone()],
+///     outputs: vec![vector],
+///     aliases: vec![],
+/// };
+/// let runtime = Runtime::cpu(1)?;
+/// let (executable, outcome) = runtime.compile(&program, 1)?;
+/// assert!(!outcome.hit);
+/// let x = runtime.upload_values(0, &[3], &[1, 2, 3])?;
+/// assert_eq!(executable.execute(&[&x])?[0].to_vec::<i32>()?, [2, 4, 6]);
+/// # Ok::<(), parallax::error::Error>(())
+/// ```
+#[doc(hidden)]
+impl Runtime {
+    /// Who computes while memory is limited.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// Copies `bytes` to a device. They are row-major and fill `shape`; each element of a `pred` is one byte, 0 or 1.
@@ -225,7 +256,7 @@ impl Runtime {
     }
 
     /// Returns the cached programs in the order in which they were first requested.
-    pub fn programs(&self) -> Vec<ProgramStats> {
+    pub(crate) fn programs(&self) -> Vec<ProgramStats> {
         self.programs.stats()
     }
 }

@@ -46,7 +46,7 @@ impl DeviceMemory {
 
     /// Sets the limit in bytes, or removes it. A lower limit leaves existing reservations alone and only refuses new
     /// ones.
-    pub fn set_limit(&self, limit: Option<usize>) {
+    pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.0.limit.store(limit.map_or(u64::MAX, |limit| limit as u64), Ordering::Relaxed);
     }
 
@@ -55,7 +55,7 @@ impl DeviceMemory {
     /// # Errors
     ///
     /// [`Error::DeviceMemory`] if the limit would be exceeded.
-    pub fn try_reserve(&self, bytes: usize, operator: &str) -> Result<Reservation> {
+    pub(crate) fn try_reserve(&self, bytes: usize, operator: &str) -> Result<Reservation> {
         let bytes = bytes as u64;
         let limit = self.0.limit.load(Ordering::Relaxed);
         let fits = |used: u64| used.checked_add(bytes).filter(|&total| total <= limit);
@@ -78,6 +78,7 @@ pub struct Reservation {
 
 impl Reservation {
     /// Returns the number of bytes reserved.
+    #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -14,9 +14,6 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Name of the mesh's only axis.
-    pub const AXIS: &str = "rows";
-
     /// Creates a mesh of the first `n` devices of `runtime`.
     ///
     /// # Errors

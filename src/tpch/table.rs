@@ -13,13 +13,21 @@ use tpchgen_arrow::{
 /// One of the eight tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
+    /// The lines of the orders: the largest table.
     Lineitem,
+    /// The orders.
     Orders,
+    /// Which supplier has which part, and at what cost.
     Partsupp,
+    /// The parts.
     Part,
+    /// The customers.
     Customer,
+    /// The suppliers.
     Supplier,
+    /// 25 nations.
     Nation,
+    /// 5 regions.
     Region,
 }
 

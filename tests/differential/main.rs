@@ -13,6 +13,15 @@
 //! [`fuzz`] generates queries over three tables (joins, sorts, aggregates, set operations, subqueries) for `make fuzz`,
 //! and [`tpch`] compares the 22 TPC-H queries.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by a panic, and `make fuzz` and `make tpch` report as they go"
+)]
+
 mod fuzz;
 mod generator;
 mod tpch;

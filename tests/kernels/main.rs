@@ -1,6 +1,14 @@
 //! Property tests of the public kernels on the CPU. Each program is compiled once and run on thousands of values at a
 //! time. proptest draws only their seed, so that a failure reports a seed instead of thousands of values.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and `speed` prints times"
+)]
+
 mod bucket_rows;
 mod compact;
 mod dense_group;

@@ -162,13 +162,14 @@ fn the_memory_pool_accounts_for_the_cache() {
     use datafusion::execution::memory_pool::GreedyMemoryPool;
     use datafusion::execution::runtime_env::RuntimeEnvBuilder;
     use datafusion::prelude::SessionContext;
+    use parallax::session::SessionStateBuilderExt;
 
     let db = Db::new(&[]);
     for (bytes, kept) in [(8 << 20, true), (1000, false)] {
         let pool = Arc::new(GreedyMemoryPool::new(bytes));
         let environment = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc().unwrap();
         let builder = SessionStateBuilder::new().with_runtime_env(environment.clone()).with_default_features();
-        let ctx = SessionContext::new_with_state(parallax::session::extend(builder).unwrap().build());
+        let ctx = SessionContext::new_with_state(builder.with_parallax().unwrap().build());
         db.tokio.block_on(async {
             let sql = "CREATE TABLE t AS SELECT value AS v FROM generate_series(1, 50000)";
             if !kept {

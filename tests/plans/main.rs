@@ -1,6 +1,9 @@
 //! Plans as shown by EXPLAIN, and the behaviour of a session when data, options or memory change between queries.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod analyze;
+mod background;
 mod cache;
 mod changes;
 mod cold;
@@ -12,7 +15,6 @@ mod larger_than_memory;
 mod limits;
 mod runtime_filters;
 mod swapped_joins;
-mod background;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -69,8 +69,8 @@ impl DeviceContext {
     pub fn of(task: &TaskContext) -> Result<Arc<Self>> {
         task.session_config().get_extension::<Self>().ok_or_else(|| {
             DataFusionError::Configuration(
-                "this session has no device: build it with parallax::session::Session, or extend its \
-                 SessionStateBuilder with parallax::session::extend"
+                "this session has no device: build it with parallax::session::Session, or add Parallax to its \
+                 SessionStateBuilder with parallax::session::SessionStateBuilderExt"
                     .to_string(),
             )
         })

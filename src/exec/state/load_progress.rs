@@ -22,8 +22,9 @@ pub struct Load {
 pub struct LoadProgress {
     /// The largest, and its column that was worked on last: `lineitem.l_comment`.
     pub what: String,
-    /// Bytes of all.
+    /// Bytes of all tables that are done.
     pub done: u64,
+    /// Bytes of all tables.
     pub total: u64,
 }
 

@@ -86,6 +86,7 @@ impl Builder {
     }
 
     /// Returns the number of parameters so far.
+    #[cfg(test)]
     pub fn parameter_count(&self) -> usize {
         self.parameters.len()
     }
