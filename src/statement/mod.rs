@@ -1,14 +1,19 @@
-//! Statements that DataFusion does not have: `CACHE TABLE`, `UNCACHE TABLE`, `SHOW CACHE` and `SHOW PROGRAMS`.
+//! Statements that DataFusion does not have, or has in another form.
 //!
 //! ```text
 //! CACHE TABLE t [COLUMNS (a, b)]     uploads the columns and keeps them, whatever else needs room
 //! UNCACHE TABLE [IF EXISTS] t        drops them
 //! SHOW CACHE                         a row for each column and device
 //! SHOW PROGRAMS                      a row for each compiled program
+//! SHOW TABLES                        the session's own tables and views
+//! SUMMARIZE t, SUMMARIZE SELECT ...  a row for each column: its range, distinct values, quartiles, NULLs
+//! FROM t LIMIT 3                     SELECT * FROM t LIMIT 3
 //! ```
 
 pub mod cache;
+pub mod from_first;
 pub mod show;
+pub mod summarize;
 
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
@@ -19,6 +24,8 @@ use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::statement::summarize::Summarized;
 
 /// One of the statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +41,15 @@ pub enum DeviceStatement {
     },
     ShowCache,
     ShowPrograms,
+    ShowTables,
+    Summarize(Summarized),
 }
 
 impl DeviceStatement {
     /// The statement that `sql` is; `None` if it is one for DataFusion.
     ///
     /// # Errors
-    /// A CACHE or UNCACHE that is not complete, with the line and column.
+    /// A CACHE, UNCACHE or SUMMARIZE that is not complete, with the line and column.
     pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool) -> Result<Option<Self>> {
         if !may_be_one(sql) {
             return Ok(None);
@@ -56,13 +65,17 @@ impl DeviceStatement {
             let statement = match parser.next_token().token {
                 Token::Word(word) if word.value.eq_ignore_ascii_case("cache") => Self::ShowCache,
                 Token::Word(word) if word.value.eq_ignore_ascii_case("programs") => Self::ShowPrograms,
+                Token::Word(word) if word.value.eq_ignore_ascii_case("tables") => Self::ShowTables,
                 _ => return Ok(None),
             };
-            // `SHOW cache.x` would be an option.
+            // `SHOW cache.x` would be an option, and DataFusion knows more than one SHOW TABLES.
             if !is_at_end(&parser) {
                 return Ok(None);
             }
             statement
+        } else if is_word(&parser, "summarize") {
+            parser.advance_token();
+            Self::Summarize(Summarized::parse(&mut parser, normalize)?)
         } else {
             return Ok(None);
         };
@@ -79,6 +92,8 @@ impl DeviceStatement {
             Self::Uncache { table, if_exists } => cache::uncache(ctx, table, if_exists).await,
             Self::ShowCache => show::cache(ctx, None).await,
             Self::ShowPrograms => show::programs(ctx),
+            Self::ShowTables => ctx.sql(show::TABLES).await,
+            Self::Summarize(what) => what.run(ctx).await,
         }
     }
 }
@@ -95,6 +110,18 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     }
 }
 
+/// Plans a statement of DataFusion's, or one that begins with FROM.
+///
+/// # Errors
+/// Those of DataFusion's parser and planner.
+pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let state = ctx.state();
+    let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
+    from_first::select_all(&mut statement);
+    let plan = state.statement_to_plan(statement).await?;
+    ctx.execute_logical_plan(plan).await
+}
+
 fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>> {
     let state = ctx.state();
     let options = &state.config_options().sql_parser;
@@ -107,7 +134,7 @@ fn may_be_one(sql: &str) -> bool {
     let text = sql.trim_start();
     let word = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     let is_comment = text.starts_with("--") || text.starts_with("/*");
-    is_comment || ["CACHE", "UNCACHE", "SHOW"].iter().any(|first| word.eq_ignore_ascii_case(first))
+    is_comment || ["CACHE", "UNCACHE", "SHOW", "SUMMARIZE"].iter().any(|first| word.eq_ignore_ascii_case(first))
 }
 
 fn cache(parser: &mut Parser<'_>, normalize: bool) -> Result<DeviceStatement> {
@@ -127,6 +154,10 @@ fn cache(parser: &mut Parser<'_>, normalize: bool) -> Result<DeviceStatement> {
 fn table(parser: &mut Parser<'_>, normalize: bool) -> Result<TableReference> {
     let name = parser.parse_object_name(false)?;
     object_name_to_table_reference(name, normalize)
+}
+
+fn is_word(parser: &Parser<'_>, expected: &str) -> bool {
+    matches!(&parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected))
 }
 
 fn is_at_end(parser: &Parser<'_>) -> bool {
@@ -160,11 +191,13 @@ mod tests {
         assert_eq!(parse("UNCACHE TABLE IF EXISTS s.t").unwrap(), Some(uncache));
         assert_eq!(parse("SHOW cache ;").unwrap(), Some(DeviceStatement::ShowCache));
         assert_eq!(parse("show PROGRAMS").unwrap(), Some(DeviceStatement::ShowPrograms));
+        assert_eq!(parse("SHOW TABLES;").unwrap(), Some(DeviceStatement::ShowTables));
+        assert!(matches!(parse("summarize 'x.csv'").unwrap(), Some(DeviceStatement::Summarize(_))));
     }
 
     #[test]
     fn others_are_left_to_datafusion() {
-        for sql in ["SHOW TABLES", "SHOW cache.x", "SELECT 1", "", "-- nothing", "CACHED", "SHOW", "/* 'open"] {
+        for sql in ["SHOW TABLES FROM s", "SHOW cache.x", "SELECT 1", "", "-- nothing", "CACHED", "SHOW", "/* 'open"] {
             assert_eq!(parse(sql).unwrap(), None, "{sql}");
         }
     }
@@ -175,5 +208,6 @@ mod tests {
         assert!(error("CACHE TABLE").contains("Expected: identifier, found: EOF"), "{}", error("CACHE TABLE"));
         assert!(error("CACHE TABLE t COLUMNS a").contains("Expected: (, found: a"));
         assert!(error("CACHE TABLE t t").contains("Expected: the end of the statement, found: t"));
+        assert!(error("SUMMARIZE").contains("Expected: a table or a query, found: EOF"), "{}", error("SUMMARIZE"));
     }
 }
