@@ -238,8 +238,8 @@ fn max_rows(shell: &mut Shell, rows: &str) -> Result<Flow, ShellError> {
         shell.max_rows = Some(rows);
     }
     shell.say(&match shell.row_limit() {
-        Some(rows) => format!("at most {} of a result are printed", progress::row_count(rows)),
-        None => "all rows of a result are printed".to_string(),
+        Some(rows) => format!("printing at most {} of each result", progress::row_count(rows)),
+        None => "printing all rows".to_string(),
     })
 }
 

@@ -11,14 +11,13 @@ use crate::tpch;
 /// Compiling takes a second or two; a tour does not wait longer than this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs Q6, Q1 and EXPLAIN of Q1, each with a heading, its SQL, its rows and its time.
+/// Runs Q6 and Q1, each with a heading, its SQL, its rows and its times, and prints the plan of Q1.
 pub async fn run(shell: &mut Shell) -> Result<(), ShellError> {
     shell.timing = true;
     shell.footers = true;
     twice(shell, "TPC-H Q6: the revenue that certain discounts have cost", tpch::query(6)).await?;
     twice(shell, "TPC-H Q1: what was billed, shipped and returned", tpch::query(1)).await?;
-    let explain = format!("explain\n{}", tpch::query(1));
-    stop(shell, "The plan of Q1: which operators run on the device", &explain).await?;
+    plan(shell, tpch::query(1)).await?;
     shell.say("-- `parallax` in a terminal opens the shell; `parallax --help` explains the rest.").map(|_| ())
 }
 
@@ -41,13 +40,27 @@ async fn twice(shell: &mut Shell, heading: &str, sql: &str) -> Result<(), ShellE
     Ok(())
 }
 
+/// Prints the physical plan of Q1.
+async fn plan(shell: &mut Shell, sql: &str) -> Result<(), ShellError> {
+    shell.say("-- The plan of Q1: Xla operators run on the device")?;
+    (shell.timing, shell.footers) = (false, false);
+    shell.run_sql("SET datafusion.explain.physical_plan_only = true").await?;
+    shell.run_sql(&format!("EXPLAIN FORMAT INDENT {}", without_comments(sql))).await?;
+    shell.run_sql("SET datafusion.explain.physical_plan_only = false").await?;
+    shell.say("").map(|_| ())
+}
+
+fn without_comments(sql: &str) -> String {
+    let lines: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    lines.join("\n").trim_end().trim_end_matches(';').to_string()
+}
+
 /// Prints a heading, the SQL and its rows; the time that they took.
 async fn stop(shell: &mut Shell, heading: &str, sql: &str) -> Result<Duration, ShellError> {
-    let sql: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
-    let sql = sql.join("\n");
-    shell.say(&format!("-- {heading}\n\n{sql}\n"))?;
+    let sql = without_comments(sql);
+    shell.say(&format!("-- {heading}\n\n{sql};\n"))?;
     let start = Instant::now();
-    shell.run_text(&sql, None).await?;
+    shell.run_sql(&sql).await?;
     let elapsed = start.elapsed();
     shell.say("")?;
     Ok(elapsed)

@@ -18,7 +18,9 @@ pub mod summarize;
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -56,6 +58,9 @@ impl DeviceStatement {
         }
         // A statement that is not even tokens is DataFusion's to report.
         let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
+        if let Some(tokens) = from_first::with_select(sql, dialect) {
+            parser = parser.with_tokens_with_locations(tokens);
+        }
         let statement = if parser.parse_keywords(&[Keyword::CACHE, Keyword::TABLE]) {
             cache(&mut parser, normalize)?
         } else if parser.parse_keywords(&[Keyword::UNCACHE, Keyword::TABLE]) {
@@ -116,17 +121,32 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
 /// Those of DataFusion's parser and planner.
 pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = ctx.state();
-    let mut statement = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?;
-    from_first::select_all(&mut statement);
+    let Some(statement) = parse_from_first(&state, sql)? else { return ctx.sql(sql).await };
     let plan = state.statement_to_plan(statement).await?;
     ctx.execute_logical_plan(plan).await
 }
 
+/// The statement, if it has queries without SELECT.
+fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>> {
+    let options = &state.config_options().sql_parser;
+    let dialect = dialect_of(state);
+    let Some(tokens) = from_first::with_select(sql, dialect.as_ref()) else { return Ok(None) };
+    let limit = options.recursion_limit.get();
+    let mut parser = DFParserBuilder::new(sql).with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
+    parser.parser = Parser::new(dialect.as_ref()).with_recursion_limit(limit).with_tokens_with_locations(tokens);
+    let mut statements = parser.parse_statements()?;
+    // More than one is an error that DataFusion words.
+    Ok(statements.pop_front().filter(|_| statements.is_empty()))
+}
+
+fn dialect_of(state: &SessionState) -> Box<dyn Dialect> {
+    dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
+}
+
 fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>> {
     let state = ctx.state();
-    let options = &state.config_options().sql_parser;
-    let dialect = dialect_from_str(options.dialect).unwrap_or_else(|| Box::new(GenericDialect));
-    DeviceStatement::parse(sql, dialect.as_ref(), options.enable_ident_normalization)
+    let normalize = state.config_options().sql_parser.enable_ident_normalization;
+    DeviceStatement::parse(sql, dialect_of(&state).as_ref(), normalize)
 }
 
 /// Whether the first word is one with which these statements begin, so that others need not be read twice.

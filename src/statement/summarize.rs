@@ -19,8 +19,6 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::statement::from_first;
-
 /// What is summarized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Summarized {
@@ -62,8 +60,7 @@ impl Summarized {
         let frame = match self {
             Self::Table(table) => ctx.table(table).await?,
             Self::Query(query) => {
-                let mut statement = Statement::Statement(Box::new(ast::Statement::Query(query)));
-                from_first::select_all(&mut statement);
+                let statement = Statement::Statement(Box::new(ast::Statement::Query(query)));
                 let plan = ctx.state().statement_to_plan(statement).await?;
                 DataFrame::new(ctx.state(), plan)
             }

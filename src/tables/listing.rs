@@ -1,5 +1,8 @@
 //! A listing table over files that have been found: one file, a folder, or the files of a pattern, in any store.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::exec_datafusion_err;
 use datafusion::common::runtime::SpawnedTask;
@@ -45,9 +48,30 @@ impl Found<'_> {
         }
         let config = ListingTableConfig::new_with_multi_paths(self.urls.clone())
             .with_listing_options(options)
-            .with_schema(schema);
+            .with_schema(self.same_schema(state, schema));
         let statistics = state.runtime_env().cache_manager.get_file_statistic_cache();
         Ok(ListingTable::try_new(config)?.with_cache(statistics))
+    }
+}
+
+/// Schemas that are remembered; all are forgotten when there are more.
+const MOST_SCHEMAS: usize = 1024;
+
+impl Found<'_> {
+    /// The schema object that an earlier table of these files has, if it is the same. Columns on the device belong to it where
+    /// the format has options, so that a file that is opened for each query finds its columns again.
+    fn same_schema(&self, state: &SessionState, schema: SchemaRef) -> SchemaRef {
+        static SCHEMAS: LazyLock<Mutex<HashMap<String, SchemaRef>>> = LazyLock::new(Mutex::default);
+        let key = format!("{:?} {} {:?}", self.urls, self.extension, state.default_table_options());
+        let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = schemas.get(&key).filter(|known| **known == schema) {
+            return Arc::clone(known);
+        }
+        if schemas.len() >= MOST_SCHEMAS {
+            schemas.clear();
+        }
+        schemas.insert(key, Arc::clone(&schema));
+        schema
     }
 }
 

@@ -57,9 +57,11 @@ impl UrlTableFactory for NamedFiles {
     }
 }
 
-/// Whether a name that no table has is meant as a path: it has a slash, the extension of a table file, or is that of a file.
+/// Whether a name that no table has is meant as a path: it has a slash, a wildcard, the extension of a table file, or is that of
+/// a file.
 fn is_path(name: &str) -> bool {
-    name.contains('/') || extension(name).is_some() || (name.contains('.') && Path::new(name).is_file())
+    let is_written_as_one = name.contains('/') || glob::is_pattern(name) || extension(name).is_some();
+    is_written_as_one || (name.contains('.') && Path::new(name).is_file())
 }
 
 /// A path with `~` for the home folder and without `file://`.
@@ -79,7 +81,9 @@ pub fn missing_file(error: DataFusionError, ctx: &SessionContext) -> DataFusionE
     let defaults = &defaults.options().catalog;
     let prefix = format!("{}.{}.", defaults.default_catalog, defaults.default_schema);
     let name = name.strip_prefix(&prefix).unwrap_or(name);
-    if is_path(name) { local::no_such_file(name) } else { error }
+    // `FROM sales.csv` without quotes is table csv of schema sales, even where there is such a file.
+    let is_qualified = name.starts_with(&format!("{}.", defaults.default_catalog)) || Path::new(name).exists();
+    if is_path(name) && !is_qualified { local::no_such_file(name) } else { error }
 }
 
 /// Reads `... table 'datafusion.public.nope' not found` and `No table named 'nope'`.

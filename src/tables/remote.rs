@@ -108,8 +108,7 @@ async fn open_on_web(state: &SessionState, name: &str, url: &Url) -> Result<List
     if url.query().is_some() || is_pattern(name) || name.ends_with('/') {
         return plan_err!("{name} is not a file: a web server cannot be listed, so name one file, without ? and what follows");
     }
-    let extension = extension(name)
-        .ok_or_else(|| plan_datafusion_err!("{name} is not a table: its name must end in {FORMATS}"))?;
+    let extension = extension(name).ok_or_else(|| no_format(name))?;
     // Asked first, so that a file that is not there is the error, and not that a web server has no listing.
     let store = state.runtime_env().object_store(ListingTableUrl::parse(name)?.object_store())?;
     store.head(&Path::from_url_path(url.path())?).await?;
@@ -123,9 +122,10 @@ async fn open_in_bucket(state: &SessionState, name: &str, url: &Url) -> Result<L
     let store = state.runtime_env().object_store(ListingTableUrl::parse(&root)?.object_store())?;
     let url_of = |key: &str| ListingTableUrl::parse(format!("{root}{}", escaped(key)));
 
-    if !is_pattern(key) && !key.ends_with('/') && let Some(extension) = extension(key) {
+    if !is_pattern(key) && !key.ends_with('/') && !key.is_empty() {
         match store.head(&Path::parse(key)?).await {
             Ok(_) => {
+                let extension = extension(key).ok_or_else(|| no_format(name))?;
                 return Found { name, urls: vec![url_of(key)?], extension, is_folder: false }.open(state).await;
             }
             // It may be a folder; that there is no such bucket, only a listing says.
@@ -166,6 +166,10 @@ async fn open_in_bucket(state: &SessionState, name: &str, url: &Url) -> Result<L
         files.iter().map(|key| url_of(key)).collect::<Result<_>>()?
     };
     Found { name, urls, extension, is_folder }.open(state).await
+}
+
+fn no_format(name: &str) -> DataFusionError {
+    plan_datafusion_err!("{name} is not a table: its name must end in {FORMATS}")
 }
 
 fn parse(location: &str) -> Result<Url> {
