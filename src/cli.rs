@@ -324,8 +324,5 @@ fn banner(arguments: &Arguments, data: Option<&DataFolder>) -> String {
         n if n > 12 => format!(": {n} tables"),
         _ => format!(": {}", names.join(", ")),
     };
-    format!(
-        "Parallax {}. {source}{tables}.\nSQL ends with ; and \\? shows the commands.",
-        env!("CARGO_PKG_VERSION")
-    )
+    format!("Parallax {}. {source}{tables}.\nSQL ends with ; and \\? shows the commands.", env!("CARGO_PKG_VERSION"))
 }

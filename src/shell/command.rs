@@ -342,7 +342,7 @@ mod tests {
         \set [key [value]]  the xla options, or the value of one; a second word sets it
         \i file             runs the statements and commands of a file
         \q                  leaves the shell, as Ctrl-D does
-          as in DuckDB and SQLite: .help .tables .schema .timer .mode .maxrows .read .quit .exit
+        as in DuckDB and SQLite: .help .tables .schema .timer .mode .maxrows .read .quit .exit
         ");
     }
 

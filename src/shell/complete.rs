@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(words("SELECT o_|"), "o_orderkey");
         assert_eq!(at("SELECT x.l_t| FROM lineitem AS x"), (7, "x.l_tax".to_string()));
         assert_eq!(words("SELECT o.| FROM lineitem l, orders o"), "o.o_orderkey");
-        assert_eq!(words("SELECT su|"), "sum( substr(");
+        assert_eq!(words("SELECT su|"), "sum( substr( summarize");
     }
 
     #[test]
@@ -298,7 +298,10 @@ mod tests {
 
     #[test]
     fn commands_complete_their_names_and_arguments() {
-        assert_eq!(at("\\|"), (0, "\\? \\d \\timing \\format \\maxrows \\refresh \\hlo \\why \\set \\i \\q".to_string()));
+        assert_eq!(
+            at("\\|"),
+            (0, "\\? \\d \\timing \\format \\maxrows \\refresh \\hlo \\why \\set \\i \\q".to_string())
+        );
         assert_eq!(words("\\ti|"), "\\timing");
         assert_eq!(at(".m|"), (0, ".mode .maxrows".to_string()));
         assert_eq!(words(".mode nd|"), "ndjson");

@@ -331,9 +331,22 @@ mod tests {
         [{"n":1,"s":"a|b","x":1.5},
         {"n":null,"s":"c,\"d\"\ne","x":null}]
         "#);
-        insta::assert_snapshot!(print(Format::Tsv, ROWS, None).await.0, @"");
-        insta::assert_snapshot!(print(Format::Ndjson, ROWS, None).await.0, @"");
-        insta::assert_snapshot!(print(Format::Vertical, ROWS, None).await.0, @"");
+        assert_eq!(print(Format::Tsv, ROWS, None).await.0, "n\ts\tx\n1\ta|b\t1.5\n\t\"c,\"\"d\"\"\ne\"\t\n");
+        insta::assert_snapshot!(print(Format::Ndjson, ROWS, None).await.0, @r#"
+        {"n":1,"s":"a|b","x":1.5}
+        {"n":null,"s":"c,\"d\"\ne","x":null}
+        "#);
+        insta::assert_snapshot!(print(Format::Vertical, ROWS, None).await.0, @r#"
+        -[ row 1 ]-
+        n | 1
+        s | a|b
+        x | 1.5
+        -[ row 2 ]-
+        n | NULL
+        s | c,"d"
+          | e
+        x | NULL
+        "#);
         assert_eq!(print(Format::None, ROWS, None).await.0, "");
         insta::assert_snapshot!(print(Format::Markdown, ROWS, None).await.0, @r#"
         | n | s | x |

@@ -176,12 +176,10 @@ mod tests {
 
     #[test]
     fn commands_of_other_shells_begin_with_a_dot() {
-        assert_eq!(texts(".tables\n.mode csv\nSELECT t\n.x FROM t; .quit"), [
-            ".tables",
-            ".mode csv",
-            "SELECT t\n.x FROM t",
-            ".quit"
-        ]);
+        assert_eq!(
+            texts(".tables\n.mode csv\nSELECT t\n.x FROM t; .quit"),
+            [".tables", ".mode csv", "SELECT t\n.x FROM t", ".quit"]
+        );
         assert!(is_complete(".schema lineitem", &GenericDialect));
     }
 

@@ -126,7 +126,8 @@ mod tests {
             ("FROM (FROM t SELECT a) AS s", "SELECT * FROM (FROM t SELECT a) AS s"),
         ] {
             let tokens = with_select(sql, &GenericDialect).unwrap();
-            let statements = Parser::new(&GenericDialect).with_tokens_with_locations(tokens).parse_statements().unwrap();
+            let statements =
+                Parser::new(&GenericDialect).with_tokens_with_locations(tokens).parse_statements().unwrap();
             assert_eq!(statements[0].to_string(), expected);
         }
     }

@@ -53,9 +53,8 @@ fn parse(extension: &str) -> Option<(Format, Option<&str>)> {
         None => (extension, None),
     };
     let (_, format) = EXTENSIONS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known))?;
-    let is_known = compression.is_none_or(|given| {
-        format.is_text() && COMPRESSIONS.iter().any(|known| given.eq_ignore_ascii_case(known))
-    });
+    let is_known = compression
+        .is_none_or(|given| format.is_text() && COMPRESSIONS.iter().any(|known| given.eq_ignore_ascii_case(known)));
     is_known.then_some((*format, compression))
 }
 
@@ -80,7 +79,8 @@ pub fn file_format(state: &SessionState, extension: &str) -> Result<Arc<dyn File
         Format::Parquet => Arc::new(ParquetFormat::new().with_options(options.parquet)),
         // A quoted line break must not split a row, though this keeps one file on one thread.
         Format::Csv | Format::Tsv => {
-            let csv = CsvFormat::default().with_options(options.csv).with_has_header(true).with_newlines_in_values(true);
+            let csv =
+                CsvFormat::default().with_options(options.csv).with_has_header(true).with_newlines_in_values(true);
             let csv = if format == Format::Tsv { csv.with_delimiter(b'\t') } else { csv };
             Arc::new(csv.with_file_compression_type(compression))
         }

@@ -43,7 +43,8 @@ impl Segment {
         match self {
             Self::Name(own) => own == name,
             Self::Wildcard { url, takes_hidden } => {
-                (*takes_hidden || !name.starts_with('.')) && url.get_glob().as_ref().is_some_and(|glob| glob.matches(name))
+                (*takes_hidden || !name.starts_with('.'))
+                    && url.get_glob().as_ref().is_some_and(|glob| glob.matches(name))
             }
             Self::AnyFolders => !name.starts_with('.'),
         }

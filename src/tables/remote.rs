@@ -88,7 +88,8 @@ pub fn prepare(env: &RuntimeEnv, locations: &[String], options: &HashMap<String,
     }
     for location in locations {
         let url = parse(location).ok().filter(|url| is_s3(url));
-        let url = url.ok_or_else(|| plan_datafusion_err!("aws options are for s3:// locations, and {location} is none"))?;
+        let url =
+            url.ok_or_else(|| plan_datafusion_err!("aws options are for s3:// locations, and {location} is none"))?;
         env.register_object_store(&url, store_of(&url, options)?);
     }
     Ok(())
@@ -100,13 +101,16 @@ pub fn prepare(env: &RuntimeEnv, locations: &[String], options: &HashMap<String,
 /// When there is none, or it cannot be read; the message names the URL.
 pub async fn open(state: &SessionState, name: &str) -> Result<ListingTable> {
     let url = parse(name)?;
-    let opened = if is_s3(&url) { open_in_bucket(state, name, &url).await } else { open_on_web(state, name, &url).await };
+    let opened =
+        if is_s3(&url) { open_in_bucket(state, name, &url).await } else { open_on_web(state, name, &url).await };
     opened.map_err(|error| explain(name, error))
 }
 
 async fn open_on_web(state: &SessionState, name: &str, url: &Url) -> Result<ListingTable> {
     if url.query().is_some() || is_pattern(name) || name.ends_with('/') {
-        return plan_err!("{name} is not a file: a web server cannot be listed, so name one file, without ? and what follows");
+        return plan_err!(
+            "{name} is not a file: a web server cannot be listed, so name one file, without ? and what follows"
+        );
     }
     let extension = extension(name).ok_or_else(|| no_format(name))?;
     // Asked first, so that a file that is not there is the error, and not that a web server has no listing.
@@ -243,7 +247,9 @@ pub fn explain(name: &str, error: DataFusionError) -> DataFusionError {
     let is_s3 = name.starts_with("s3");
     match cause {
         _ if text.contains("NoSuchBucket") => {
-            exec_datafusion_err!("there is no bucket {bucket} (in {name}); check its name, and AWS_ENDPOINT if it is not Amazon's")
+            exec_datafusion_err!(
+                "there is no bucket {bucket} (in {name}); check its name, and AWS_ENDPOINT if it is not Amazon's"
+            )
         }
         object_store::Error::NotFound { .. } => exec_datafusion_err!("there is no file {name}"),
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } if is_s3 => {
@@ -258,7 +264,9 @@ pub fn explain(name: &str, error: DataFusionError) -> DataFusionError {
             exec_datafusion_err!("{name} may not be read: the server asks for a login")
         }
         _ if text.contains("incorrectly configured region") => {
-            exec_datafusion_err!("the bucket {bucket} is in another region; set AWS_REGION, or give OPTIONS ('aws.region' ...)")
+            exec_datafusion_err!(
+                "the bucket {bucket} is in another region; set AWS_REGION, or give OPTIONS ('aws.region' ...)"
+            )
         }
         _ => exec_datafusion_err!("cannot read {name}: {}", innermost(cause)),
     }
@@ -299,9 +307,14 @@ mod tests {
 
     #[test]
     fn urls_are_told_from_paths() {
-        for (path, expected) in
-            [("s3://b/x", true), ("https://h/x", true), ("gs://b/x", true), ("file:///x", false), ("a/b", false), ("a:b", false)]
-        {
+        for (path, expected) in [
+            ("s3://b/x", true),
+            ("https://h/x", true),
+            ("gs://b/x", true),
+            ("file:///x", false),
+            ("a/b", false),
+            ("a:b", false),
+        ] {
             assert_eq!(is_url(path), expected, "{path}");
         }
         assert!(parse("gs://b/x.csv").unwrap_err().to_string().contains("gs:// paths cannot be read"));

@@ -22,7 +22,10 @@ fn a_query_names_files_of_every_format() {
     };
     fs::copy(CACHE.join("tpch/sf0.001/nation.parquet"), dir.path().join("nation.parquet")).unwrap();
     check_ok(run("COPY (SELECT region FROM 'sales.csv') TO 'out.arrow' STORED AS ARROW"), "count\n3\n");
-    check_ok(run("COPY (SELECT amount FROM 'sales.csv') TO 'out.csv.gz' STORED AS CSV OPTIONS (compression 'gzip')"), "count\n3\n");
+    check_ok(
+        run("COPY (SELECT amount FROM 'sales.csv') TO 'out.csv.gz' STORED AS CSV OPTIONS (compression 'gzip')"),
+        "count\n3\n",
+    );
     for (sql, out) in [
         ("SELECT * FROM 'sales.csv' WHERE amount > 5 ORDER BY amount", "region,amount\n,7.0\nnorth,10.0\n"),
         ("SELECT sum(s.amount) AS a FROM 'sales.csv' s JOIN './sales.csv' AS r ON s.region = r.region", "a\n12.5\n"),
@@ -98,12 +101,12 @@ fn a_file_that_is_not_there_is_said_to_be_missing() {
         ("SELECT * FROM '*.*'", "*.* holds both .parquet and .csv files"),
         ("SELECT * FROM 'void.csv'", "void.csv is empty: it has no columns"),
         ("SELECT * FROM sales.csv", "table 'sales.csv' not found; to read the file write 'sales.csv', in quotes"),
-        ("SELECT * FROM nope", "table 'nope' not found; there are no tables yet: SELECT * FROM 'file.parquet' needs none"),
-        ("SELECT * FROM 'gs://b/x.csv'", "gs:// paths cannot be read, only s3://, http:// and https://"),
         (
-            "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'nope/'",
-            "there is no file or folder nope/",
+            "SELECT * FROM nope",
+            "table 'nope' not found; there are no tables yet: SELECT * FROM 'file.parquet' needs none",
         ),
+        ("SELECT * FROM 'gs://b/x.csv'", "gs:// paths cannot be read, only s3://, http:// and https://"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'nope/'", "there is no file or folder nope/"),
     ] {
         let files = [SALES, ("notes.txt", "text"), ("bad.parquet", "PAR1 but not really PAR1"), ("void.csv", "")];
         check_error(run_among(&files, sql), &[part]);
@@ -115,7 +118,10 @@ fn a_file_that_is_not_there_is_said_to_be_missing() {
 #[test]
 fn a_database_may_be_empty() {
     check_ok(run_in(&CACHE, &["--empty", "--format", "csv"], ""), "table,columns\n");
-    check_ok(run_in(&CACHE, &["--empty", "--format", "csv", "-c", "CREATE TABLE t AS SELECT 1 AS a; FROM t"], ""), "a\n1\n");
+    check_ok(
+        run_in(&CACHE, &["--empty", "--format", "csv", "-c", "CREATE TABLE t AS SELECT 1 AS a; FROM t"], ""),
+        "a\n1\n",
+    );
     check_error(run_in(&CACHE, &["--empty", "-c", "\\refresh"], ""), &["start with --data DIR"]);
 }
 

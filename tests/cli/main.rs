@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{CACHE, SALES, check_error, check_error_line, check_ok, command, finish, folder, run, run_in, run_on};
+use crate::support::{
+    CACHE, SALES, check_error, check_error_line, check_ok, command, finish, folder, run, run_in, run_on,
+};
 
 #[test]
 fn commands_and_files_run_in_the_order_in_which_they_stand() {

@@ -22,7 +22,10 @@ impl Server {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/fetch-s3-server");
         let folder = Command::new("python3").arg(script).arg("--where").output().unwrap();
         let folder = String::from_utf8(folder.stdout).unwrap().trim().to_string();
-        assert!(Path::new(&folder).is_dir(), "there is no S3 server in {folder}: run scripts/fetch-s3-server (make test does)");
+        assert!(
+            Path::new(&folder).is_dir(),
+            "there is no S3 server in {folder}: run scripts/fetch-s3-server (make test does)"
+        );
         let mut child = Command::new("python3")
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
             .env("PYTHONPATH", folder)
@@ -43,7 +46,8 @@ impl Server {
     fn put(&self, path: &str, body: &[u8], headers: &str) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
-        let head = format!("PUT {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {length}\r\n{headers}\r\n", self.address);
+        let head =
+            format!("PUT {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: {length}\r\n{headers}\r\n", self.address);
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         let mut answer = String::new();
@@ -125,7 +129,9 @@ fn buckets_are_read_and_written() {
         server.address
     );
     let table = |location: &str, options: &str| {
-        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{location}' OPTIONS ({options}); SELECT count(*) AS n FROM t")
+        format!(
+            "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{location}' OPTIONS ({options}); SELECT count(*) AS n FROM t"
+        )
     };
     let run = |sql: &str| finish(command(&CACHE, &["--empty", "--format", "csv", "-c", sql]).spawn().unwrap(), "");
     let nation = format!("s3://{BUCKET}/nation.parquet");
@@ -142,7 +148,10 @@ fn a_bucket_that_cannot_be_read_is_one_line_that_helps() {
     let nation = format!("s3://{BUCKET}/nation.parquet");
     for (path, part) in [
         (format!("s3://{BUCKET}/nope.csv"), format!("there is no file or folder s3://{BUCKET}/nope.csv")),
-        (format!("s3://{BUCKET}/x*.csv"), format!("no .parquet, .csv, .json or .arrow file matches s3://{BUCKET}/x*.csv")),
+        (
+            format!("s3://{BUCKET}/x*.csv"),
+            format!("no .parquet, .csv, .json or .arrow file matches s3://{BUCKET}/x*.csv"),
+        ),
         (format!("s3://{BUCKET}/notes.txt"), "notes.txt is not a table: its name must end in".to_string()),
         ("s3://no-such-bucket/x.csv".to_string(), "there is no bucket no-such-bucket".to_string()),
     ] {
@@ -174,7 +183,8 @@ fn files_of_a_web_server_are_read() {
     check_ok(run(&format!("SELECT n_name FROM '{nation}' WHERE n_nationkey = 7")), "n_name\nGERMANY\n");
     let always = format!("SET xla.placement = 'always'; SELECT max(n_nationkey) AS n FROM '{nation}'");
     check_ok(run(&always), "n\n24\n");
-    let external = format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{nation}'; SELECT count(*) AS n FROM t");
+    let external =
+        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{nation}'; SELECT count(*) AS n FROM t");
     check_ok(run(&external), "n\n25\n");
     for (file, part) in [
         ("nope.csv", "there is no file http://"),
