@@ -21,7 +21,7 @@ enum Segment {
     /// A name without wildcards.
     Name(String),
     /// DataFusion's matcher of file names, which is reached only through a URL.
-    Wildcard { url: ListingTableUrl, takes_hidden: bool },
+    Wildcard { url: Box<ListingTableUrl>, takes_hidden: bool },
     /// `**`: no folder, or any number of them.
     AnyFolders,
 }
@@ -36,7 +36,7 @@ impl Segment {
         }
         let url = ListingTableUrl::parse("file:///")?.with_glob(text);
         let url = url.map_err(|error| plan_datafusion_err!("{text} is not a pattern: {}", error.strip_backtrace()))?;
-        Ok(Self::Wildcard { url, takes_hidden: text.starts_with('.') })
+        Ok(Self::Wildcard { url: Box::new(url), takes_hidden: text.starts_with('.') })
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -61,12 +61,14 @@ impl Pattern {
         Ok(Self { segments: segments.collect::<Result<_>>()? })
     }
 
-    /// Whether a path, split at its slashes, is one of those that the pattern means.
+    /// Whether a path in a bucket, split at its slashes, is one of those that the pattern means.
+    #[cfg(any(feature = "remote", test))]
     pub fn matches(&self, path: &[&str]) -> bool {
         matches(&self.segments, path)
     }
 }
 
+#[cfg(any(feature = "remote", test))]
 fn matches(pattern: &[Segment], path: &[&str]) -> bool {
     match (pattern, path) {
         ([], []) => true,

@@ -87,7 +87,7 @@ pub fn prepare(env: &RuntimeEnv, locations: &[String], options: &HashMap<String,
         return Ok(());
     }
     for location in locations {
-        let url = parse(location).ok().filter(|url| is_s3(url));
+        let url = parse(location).ok().filter(is_s3);
         let url =
             url.ok_or_else(|| plan_datafusion_err!("aws options are for s3:// locations, and {location} is none"))?;
         env.register_object_store(&url, store_of(&url, options)?);
