@@ -10,6 +10,7 @@ run: xla ## build, write a small TPC-H the first time, open the SQL shell (or ru
 
 test: xla ## run every test: unit, sql-tests on each engine, examples, doc tests, scripts
 	scripts/test-fetch-xla
+	scripts/fetch-s3-server
 	cargo test --no-fail-fast
 
 check: xla ## what CI runs: formatting, clippy, every test

@@ -11,8 +11,9 @@ use datafusion::arrow::array::Array;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::{MemTable, TableProvider, ViewTable};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::datasource::listing::ListingTable;
+use datafusion::datasource::{MemTable, TableProvider, ViewTable, source_as_provider};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
@@ -139,6 +140,10 @@ impl PlanCache {
     }
 }
 
+fn reads_files(source: &Arc<dyn TableSource>) -> bool {
+    source_as_provider(source).is_ok_and(|provider| provider.downcast_ref::<ListingTable>().is_some())
+}
+
 /// Returns the tables that a query scans, or `None` if the statement is not a query or its result depends on more than
 /// the tables.
 fn tables_of(logical: &LogicalPlan) -> Option<Vec<TableReference>> {
@@ -146,6 +151,8 @@ fn tables_of(logical: &LogicalPlan) -> Option<Vec<TableReference>> {
     let mut fixed = true;
     let visited = logical.apply_with_subqueries(|node| {
         match node {
+            // Files change unseen. That is known without opening them again, which takes a while if they are far away.
+            LogicalPlan::TableScan(scan) if reads_files(&scan.source) => fixed = false,
             LogicalPlan::TableScan(scan) => names.push(scan.table_name.clone()),
             LogicalPlan::Dml(_)
             | LogicalPlan::Ddl(_)

@@ -9,7 +9,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -22,7 +22,7 @@ use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
-use crate::statement;
+use crate::{statement, tables};
 
 pub use crate::exec::state::load_progress::LoadProgress;
 pub use crate::expr::fallback::FallbackReason;
@@ -79,9 +79,11 @@ impl SessionBuilder {
         let mesh = Mesh::new(runtime, n)?;
         let config = SessionConfig::new().with_information_schema(true);
         // A file that was rewritten must be seen: DataFusion would remember the first listing for ever.
-        let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+        let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0);
+        let environment = Arc::new(tables::with_stores(environment).build()?);
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
+        let (builder, files) = tables::with_named_files(builder);
         let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
         let mut builder = planner::install(builder, device)?;
         if let Some(config) = builder.config() {
@@ -97,7 +99,9 @@ impl SessionBuilder {
                 calibration::in_the_background(&mesh);
             }
         }
-        Ok(Session { ctx: SessionContext::new_with_state(state), plans: PlanCache::default() })
+        let ctx = SessionContext::new_with_state(state);
+        files.serve(&ctx);
+        Ok(Session { ctx, plans: PlanCache::default() })
     }
 }
 
@@ -157,25 +161,32 @@ impl Session {
     }
 
     /// Plans a statement; rows come when the frame is collected or executed.
-    /// CACHE TABLE and the like run at once, as DataFusion's own CREATE TABLE does.
+    /// CACHE TABLE, SUMMARIZE and the like run at once, as DataFusion's own CREATE TABLE does.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        match statement::run(&self.ctx, sql).await? {
-            Some(frame) => Ok(frame),
-            None => self.ctx.sql(sql).await,
-        }
+        let frame = match statement::run(&self.ctx, sql).await {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => statement::plan(&self.ctx, sql).await,
+            Err(error) => Err(error),
+        };
+        frame.map_err(|error| tables::missing_file(error, &self.ctx))
     }
 
     /// Runs a statement and streams its rows. The physical plan of a repeated query is cached.
     pub async fn execute(&self, sql: &str) -> Result<SendableRecordBatchStream> {
+        self.run(sql).await.map(|execution| execution.rows)
+    }
+
+    /// Runs a statement as [`execute`](Self::execute) does; where it has run can be asked when all rows have been read.
+    pub async fn run(&self, sql: &str) -> Result<Execution> {
         if let Some(plan) = self.plans.get(&self.ctx, sql).await {
-            return execute_stream(plan, self.ctx.task_ctx());
+            return Execution::start(plan, self.ctx.task_ctx());
         }
         let frame = self.sql(sql).await?;
         let task = frame.task_ctx().into();
         let logical = frame.logical_plan().clone();
         let plan = frame.create_physical_plan().await?;
         self.plans.insert(&self.ctx, sql, &logical, &plan).await;
-        execute_stream(plan, task)
+        Execution::start(plan, task)
     }
 
     /// Runs a statement to its end.
@@ -210,7 +221,7 @@ impl Session {
 
     /// The HLO programs that a query would run, in order. Tables that they read are loaded.
     pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
-        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        let plan = self.sql(sql).await?.create_physical_plan().await?;
         let task = self.ctx.task_ctx();
         let mut boundaries = Vec::new();
         collect_boundaries(&plan, &mut boundaries);
@@ -229,18 +240,70 @@ impl Session {
     /// # Errors
     /// When the query cannot be planned.
     pub async fn fallbacks(&self, sql: &str) -> Result<Vec<Fallback>> {
-        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        let plan = self.sql(sql).await?.create_physical_plan().await?;
         Ok(fallbacks(&plan).into_iter().filter(|fallback| fallback.reason.is_work()).collect())
     }
 
-    /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
+    /// Registers a Parquet, CSV, JSON or Arrow file, or a folder of them, as a table.
     pub async fn register_path(&self, name: &str, path: &Path) -> Result<()> {
-        crate::tables::register_path(&self.ctx, name, path).await
+        tables::register_path(&self.ctx, name, path).await
     }
 
-    /// Registers each .parquet, .csv and .json file or folder in `dir`; returns the table names in order.
+    /// Registers each Parquet, CSV, JSON and Arrow file or folder in `dir`; returns the table names in order.
     pub async fn register_dir(&self, dir: &Path) -> Result<Vec<String>> {
-        crate::tables::register_dir(&self.ctx, dir).await
+        tables::register_dir(&self.ctx, dir).await
+    }
+}
+
+/// A statement that runs.
+pub struct Execution {
+    /// Its rows.
+    pub rows: SendableRecordBatchStream,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+/// Where a query has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RanOn {
+    /// DataFusion's operators have run all of it.
+    Host,
+    /// XLA programs have run all of it that Parallax planned for the device.
+    Device,
+    /// Some pipelines have run on one, some on the other.
+    Both,
+}
+
+impl Execution {
+    fn start(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Self> {
+        Ok(Self { rows: execute_stream(Arc::clone(&plan), task)?, plan })
+    }
+
+    /// A handle that tells where the statement has run once all of its rows have been read.
+    pub fn trace(&self) -> Trace {
+        Trace(Arc::clone(&self.plan))
+    }
+}
+
+/// Tells where a statement has run.
+pub struct Trace(Arc<dyn ExecutionPlan>);
+
+impl Trace {
+    /// Where the statement has run so far.
+    pub fn ran_on(&self) -> RanOn {
+        let mut boundaries = Vec::new();
+        collect_boundaries(&self.0, &mut boundaries);
+        // Only a run on the device downloads rows; one that fell back afterwards has run on the host.
+        let on_device = |boundary: &Arc<dyn ExecutionPlan>| {
+            boundary.metrics().is_some_and(|metrics| {
+                let has = |name: &str| metrics.iter().any(|metric| metric.value().name().starts_with(name));
+                (has("device_time") || has("download_time")) && !has("fallback")
+            })
+        };
+        match boundaries.iter().filter(|boundary| on_device(boundary)).count() {
+            0 => RanOn::Host,
+            n if n == boundaries.len() => RanOn::Device,
+            _ => RanOn::Both,
+        }
     }
 }
 

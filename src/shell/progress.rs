@@ -109,6 +109,11 @@ pub fn duration(elapsed: Duration) -> String {
     }
 }
 
+/// `1.2`, `9.9`, `34`.
+pub fn ratio(ratio: f64) -> String {
+    if ratio < 10.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

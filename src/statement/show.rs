@@ -1,4 +1,4 @@
-//! `SHOW CACHE`, the columns on the devices, and `SHOW PROGRAMS`, what has been compiled.
+//! `SHOW CACHE`, the columns on the devices, `SHOW PROGRAMS`, what has been compiled, and `SHOW TABLES`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ use crate::statement::cache::CacheableTable;
 
 /// Schemas that hold no tables of rows.
 const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// DataFusion's own lists the tables of information_schema, too.
+pub const TABLES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
+                          WHERE table_schema <> 'information_schema' ORDER BY table_schema, table_name";
 
 /// A row for each column on each device, in order of table and column; of `only`, or of all tables.
 pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Result<DataFrame> {
