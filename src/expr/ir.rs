@@ -1,7 +1,6 @@
 //! The typed expression tree that every lowering starts from, with every operator and function that it can hold.
 //! Every tree that `convert` builds lowers; `convert` refuses the rest.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -243,15 +242,6 @@ pub enum Stride {
 impl DeviceExpr {
     pub fn new(node: Node, data_type: DataType) -> Self {
         Self { node, data_type }
-    }
-
-    /// The input columns that the expression reads.
-    pub fn columns(&self) -> BTreeSet<usize> {
-        let mut out = BTreeSet::new();
-        self.visit_columns(&mut |column, _| {
-            out.insert(column);
-        });
-        out
     }
 
     /// Calls `f(column, only)` for every use of a column; `only` is true where the expression needs no more than a function

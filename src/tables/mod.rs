@@ -19,7 +19,7 @@ mod remote;
 #[path = "no_remote.rs"]
 mod remote;
 
-pub use crate::tables::folder::{Changes, DataFolder};
+pub use crate::tables::folder::DataFolder;
 pub use crate::tables::named::{NamedFiles, missing_file};
 
 use std::path::Path;

@@ -312,25 +312,4 @@ impl ColumnCache {
         });
         columns.collect()
     }
-
-    /// Bytes in device memory.
-    pub fn size_bytes(&self) -> usize {
-        self.lock().device_bytes()
-    }
-
-    /// Columns that are here.
-    pub fn len(&self) -> usize {
-        self.lock().entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Drops everything that no query holds.
-    pub fn clear(&self) {
-        let mut state = self.lock();
-        state.entries.retain(|_, e| Arc::strong_count(&e.column) > 1);
-        state.account();
-    }
 }

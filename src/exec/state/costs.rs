@@ -74,6 +74,7 @@ impl Default for Costs {
 
 impl Costs {
     /// A machine whose host operators are so slow that `auto` runs on the device what it can: for tests of the device.
+    #[cfg(any(test, feature = "internals"))]
     pub fn of_slow_host() -> Self {
         let mut costs = Self::default();
         costs.host.set(Kind::Operator, 1e15);
@@ -81,6 +82,7 @@ impl Costs {
     }
 
     /// A machine whose device is so slow that it is never asked, under `auto`.
+    #[cfg(any(test, feature = "internals"))]
     pub fn of_slow_device() -> Self {
         Self { program: 1e15, compile_program: 1e15, ..Self::default() }
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility};
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_plan::PhysicalExpr;
 
@@ -24,88 +24,74 @@ use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
 
 /// A function of DataFusion and the conversion of its calls.
 struct Entry {
-    family: &'static str,
     name: &'static str,
     convert: fn(&Call) -> Converted,
 }
 
-const fn entry(family: &'static str, name: &'static str, convert: fn(&Call) -> Converted) -> Entry {
-    Entry { family, name, convert }
+const fn entry(name: &'static str, convert: fn(&Call) -> Converted) -> Entry {
+    Entry { name, convert }
 }
 
 const TABLE: &[Entry] = &[
-    entry("conditional", "greatest", choice::convert_greatest),
-    entry("conditional", "least", choice::convert_least),
-    entry("conditional", "nullif", choice::convert_nullif),
-    entry("dates and times", "date_bin", date_field::convert_date_bin),
-    entry("dates and times", "date_part", date_field::convert_date_part),
-    entry("dates and times", "date_trunc", date_field::convert_date_trunc),
-    entry("dates and times", "from_unixtime", timestamp::convert_from_unixtime),
-    entry("dates and times", "make_date", timestamp::convert_make_date),
-    entry("dates and times", "make_time", timestamp::convert_make_time),
-    entry("dates and times", "to_date", timestamp::convert_to_date),
-    entry("dates and times", "to_local_time", timestamp::convert_to_local_time),
-    entry("dates and times", "to_timestamp", timestamp::convert_to_timestamp),
-    entry("dates and times", "to_timestamp_micros", timestamp::convert_to_timestamp),
-    entry("dates and times", "to_timestamp_millis", timestamp::convert_to_timestamp),
-    entry("dates and times", "to_timestamp_nanos", timestamp::convert_to_timestamp),
-    entry("dates and times", "to_timestamp_seconds", timestamp::convert_to_timestamp),
-    entry("dates and times", "to_unixtime", timestamp::convert_to_unixtime),
-    entry("math", "abs", math::convert_abs),
-    entry("math", "acos", |call| math::of_float(call, Math::Acos)),
-    entry("math", "acosh", |call| math::of_float(call, Math::Acosh)),
-    entry("math", "asin", |call| math::of_float(call, Math::Asin)),
-    entry("math", "asinh", |call| math::of_float(call, Math::Asinh)),
-    entry("math", "atan", |call| math::of_float(call, Math::Atan)),
-    entry("math", "atan2", |call| math::of_floats(call, Math2::Atan2)),
-    entry("math", "atanh", |call| math::of_float(call, Math::Atanh)),
-    entry("math", "cbrt", |call| math::of_float(call, Math::Cbrt)),
-    entry("math", "ceil", math::convert_ceil),
-    entry("math", "cos", |call| math::of_float(call, Math::Cos)),
-    entry("math", "cosh", |call| math::of_float(call, Math::Cosh)),
-    entry("math", "cot", |call| math::of_float(call, Math::Cot)),
-    entry("math", "degrees", |call| math::of_float(call, Math::Degrees)),
-    entry("math", "exp", |call| math::of_float(call, Math::Exp)),
-    entry("math", "factorial", math::convert_factorial),
-    entry("math", "floor", math::convert_floor),
-    entry("math", "gcd", math::convert_gcd),
-    entry("math", "isnan", math::convert_isnan),
-    entry("math", "iszero", math::convert_iszero),
-    entry("math", "lcm", math::convert_lcm),
-    entry("math", "ln", |call| math::of_float(call, Math::Ln)),
-    entry("math", "log", math::convert_log),
-    entry("math", "log10", |call| math::of_float(call, Math::Log10)),
-    entry("math", "log2", |call| math::of_float(call, Math::Log2)),
-    entry("math", "nanvl", |call| math::of_floats(call, Math2::Nanvl)),
-    entry("math", "power", |call| math::of_floats(call, Math2::Power)),
-    entry("math", "radians", |call| math::of_float(call, Math::Radians)),
-    entry("math", "round", math::convert_round),
-    entry("math", "signum", |call| math::of_float(call, Math::Signum)),
-    entry("math", "sin", |call| math::of_float(call, Math::Sin)),
-    entry("math", "sinh", |call| math::of_float(call, Math::Sinh)),
-    entry("math", "sqrt", |call| math::of_float(call, Math::Sqrt)),
-    entry("math", "tan", |call| math::of_float(call, Math::Tan)),
-    entry("math", "tanh", |call| math::of_float(call, Math::Tanh)),
-    entry("math", "trunc", math::convert_trunc),
-    entry("types", "arrow_typeof", convert_typeof),
+    // conditional
+    entry("greatest", choice::convert_greatest),
+    entry("least", choice::convert_least),
+    entry("nullif", choice::convert_nullif),
+    // dates and times
+    entry("date_bin", date_field::convert_date_bin),
+    entry("date_part", date_field::convert_date_part),
+    entry("date_trunc", date_field::convert_date_trunc),
+    entry("from_unixtime", timestamp::convert_from_unixtime),
+    entry("make_date", timestamp::convert_make_date),
+    entry("make_time", timestamp::convert_make_time),
+    entry("to_date", timestamp::convert_to_date),
+    entry("to_local_time", timestamp::convert_to_local_time),
+    entry("to_timestamp", timestamp::convert_to_timestamp),
+    entry("to_timestamp_micros", timestamp::convert_to_timestamp),
+    entry("to_timestamp_millis", timestamp::convert_to_timestamp),
+    entry("to_timestamp_nanos", timestamp::convert_to_timestamp),
+    entry("to_timestamp_seconds", timestamp::convert_to_timestamp),
+    entry("to_unixtime", timestamp::convert_to_unixtime),
+    // math
+    entry("abs", math::convert_abs),
+    entry("acos", |call| math::of_float(call, Math::Acos)),
+    entry("acosh", |call| math::of_float(call, Math::Acosh)),
+    entry("asin", |call| math::of_float(call, Math::Asin)),
+    entry("asinh", |call| math::of_float(call, Math::Asinh)),
+    entry("atan", |call| math::of_float(call, Math::Atan)),
+    entry("atan2", |call| math::of_floats(call, Math2::Atan2)),
+    entry("atanh", |call| math::of_float(call, Math::Atanh)),
+    entry("cbrt", |call| math::of_float(call, Math::Cbrt)),
+    entry("ceil", math::convert_ceil),
+    entry("cos", |call| math::of_float(call, Math::Cos)),
+    entry("cosh", |call| math::of_float(call, Math::Cosh)),
+    entry("cot", |call| math::of_float(call, Math::Cot)),
+    entry("degrees", |call| math::of_float(call, Math::Degrees)),
+    entry("exp", |call| math::of_float(call, Math::Exp)),
+    entry("factorial", math::convert_factorial),
+    entry("floor", math::convert_floor),
+    entry("gcd", math::convert_gcd),
+    entry("isnan", math::convert_isnan),
+    entry("iszero", math::convert_iszero),
+    entry("lcm", math::convert_lcm),
+    entry("ln", |call| math::of_float(call, Math::Ln)),
+    entry("log", math::convert_log),
+    entry("log10", |call| math::of_float(call, Math::Log10)),
+    entry("log2", |call| math::of_float(call, Math::Log2)),
+    entry("nanvl", |call| math::of_floats(call, Math2::Nanvl)),
+    entry("power", |call| math::of_floats(call, Math2::Power)),
+    entry("radians", |call| math::of_float(call, Math::Radians)),
+    entry("round", math::convert_round),
+    entry("signum", |call| math::of_float(call, Math::Signum)),
+    entry("sin", |call| math::of_float(call, Math::Sin)),
+    entry("sinh", |call| math::of_float(call, Math::Sinh)),
+    entry("sqrt", |call| math::of_float(call, Math::Sqrt)),
+    entry("tan", |call| math::of_float(call, Math::Tan)),
+    entry("tanh", |call| math::of_float(call, Math::Tanh)),
+    entry("trunc", math::convert_trunc),
+    // types
+    entry("arrow_typeof", convert_typeof),
 ];
-
-/// The family and name of every function in the table.
-pub fn supported_functions() -> Vec<(&'static str, &'static str)> {
-    TABLE.iter().map(|entry| (entry.family, entry.name)).collect()
-}
-
-/// The names of DataFusion's other immutable functions. Over columns of few values, such as strings, they become lookups:
-/// the host evaluates them once for each value.
-pub fn looked_up_functions() -> Vec<String> {
-    let mut names: Vec<String> = datafusion::functions::all_default_functions()
-        .iter()
-        .filter(|f| f.signature().volatility == Volatility::Immutable && TABLE.iter().all(|e| e.name != f.name()))
-        .map(|f| f.name().to_string())
-        .collect();
-    names.sort();
-    names
-}
 
 /// Converts a call of a scalar function. `child` converts an argument.
 pub fn convert_call(
@@ -144,16 +130,13 @@ fn is_own(function: &ScalarUDF) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::expr::functions::{TABLE, looked_up_functions, supported_functions};
+    use crate::expr::functions::TABLE;
 
     #[test]
     fn every_function_of_the_table_is_datafusions() {
         let known = datafusion::functions::all_default_functions();
-        for (_, name) in supported_functions() {
-            assert!(known.iter().any(|f| f.name() == name), "{name}");
+        for entry in TABLE {
+            assert!(known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
         }
-        let looked_up = looked_up_functions();
-        assert!(looked_up.iter().any(|name| name == "upper") && !looked_up.iter().any(|name| name == "random"));
-        assert!(TABLE.is_sorted_by_key(|entry| (entry.family, entry.name)));
     }
 }

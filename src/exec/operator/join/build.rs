@@ -122,11 +122,6 @@ impl BuildSide {
         }
     }
 
-    /// Whether only existence is known.
-    pub fn knows_existence_only(&self) -> bool {
-        self.bitmap.is_some()
-    }
-
     /// The bitmap of keys, where only existence is known.
     pub fn bitmap(&self) -> Option<&Arc<BroadcastArray>> {
         self.bitmap.as_ref()

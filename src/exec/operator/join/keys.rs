@@ -53,7 +53,6 @@ struct JoinKey {
 pub struct JoinKeys {
     keys: Vec<JoinKey>,
     pub form: KeyForm,
-    null_equals_null: bool,
 }
 
 /// The keys of every row as numbers.
@@ -98,18 +97,7 @@ impl JoinKeys {
         } else {
             KeyForm::Words
         };
-        Self { keys, form, null_equals_null }
-    }
-
-    /// Arrays of `KeyNumbers::values`.
-    pub fn width(&self) -> usize {
-        match self.form {
-            KeyForm::Dense { .. } | KeyForm::Packed => 1,
-            KeyForm::Words => {
-                let null_word = usize::from(self.keys.iter().any(|key| key.null_offset.is_some()));
-                self.keys.iter().map(JoinKey::width).sum::<usize>() + null_word
-            }
-        }
+        Self { keys, form }
     }
 
     /// The numbers of the keys in `columns`, of either side.
@@ -234,10 +222,6 @@ impl JoinKeys {
             KeyForm::Dense { .. } => "dense keys",
             KeyForm::Packed | KeyForm::Words => "hashed keys",
         }
-    }
-
-    pub fn null_equals_null(&self) -> bool {
-        self.null_equals_null
     }
 }
 
