@@ -93,7 +93,10 @@ mod kernels;
 pub mod kernels;
 
 // Arrow to device encodings, statistics, chunks and shards.
+#[cfg(not(feature = "internals"))]
 mod columnar;
+#[cfg(feature = "internals")]
+pub mod columnar;
 
 // Typed builder of HLO text.
 #[cfg(not(feature = "internals"))]
@@ -155,6 +158,6 @@ mod shell;
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
 pub mod cli;
 
-#[cfg(test)]
 #[allow(unsafe_code, reason = "a native kernel written by hand")]
+#[cfg(test)]
 mod golden_programs;

@@ -57,6 +57,19 @@ const FOREIGN: &[ForeignCrate] = &[
 const FLOORS_OF_EXPR: &[&[&str]] =
     &[&["fallback", "ir"], &["tracer"], &["time"], &["lower"], &["functions"], &["convert"]];
 
+/// The rooms of `src/exec/`, lowest first.
+const FLOORS_OF_EXEC: &[&[&str]] = &[
+    &["fallback_error", "shape_hash", "state", "strategy"],
+    &["required_encodings", "scan", "trace"],
+    &["run"],
+    &["device_operator"],
+    &["device_exec", "step_operator"],
+    &["runtime_filter", "spill"],
+    &["open", "operator"],
+    &["placement"],
+    &["boundary"],
+];
+
 /// Files that may reach each other in a circle.
 const LARGEST_CIRCLE: usize = 3;
 
@@ -83,6 +96,17 @@ impl Source {
     /// Lines with their numbers, without comments.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..).zip(self.text.lines()).filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// As [`Source::code`], up to the tests at the end of the file.
+    fn code_before_tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines: Vec<_> = self.code().collect();
+        // `#[cfg(test)] mod tests {` ends the code; `#[cfg(test)] mod goldens;` does not.
+        let end = lines.windows(2).position(|pair| {
+            pair[0].1.trim() == "#[cfg(test)]" && pair[1].1.contains("mod ") && !pair[1].1.trim_end().ends_with(';')
+        });
+        let end = end.unwrap_or(lines.len());
+        lines.into_iter().take(end)
     }
 }
 
@@ -211,6 +235,26 @@ fn crates_stay_where_they_belong() {
 fn folders_of_expr_form_floors() {
     let complaints = floors("expr", FLOORS_OF_EXPR);
     check("the folders of src/expr use only floors below (the floors are in tests/tidy.rs)", complaints);
+}
+
+#[test]
+fn folders_of_exec_form_floors() {
+    let complaints = floors("exec", FLOORS_OF_EXEC);
+    check("the folders of src/exec use only floors below (the floors are in tests/tidy.rs)", complaints);
+}
+
+/// Memory is a policy: it reads what an operator declares, and no operator asks for it.
+#[test]
+fn operators_know_no_memory_modes() {
+    let mut complaints = Vec::new();
+    for source in library().iter().filter(|source| source.path.starts_with("src/exec/operator/")) {
+        for (number, line) in source.code() {
+            if ["MemoryMode", "memory_mode", "engine.mode", "exec::spill"].iter().any(|word| line.contains(word)) {
+                complaints.push(format!("{}:{number}: declare what the operator needs in its row scope", source.path));
+            }
+        }
+    }
+    check("operators know nothing of memory modes", complaints);
 }
 
 /// One file uses another: by a path, or by calling a method that the other adds to a type of a third.
@@ -442,6 +486,10 @@ fn test_only_modules(parent: &Source) -> Vec<String> {
         None => parent.path.trim_end_matches(".rs"),
     };
     declared.map(|name| format!("{folder}/{name}")).collect()
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_')
 }
 
 #[test]

@@ -1,3 +1,8 @@
+//! 128-bit two's complement integers as two limbs, for decimals and sums that do not fit 64 bits.
+//!
+//! Element types: `hi` is s64, `lo` is u64, both of the same dimensions (or scalars). The value is `hi * 2^64 + lo`.
+//! Overflow flags are `pred` arrays that the caller masks by its live rows.
+
 use crate::hlo::{Builder, Comparison, HloError, Scalar, Value};
 use crate::program::ElementType::{self, F64, S64, U64};
 

@@ -72,34 +72,3 @@ pub fn install(mut builder: SessionStateBuilder, device: DeviceContext) -> Resul
     let planner = SessionPlanner::new(builder.query_planner().take());
     Ok(builder.with_config(config).with_physical_optimizer_rules(rules).with_query_planner(Arc::new(planner)))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-
-    use crate::exec::state::context::DeviceContext;
-    use crate::planner::with_device_rules;
-    use crate::runtime::{Mesh, Runtime};
-
-    fn device() -> Arc<DeviceContext> {
-        Arc::new(DeviceContext::new(Mesh::new(Runtime::cpu(1).unwrap(), 1).unwrap()))
-    }
-
-    /// DataFusion's default rules are all there, in order; a new version that renames or moves one fails here.
-    #[test]
-    fn the_rules_of_datafusion_are_all_there_in_order() {
-        let rules = with_device_rules(&PhysicalOptimizer::new().rules, &device()).unwrap();
-        let names: Vec<_> = rules.iter().map(|rule| rule.name()).collect();
-        insta::assert_snapshot!(names.join("\n"), @"");
-    }
-
-    #[test]
-    fn a_missing_rule_is_an_error() {
-        let rules: Vec<_> =
-            PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() != "EnsureRequirements").collect();
-        let error = with_device_rules(&rules, &device()).unwrap_err().to_string();
-        assert!(error.contains("EnsureRequirements, which this session does not have"), "{error}");
-    }
-}

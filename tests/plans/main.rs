@@ -9,10 +9,12 @@ mod changes;
 mod cold;
 mod compaction;
 mod devices;
+mod embedding;
 mod explain;
 mod fallback;
 mod larger_than_memory;
 mod limits;
+mod operators;
 mod runtime_filters;
 mod swapped_joins;
 

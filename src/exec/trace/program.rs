@@ -133,7 +133,7 @@ impl Trace {
     pub fn count_live(&mut self, rows: &TracedRelation) -> Result<Value> {
         let live = self.t.mask_of(rows)?;
         let ones = self.t.builder.convert(live, S32)?;
-        self.t.sum(ones)
+        self.t.sum_rows(ones)
     }
 
     /// The program whose outputs are the columns of `rows`, and what says which of its rows are live.
@@ -268,7 +268,7 @@ pub fn column_of(
 
 impl Tracer {
     /// The sum of small integers `[n]` s32, a scalar s64.
-    pub fn sum(&mut self, values: Value) -> Result<Value> {
+    pub fn sum_rows(&mut self, values: Value) -> Result<Value> {
         let reduction = Reduction { operand: values, kind: ReduceKind::Add, total_type: S64 };
         Ok(reduce_all(&mut self.builder, &[reduction])?[0])
     }

@@ -129,7 +129,7 @@ fn count_matches(engine: &Engine, spec: &JoinSpec, built: &BuildSide, probe: &Ar
     };
     let t = &mut trace.t;
     let wide = t.builder.convert(counts, S64)?;
-    let total = t.sum(wide)?;
+    let total = t.sum_rows(wide)?;
     let mut arrays = engine.run_once(&trace.finish(&[begins, counts, total], None)?)?.arrays;
     let missing = || DataFusionError::Internal("a program without its outputs".to_string());
     let total = arrays.pop().ok_or_else(missing)?.to_vec::<i64>()?[0];

@@ -92,7 +92,7 @@ fn count_keys(engine: &Engine, bitmap: &BuildSide) -> Result<usize> {
     let mut trace = engine.trace("count_keys", 1);
     let bits = trace.side(bits);
     let bits = trace.t.builder.convert(bits, S32)?;
-    let count = trace.t.sum(bits)?;
+    let count = trace.t.sum_rows(bits)?;
     let outputs = engine.run_once(&trace.finish(&[count], None)?)?;
     Ok(outputs.arrays[0].to_vec::<i64>()?[0] as usize)
 }
