@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 use parallax::tpch;
 
-use crate::{holds_device_node, plan, rows, runtime};
+use crate::{plan, rows, runtime};
 
 #[test]
 fn tpch_at_scale_factor_0_01() {
@@ -74,7 +74,7 @@ fn compare(scale: f64, engines: &[Engine<'_>]) {
                 name,
                 runtime().block_on(async {
                     let plan = plan(session, sql).await?;
-                    assert!(*name == "host" || holds_device_node(&plan), "Q{number} has no device operator on {name}");
+                    assert!(*name == "host" || uses_device(&plan), "Q{number} has no device operator on {name}");
                     rows(session, sql).await
                 }),
             ));

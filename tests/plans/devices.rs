@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use insta::assert_snapshot;
+
 use crate::{Db, RUNTIME};
 
 const QUERIES: [&str; 10] = [
@@ -110,6 +112,44 @@ fn rows_of_several_devices_come_in_table_order() {
     db.run("CREATE TABLE n AS SELECT value AS i FROM generate_series(1, 5000)");
     let rows = db.rows("SELECT i FROM n WHERE i > 0");
     assert_eq!(rows, (1..=5000).map(|i| i.to_string()).collect::<Vec<_>>());
+}
+
+/// What moves between devices is a node of the plan, with its rows and bytes.
+#[test]
+fn exchanges_are_nodes_of_the_plan() {
+    let db = Db::on_devices(2, &[("xla.placement", "always"), ("xla.chunk_rows", "1024")]);
+    db.run(
+        "CREATE TABLE n AS SELECT value AS i, value % 50 AS k, CAST(value AS DOUBLE) / 7 AS f FROM generate_series(1, 5000)",
+    );
+    db.run("CREATE TABLE d AS SELECT value AS k, value * 2 AS v FROM generate_series(0, 19)");
+    assert_snapshot!(db.explain("SELECT i FROM n WHERE i > 10 ORDER BY f"), @r"
+    DeviceToHostExec: programs=[filter_sort_project], devices=2
+      XlaProjectionExec: expr=[i@0 as i]
+        XlaSortExec: expr=[f@1 ASC NULLS LAST]
+          XlaGatherExec: devices=2
+            XlaFilterExec: i@0 > 10, projection=[i@0, f@2]
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_snapshot!(db.explain("SELECT d.v, sum(n.i) FROM n JOIN d ON n.k = d.k GROUP BY d.v ORDER BY d.v"), @"");
+    assert_snapshot!(db.explain("SELECT i FROM n UNION ALL SELECT v FROM d LIMIT 7"), @"");
+    // A sort gathers, dense groups do not.
+    let plan = db.analyze("SELECT i FROM n WHERE i > 10 ORDER BY f");
+    assert!(plan.contains("XlaGatherExec: devices=2, metrics=[output_rows=4.99 K, moved_bytes="), "{plan}");
+    let plan = db.analyze("SELECT k, sum(i) FROM n GROUP BY k");
+    assert!(plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[]"), "{plan}");
+    let plan = db.analyze("SELECT f, sum(i) FROM n GROUP BY f");
+    assert!(
+        plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[output_rows=5.0 K, moved_bytes="),
+        "{plan}"
+    );
+    // A build side is copied to every device.
+    let plan = db.analyze("SELECT n.i, d.v FROM n JOIN d ON n.k = d.k");
+    assert!(plan.contains("broadcast_bytes="), "{plan}");
+    // On one device nothing moves.
+    let db = Db::new(&[("xla.placement", "always")]);
+    db.run("CREATE TABLE n AS SELECT value AS i FROM generate_series(1, 5000)");
+    assert!(!db.explain("SELECT i FROM n ORDER BY i % 7").contains("XlaGatherExec"));
 }
 
 #[test]
