@@ -127,12 +127,38 @@ fn exchanges_are_nodes_of_the_plan() {
       XlaProjectionExec: expr=[i@0 as i]
         XlaSortExec: expr=[f@1 ASC NULLS LAST]
           XlaGatherExec: devices=2
-            XlaFilterExec: i@0 > 10, projection=[i@0, f@2]
+            XlaFilterExec: i@0 > 10
               HostToDeviceExec
                 DataSourceExec: partitions=1, partition_sizes=[1]
     ");
-    assert_snapshot!(db.explain("SELECT d.v, sum(n.i) FROM n JOIN d ON n.k = d.k GROUP BY d.v ORDER BY d.v"), @"");
-    assert_snapshot!(db.explain("SELECT i FROM n UNION ALL SELECT v FROM d LIMIT 7"), @"");
+    assert_snapshot!(db.explain("SELECT d.v, sum(n.i) FROM n JOIN d ON n.k = d.k GROUP BY d.v ORDER BY d.v"), @r"
+    DeviceToHostExec: programs=[join_build, join_project_project_aggregate_update, aggregate_sort_finish], devices=2
+      XlaSortExec: expr=[v@0 ASC NULLS LAST]
+        XlaAggregateExec: gby=[v@1 as v], aggr=[sum(n.i)]
+          XlaGatherExec: devices=2, if=hashed groups
+            XlaProjectionExec: expr=[i@0 as i, v@3 as v]
+              XlaProjectionExec: expr=[i@2 as i, k@3 as k, k@0 as k, v@1 as v]
+                XlaJoinExec: join_type=Inner, on=[(k@0, k@1)]
+                  XlaBroadcastExec: devices=2
+                    HostToDeviceExec
+                      DataSourceExec: partitions=1, partition_sizes=[1]
+                  XlaGatherExec: devices=2, if=several matches
+                    HostToDeviceExec
+                      DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_snapshot!(db.explain("SELECT i FROM n UNION ALL SELECT v FROM d LIMIT 7"), @r"
+    DeviceToHostExec: programs=[project, union_limit_limit], devices=2
+      XlaLimitExec: skip=0, fetch=7
+        XlaLimitExec: skip=0, fetch=7
+          XlaUnionExec
+            XlaGatherExec: devices=2
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1], fetch=7
+            XlaGatherExec: devices=2
+              XlaProjectionExec: expr=[v@0 as i]
+                HostToDeviceExec
+                  DataSourceExec: partitions=1, partition_sizes=[1], fetch=7
+    ");
     // A sort gathers, dense groups do not.
     let plan = db.analyze("SELECT i FROM n WHERE i > 10 ORDER BY f");
     assert!(plan.contains("XlaGatherExec: devices=2, metrics=[output_rows=4.99 K, moved_bytes="), "{plan}");
@@ -140,7 +166,7 @@ fn exchanges_are_nodes_of_the_plan() {
     assert!(plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[]"), "{plan}");
     let plan = db.analyze("SELECT f, sum(i) FROM n GROUP BY f");
     assert!(
-        plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[output_rows=5.0 K, moved_bytes="),
+        plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[output_rows=5.00 K, moved_bytes="),
         "{plan}"
     );
     // A build side is copied to every device.
