@@ -31,7 +31,7 @@ fn tpch_at_scale_factor_1() {
     let scale = std::env::var("PARALLAX_TPCH_SCALE").unwrap_or_else(|_| "1".to_string());
     let scale: f64 = scale.parse().expect("PARALLAX_TPCH_SCALE is a number");
     compare(scale, &ALL_DEVICES);
-    // A tenth of the data and less, by issue 4.
+    // Device memory for a tenth of the data or less (issue 4).
     let limit = format!("{}", (LIMIT_AT_1 * scale) as usize);
     compare(scale, &[("limited", 1, &[("xla.placement", "always"), ("xla.memory_limit", &limit)]), HOST]);
 }
