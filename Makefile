@@ -10,6 +10,7 @@ run: xla ## build, generate TPC-H data on the first start, and open the SQL shel
 
 test: xla ## run all tests: unit tests, SQL tests on every engine, property tests, examples, doc tests, scripts
 	scripts/test-fetch-xla
+	scripts/fetch-s3-server
 	cargo test --tests --no-fail-fast; tests=$$?; cargo test --doc && exit $$tests
 
 check: formatting lint features rustdoc test ## run everything that CI runs: formatting, lints, features, documentation, tests

@@ -13,7 +13,9 @@ fn main() {
         return;
     }
     let Some(xla) = std::env::var_os("XLA_EXTENSION_DIR").map(PathBuf::from) else {
-        println!("cargo::error=XLA is not here yet: run `make xla`, or set XLA_EXTENSION_DIR to an xla_extension of your own");
+        println!(
+            "cargo::error=XLA is not here yet: run `make xla`, or set XLA_EXTENSION_DIR to an xla_extension of your own"
+        );
         return;
     };
     let lib = xla.join("lib");

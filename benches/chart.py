@@ -1,6 +1,6 @@
-"""Draws docs/benchmarks.svg: the best time of each query on each engine in memory, on a log scale.
+"""Draws docs/benchmarks.svg: the best in-memory time of each query on each engine, on a log scale.
 
-`python benches/chart.py bench-results/tpch.json chart.png` draws it again; the ending says the format.
+`python benches/chart.py bench-results/tpch.json chart.png` redraws it; the file extension selects the format.
 """
 
 import json
@@ -23,8 +23,8 @@ COLOURS = {
 
 
 def draw(results, path):
-    """One panel for each half of TPC-H and one for the small queries."""
-    # The same figures give the same file.
+    """Draws one panel for each half of TPC-H and one for the small queries."""
+    # The same figures give an identical file.
     matplotlib.rcParams["svg.hashsalt"] = "parallax"
     tpch = [query for query in results["queries"] if query["tpch"]]
     small = [query for query in results["queries"] if not query["tpch"]]
@@ -58,7 +58,7 @@ def panel(axis, queries, engines, labels):
             number = f"{time:.1f}" if time < 10 else f"{time:.0f}"
             axis.text(position + offset, time * 1.1, number, ha="center", va="bottom", fontsize=6.5, rotation=90)
     axis.set_yscale("log")
-    # Bars start at 1 ms or less, and the numbers need room above the longest.
+    # Bars start at 1 ms or less, and the numbers need room above the longest bar.
     axis.set_ylim(low, top * 5)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_ylabel("ms (log)")

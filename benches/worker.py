@@ -1,7 +1,7 @@
 """The Python half of `make bench`: DuckDB and Polars behind a pipe.
 
-benches/tpch starts this file and sends a request a line, as JSON; each has one line for an answer, `{"error": ...}`
-where it failed. Times are taken here, so that the pipe is not in them.
+benches/tpch starts this file and sends one JSON request per line. Each gets one line in response, `{"error": ...}` if it
+failed. Times are measured here, so that they exclude the pipe.
 
     {"do": "versions"}                                              {"duckdb": "2.0.0", ...}
     {"do": "load", "engine": E, "threads": 2, "tables": {name: path}}   {"seconds": s}
@@ -84,7 +84,7 @@ def run(engine, sql, rows):
 
 
 def chart(results, svg):
-    # Slow to import, and only this needs it.
+    # Imported here because it is slow and only this request needs it.
     from chart import draw
 
     draw(json.loads(Path(results).read_text()), svg)
@@ -92,7 +92,7 @@ def chart(results, svg):
 
 
 def main():
-    # What a library prints must not get between the answers.
+    # Output of libraries must not be mixed with the responses.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     actions = {"versions": versions, "load": load, "run": run, "chart": chart}
@@ -100,7 +100,7 @@ def main():
         request = json.loads(line)
         try:
             answer = actions[request.pop("do")](**request)
-        # Polars' panics are no Exceptions.
+        # Panics of Polars do not derive from Exception.
         except BaseException as error:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise

@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
 }
 
 pub async fn run() -> Result<()> {
-    // `always` makes every operator that would stay on the host an error that says why.
+    // Under `always`, an operator that cannot run on the device is an error that says why.
     let session = Session::builder().set("xla.placement", "always").build()?;
 
     // 6,005 rows of lineitem.

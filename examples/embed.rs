@@ -1,4 +1,4 @@
-//! Parallax inside a program that has DataFusion already, in one line: `cargo run --example embed`.
+//! Adds Parallax to a program that uses DataFusion, with one line: `cargo run --example embed`.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -14,7 +14,7 @@ async fn main() -> Result<()> {
 }
 
 pub async fn run() -> Result<()> {
-    // What the program has: its own configuration, catalog, functions and rules.
+    // The existing program has its own configuration, catalog, functions and rules.
     let config = SessionConfig::new().with_batch_size(4096);
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
 
@@ -23,7 +23,7 @@ pub async fn run() -> Result<()> {
 
     let context = SessionContext::new_with_state(builder.build());
 
-    // From here on it is DataFusion as before, and what can run on the device does.
+    // From here on everything is as before, but operators run on the device where possible.
     context.sql("CREATE TABLE points AS VALUES (1, 0.5), (2, 1.5), (3, NULL), (4, 4.0)").await?.collect().await?;
     let sql = "SELECT count(column2) AS n, sum(column2 * column1) AS weighted FROM points WHERE column1 > 1";
     let text = pretty_format_batches(&context.sql(sql).await?.collect().await?)?.to_string();
@@ -32,7 +32,7 @@ pub async fn run() -> Result<()> {
     let expected = ["+---+----------+", "| n | weighted |", "+---+----------+", "| 2 | 19.0     |", "+---+----------+"];
     assert_eq!(text.lines().collect::<Vec<_>>(), expected);
 
-    // EXPLAIN shows where each operator runs, and why one stays on the host.
+    // EXPLAIN shows where each operator runs, and why an operator stays on the host.
     let sql = "EXPLAIN SELECT column1 FROM points WHERE column1 > 1 ORDER BY column2";
     let text = pretty_format_batches(&context.sql(sql).await?.collect().await?)?.to_string();
     println!("{sql}\n\n{text}");

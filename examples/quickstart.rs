@@ -1,4 +1,4 @@
-//! A session, a table in memory, a query: `cargo run --example quickstart`.
+//! A session, an in-memory table and a query: `cargo run --example quickstart`.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -15,10 +15,10 @@ async fn main() -> Result<()> {
 }
 
 pub async fn run() -> Result<()> {
-    // A session on the CPU; `Session::builder()` chooses another device, more of them, or other options.
+    // A session on the CPU. `Session::builder()` selects another device, several devices, or other options.
     let session = Session::new()?;
 
-    // Any DataFusion table will do: Parquet and CSV files by `session.register_path`, Arrow batches as here.
+    // Any DataFusion table works: Parquet and CSV files through `session.register_path`, or Arrow batches as here.
     let sales = RecordBatch::try_from_iter([
         ("city", Arc::new(StringArray::from(vec!["Oslo", "Bergen", "Oslo", "Tromsø", "Bergen", "Oslo"])) as _),
         ("units", Arc::new(Int64Array::from(vec![3, 5, 2, 7, 1, 4])) as _),
@@ -26,7 +26,7 @@ pub async fn run() -> Result<()> {
     ])?;
     session.context().register_batch("sales", sales)?;
 
-    // The filter, the arithmetic and the sums run on the device, in one XLA program.
+    // The filter, the arithmetic and the aggregates run on the device, in one XLA program.
     let sql = "SELECT city, count(*) AS sales, sum(units * price) AS revenue FROM sales \
                WHERE units > 1 GROUP BY city ORDER BY city";
     let text = pretty_format_batches(&session.collect(sql).await?)?.to_string();

@@ -1,6 +1,6 @@
 //! `--complete`: rewrites the expectations of a file from `host`.
 //!
-//! A record that the host does not run (`onlyif xla`) keeps its expectation, unless an xla engine is named beside:
+//! Records that the host does not run (`onlyif xla`) keep their expectations, unless an xla engine is given as well:
 //! `--complete --engine xla1` completes those from that engine.
 
 use std::fmt::Write;
@@ -12,13 +12,15 @@ use crate::engine::{EngineName, SharedStep, lock};
 use crate::file;
 use crate::values;
 
-/// Rewrites one file; says whether its text changed. The host judges, then each of `others` what the host skipped.
+/// Rewrites one file, and returns whether its text changed. The host provides the expectations, and each of `others`
+/// those that the host skipped.
 pub async fn complete(root: &Path, name: &str, others: &[EngineName]) -> Result<bool, String> {
     let path = root.join(name);
     let before = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let (records, markers) = file::parse(root, name)?;
 
-    // Every engine runs every record that its conditions admit; the first engine that gives an output is the judge.
+    // Every engine runs every record that its conditions admit. The first engine that returns an output provides the
+    // expectation.
     let mut runners = Vec::new();
     for engine in std::iter::once(EngineName::Host).chain(others.iter().copied().filter(|e| e.devices() > 0)) {
         let step = SharedStep::default();

@@ -1,4 +1,4 @@
-//! One session as a sqllogictest database, and the rule that an answer counts only if the device gave it.
+//! A session as a sqllogictest database, and the rule that a result counts only if the device produced it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
-use parallax::exec::cost::Costs;
+use parallax::exec::state::costs::Costs;
 use parallax::session::Session;
 use sqllogictest::{AsyncDB, DBOutput};
 
@@ -43,7 +43,7 @@ impl EngineName {
         }
     }
 
-    /// Devices of the engine's mesh; none for the host.
+    /// Returns the number of devices in the engine's mesh; 0 for the host.
     pub fn devices(self) -> usize {
         match self {
             Self::Host => 0,
@@ -53,7 +53,8 @@ impl EngineName {
         }
     }
 
-    /// Whether a file runs on the engine: on four devices only what shards most, as two cores emulate them.
+    /// Returns whether a file runs on the engine. Four devices are emulated on two cores, so only the files that
+    /// exercise sharding most run there.
     pub fn takes(self, file: &str) -> bool {
         self != Self::Xla4 || ["aggregate/group", "join/", "tpch/"].iter().any(|start| file.starts_with(start))
     }
@@ -66,19 +67,19 @@ impl EngineName {
     }
 }
 
-/// What the file says about the record that runs next, and what the engine found wrong with how it ran.
+/// The file's declarations about the next record, and any violation that the engine found while running it.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// A `query` record, whose plan must hold a device node.
+    /// The record is a `query`, whose plan must contain a device node.
     pub is_query: bool,
     pub marker: Option<HostReason>,
     /// The record expects the refusal itself.
     pub expects_refusal: bool,
-    /// Why the record fails whatever its rows or its error are.
+    /// Why the record fails, whatever its rows or its error.
     pub violation: Option<String>,
 }
 
-/// The step that the file runner and the engine share; sqllogictest passes only SQL between them.
+/// The step shared by the file runner and the engine, because sqllogictest passes only SQL between them.
 pub type SharedStep = Arc<Mutex<Step>>;
 
 pub fn lock(step: &SharedStep) -> std::sync::MutexGuard<'_, Step> {
@@ -99,7 +100,7 @@ enum Kind {
 }
 
 impl Engine {
-    /// Runs as plain DataFusion; a query with nothing to place is vacuous already here, before a device sees it.
+    /// Runs plain DataFusion. A query with nothing to place is already vacuous here, without a device.
     async fn run_on_host(&self, sql: &str) -> Result<DBOutput<Column>, DataFusionError> {
         let marker = lock(&self.step).marker;
         if marker.is_none() && matches!(self.kind(sql)?, Kind::Rows) {
@@ -159,19 +160,19 @@ impl Engine {
         }
     }
 
-    /// Plans, checks that the plan holds a device node, and runs.
+    /// Plans the query, checks that the plan contains a device node, and runs it.
     async fn run_placed(&self, sql: &str) -> Result<DBOutput<Column>, DataFusionError> {
         let plan = self.session.context().sql(sql).await?.create_physical_plan().await?;
         if !plan::holds_device_node(&plan) {
             self.violate(format!(
-                "vacuous: the plan holds no device node ({}); write `# xla: host <reason>` above the record",
+                "vacuous: the plan has no device node ({}); write `# xla: host <reason>` above the record",
                 plan::node_names(&plan)
             ));
         }
         self.rows(sql).await
     }
 
-    /// Whether the device runs the statement, to rows or to an error of its own.
+    /// Returns whether the statement runs completely on the device, to rows or to an error of its own.
     async fn runs_wholly(&self, sql: &str) -> bool {
         let plan = match self.session.context().sql(sql).await {
             Ok(frame) => frame.create_physical_plan().await,

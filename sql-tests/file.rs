@@ -1,4 +1,4 @@
-//! One file on one engine: parse, run every record, gather what failed.
+//! Runs one file on one engine: parses it, runs every record, and collects the failures.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::marker::Markers;
 use crate::plan::REFUSAL;
 use crate::values::{self, Column};
 
-/// Failures shown of one file; the rest are counted.
+/// Maximum number of failures printed per file; the rest are counted.
 const SHOWN: usize = 10;
 
-/// Runs a file to its end. The error holds every failed record, up to [`SHOWN`] in full.
+/// Runs a file to its end. The error lists the failed records, up to [`SHOWN`] of them in full.
 pub async fn run(root: &Path, name: &str, engine: EngineName) -> Result<(), String> {
     let (records, markers) = parse(root, name)?;
     let step = SharedStep::default();
@@ -50,7 +50,7 @@ pub async fn run(root: &Path, name: &str, engine: EngineName) -> Result<(), Stri
     }
 }
 
-/// The records of a file, with the file's own name in their locations, and its markers.
+/// Parses the records of a file, with the file's own name in their locations, and its markers.
 pub fn parse(root: &Path, name: &str) -> Result<(Vec<Record<Column>>, Markers), String> {
     let path = root.join(name);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -59,7 +59,7 @@ pub fn parse(root: &Path, name: &str) -> Result<(Vec<Record<Column>>, Markers), 
     Ok((records, markers))
 }
 
-/// A session with the fixtures, and with the TPC-H tables for the files that read them.
+/// Creates a session with the fixtures, and with the TPC-H tables for files that read them.
 pub async fn session(engine: EngineName, name: &str) -> Result<Session, DataFusionError> {
     let session = engine.session()?;
     fixtures::register(session.context())?;
@@ -69,7 +69,7 @@ pub async fn session(engine: EngineName, name: &str) -> Result<Session, DataFusi
     Ok(session)
 }
 
-/// A sqllogictest runner over one session. `onlyif xla` and `skipif xla` mean both xla engines.
+/// Creates a sqllogictest runner over one session. `onlyif xla` and `skipif xla` match every xla engine.
 pub fn runner(
     engine: EngineName,
     session: Session,
@@ -89,7 +89,7 @@ pub fn runner(
     runner
 }
 
-/// What the engine must know of a record before it runs.
+/// Returns what the engine must know about a record before running it.
 pub fn next_step(record: &Record<Column>, markers: &Markers) -> Step {
     let (is_query, expected) = match record {
         Record::Query { expected: QueryExpect::Error(error), .. } => (true, Some(error)),

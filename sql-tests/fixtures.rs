@@ -1,4 +1,4 @@
-//! The tables that every .slt file may read, full of what goes wrong: limits, NULLs, NaN, -0.0, shared prefixes.
+//! The tables that every .slt file may read, full of edge cases: limits, NULLs, NaN, -0.0, shared prefixes.
 //!
 //! | table | columns | rows |
 //! |---|---|---|
@@ -29,7 +29,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use parallax::tpch::tables;
 
-/// Registers every fixture but the TPC-H tables.
+/// Registers every fixture except the TPC-H tables.
 pub fn register(context: &SessionContext) -> Result<()> {
     let one = |name: &str, batch: RecordBatch, lengths: &[usize]| {
         let batches = split(&batch, lengths);
@@ -54,7 +54,7 @@ pub fn register(context: &SessionContext) -> Result<()> {
     context.register_table("big", Arc::new(table)).map(drop)
 }
 
-/// Registers the TPC-H tables at scale factor 0.01 (60,175 rows of lineitem), made once for all engines.
+/// Registers the TPC-H tables at scale factor 0.01 (60,175 rows of lineitem), generated once for all engines.
 pub fn register_tpch(context: &SessionContext) -> Result<()> {
     static TABLES: OnceLock<Vec<(&str, RecordBatch)>> = OnceLock::new();
     let tables = match TABLES.get() {
@@ -74,7 +74,7 @@ pub fn register_tpch(context: &SessionContext) -> Result<()> {
     Ok(())
 }
 
-/// Batches of the given lengths, then the rest.
+/// Splits a batch into batches of the given lengths, followed by the rest.
 fn split(batch: &RecordBatch, lengths: &[usize]) -> Vec<RecordBatch> {
     let mut batches = Vec::new();
     let mut start = 0;
@@ -95,7 +95,7 @@ fn ids(rows: usize) -> ArrayRef {
     Arc::new(Int32Array::from_iter_values(1..=rows as i32))
 }
 
-/// minimum, minimum + 1, maximum - 1, maximum, 0, 1, a middle value, NULL: eight rows of every width.
+/// Eight rows of every width: minimum, minimum + 1, maximum - 1, maximum, 0, 1, a middle value, NULL.
 macro_rules! limits {
     ($array:ident, $native:ty) => {
         Arc::new($array::from(vec![
@@ -242,7 +242,7 @@ fn times() -> Result<RecordBatch> {
         let value = |(row, s): (usize, &Option<i64>)| s.map(|s| s * factor + fraction(row) / (1_000_000_000 / factor));
         seconds.iter().enumerate().map(value).collect()
     };
-    // Years 1 and 9999 where the unit holds them.
+    // Years 1 and 9999, if the unit can represent them.
     let mut coarse: Vec<Vec<Option<i64>>> = [1, 1_000, 1_000_000].map(scaled).to_vec();
     for (values, factor) in coarse.iter_mut().zip([1, 1_000, 1_000_000]) {
         for (row, second) in far {
@@ -281,7 +281,7 @@ fn bools() -> Result<RecordBatch> {
     batch(vec![("id", ids(9)), ("a", Arc::new(a)), ("b", Arc::new(b))])
 }
 
-/// One column of each family; all but `id` NULL unless `filled`.
+/// Creates one column of each family. Unless `filled`, all but `id` are NULL.
 fn mixed(ids: &[i32], filled: bool) -> Result<RecordBatch> {
     let rows = ids.len();
     let fill = |index: usize| filled && index < rows;
@@ -297,8 +297,8 @@ fn mixed(ids: &[i32], filled: bool) -> Result<RecordBatch> {
     ])
 }
 
-/// `k` 0 to 9 with half the rows in group 3 and some NULL; `g` five words; `h` boolean; `m` 1 to 12; `d` 40 days;
-/// `v`, `f`, `p` values, a tenth of them NULL.
+/// `k` is 0 to 9, with half the rows in group 3 and some NULL; `g` five words; `h` boolean; `m` 1 to 12; `d` 40 days;
+/// `v`, `f`, `p` are values, a tenth of them NULL.
 fn big(rows: usize) -> Result<RecordBatch> {
     let mut random = Random(0x5eed);
     let words = ["north", "south", "east", "west", ""];
@@ -331,7 +331,7 @@ fn big(rows: usize) -> Result<RecordBatch> {
     ])
 }
 
-/// SplitMix64: the same rows on every machine and every run.
+/// SplitMix64, which gives the same rows on every machine and in every run.
 struct Random(u64);
 
 impl Random {

@@ -5,21 +5,21 @@
 //! cargo test --test slt -- aggregate         the tests whose name contains `aggregate`
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
-//! make conformance                           DataFusion's own files instead: see [`conformance`]
-//! make placement                             times the placements instead: see [`placement`]
-//! make docs                                  writes docs/sql-support.md: see [`support`]
+//! make conformance                           runs DataFusion's own files instead, see [`conformance`]
+//! make placement                             times the placements instead, see [`placement`]
+//! make docs                                  writes docs/sql-support.md, see [`support`]
 //! ```
 //!
 //! | engine | session | what it proves |
 //! |---|---|---|
 //! | `host` | `xla.placement = never` | the expectations are DataFusion's own |
-//! | `xla1` | one device, `xla.placement = always` | the device gives the same rows and the same errors |
-//! | `xla2` | two devices, `xla.placement = always` | shards do not change the answer |
+//! | `xla1` | one device, `xla.placement = always` | the device returns the same rows and the same errors |
+//! | `xla2` | two devices, `xla.placement = always` | sharding does not change the result |
 //! | `xla4` | four devices, `xla.placement = always` | joins, groups and TPC-H: more shards than chunks of rows |
 //!
-//! A query counts on an xla engine only if its physical plan holds a device node; a record that cannot run there says
-//! why by a typed marker (see [`marker`]), and a marker that is no longer true fails, too. Tables that every file may
-//! read are in [`fixtures`].
+//! On an xla engine, a query counts only if its physical plan has a device node. A record that cannot run there needs a
+//! typed marker with the reason (see [`marker`]), and a stale marker fails, too. [`fixtures`] has the tables that every
+//! file may read.
 //!
 //! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
 //! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`,
@@ -129,7 +129,8 @@ fn exit_code(done: Result<(), String>) -> ExitCode {
     }
 }
 
-/// The number of virtual devices is fixed when the process makes its first client: asks for the most first.
+/// Creates the client. The number of virtual devices is fixed when the process creates its first client, so this
+/// requests the maximum first.
 fn make_client() -> Result<(), ExitCode> {
     let most = EngineName::ALL.iter().map(|e| e.devices()).max().unwrap_or(1);
     Session::builder().devices(most).build().map(drop).map_err(|error| {
@@ -138,17 +139,17 @@ fn make_client() -> Result<(), ExitCode> {
     })
 }
 
-/// The runner's own flags; everything else is libtest's.
+/// The runner's own options; all others are libtest's.
 #[derive(Default)]
 struct Options {
     engines: Vec<EngineName>,
     complete: bool,
     conformance: bool,
-    /// One file and the folder of its suite: what `--conformance` starts.
+    /// A file and the folder of its suite, as passed by `--conformance` to its processes.
     conformance_file: Option<(String, String)>,
     docs: bool,
     placement: bool,
-    /// A mode and a workload: what `--placement` starts.
+    /// A mode and a workload, as passed by `--placement` to its processes.
     placement_run: Option<(String, String)>,
 }
 
@@ -170,7 +171,7 @@ impl Options {
                 "--docs" => options.docs = true,
                 "--conformance" => options.conformance = true,
                 "--engine" => {
-                    let name = arguments.next().ok_or("--engine wants a name")?;
+                    let name = arguments.next().ok_or("--engine requires a name")?;
                     options.engines.push(EngineName::parse(&name)?);
                 }
                 _ => rest.push(argument),
@@ -207,7 +208,7 @@ fn complete_files(
     ExitCode::SUCCESS
 }
 
-/// Every .slt file below `root`, as sorted paths relative to it.
+/// Returns every .slt file below `root`, as sorted relative paths.
 fn slt_files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = vec![root.to_path_buf()];
@@ -215,7 +216,7 @@ fn slt_files(root: &Path) -> Vec<String> {
         for entry in std::fs::read_dir(&folder).expect("a readable folder").flatten() {
             let path = entry.path();
             if path.is_dir() {
-                // DataFusion's kind of files, for another runner.
+                // These files are in DataFusion's own dialect and have another runner.
                 if path.file_name().is_none_or(|name| name != "conformance") {
                     folders.push(path);
                 }

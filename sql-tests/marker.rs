@@ -1,28 +1,28 @@
-//! Markers: how a file says, with a typed reason, that a record does not run on the device yet.
+//! Markers, which declare in a file, with a typed reason, that a record does not run on the device yet.
 //!
 //! ```text
 //! # xla: host window                    the next record runs on the xla engines with placement `auto`
-//! # xla: host type - a list             (words after the code are for people)
-//! # xla-file: host window               every query record of the file, written before the first record
+//! # xla: host type - a list             (words after the code are free text)
+//! # xla-file: host window               every query record of the file; must come before the first record
 //! ```
 //!
-//! Under a marker the rows must still agree. A marker on a record that would run with placement `always` is stale and
-//! fails the record, so that markers vanish as the engine grows.
+//! A marked record must still return the expected rows. A marker on a record that would run with placement `always` is
+//! stale and fails the record, so that markers are removed as the engine grows.
 
 use std::collections::BTreeMap;
 
-/// Why a record stays on the host.
+/// Why a record runs on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostReason {
-    /// Not a query: SHOW, DESCRIBE, INSERT, SET.
+    /// Not a query, e.g. SHOW, DESCRIBE, INSERT, SET.
     Ddl,
-    /// The plan holds nothing to place: constants, a bare scan, a count answered from statistics.
+    /// The plan has nothing to place: constants, a bare scan, a count answered from statistics.
     Constant,
-    /// A join whose keys do not compare on the device.
+    /// A join whose keys cannot be compared on the device.
     Join,
     /// A sort key of a type without an order on the device.
     Sort,
-    /// A limit that the scan takes over.
+    /// A limit that the scan absorbs.
     Limit,
     Window,
     /// WITH RECURSIVE.
@@ -31,11 +31,11 @@ pub enum HostReason {
     Unnest,
     /// A subquery that DataFusion leaves in the plan in a form of its own.
     Subquery,
-    /// LIKE, substr, upper, concatenation and the other functions of strings.
+    /// LIKE, substr, upper, concatenation and other functions of strings.
     StringFunction,
-    /// Any other function of rows.
+    /// Any other scalar function.
     Function,
-    /// An aggregate of lists or strings (ARRAY_AGG, STRING_AGG), an approximate one.
+    /// An aggregate of lists or strings (ARRAY_AGG, STRING_AGG), or an approximate one.
     AggregateFunction,
     /// A type without a device encoding yet.
     Type,
@@ -44,7 +44,7 @@ pub enum HostReason {
 }
 
 impl HostReason {
-    /// Every code as it is written in a file.
+    /// Every code, as written in a file.
     const CODES: &'static [(&'static str, Self)] = &[
         ("ddl", Self::Ddl),
         ("constant", Self::Constant),
@@ -78,17 +78,17 @@ impl HostReason {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Markers {
     file: Option<HostReason>,
-    /// By the line of the record's first word (`query`, `statement`), from 1.
+    /// By the line of the record's first word (`query`, `statement`), counted from 1.
     records: BTreeMap<u32, HostReason>,
 }
 
 impl Markers {
-    /// Reads the directives out of a file's text. An error names the line and what to write.
+    /// Parses the markers in a file's text. An error gives the line and what to write.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut markers = Self::default();
         let mut pending: Option<(u32, HostReason)> = None;
         let mut first_record = None;
-        // Inside a record, up to its blank line, `#` is not a comment: it may be SQL or a result.
+        // Within a record, up to its blank line, `#` does not start a comment: it may be part of SQL or a result.
         let mut in_record = false;
         for (line_number, line) in (1u32..).zip(text.lines()) {
             if line.is_empty() {
@@ -108,7 +108,7 @@ impl Markers {
                         markers.file = Some(HostReason::parse(code).map_err(at)?);
                     }
                     ["xla-file:", "host", ..] => {
-                        return Err(at("an xla-file marker stands before the first record".to_string()));
+                        return Err(at("an xla-file marker must come before the first record".to_string()));
                     }
                     [word, ..] if word.starts_with("xla") && word.ends_with(':') => {
                         return Err(at("write `# xla: host <reason>` or `# xla-file: host <reason>`".to_string()));
@@ -129,7 +129,7 @@ impl Markers {
         }
     }
 
-    /// The marker of the record that starts at `line`.
+    /// Returns the marker of the record that starts at `line`.
     pub fn at(&self, line: u32) -> Option<HostReason> {
         self.records.get(&line).copied().or(self.file)
     }

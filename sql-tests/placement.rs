@@ -1,11 +1,12 @@
-//! `make placement`: whether `auto` is ever slower than the better of `always` and `never`. The TPC-H queries and the SELECTs of the
-//! .slt files run under each placement, every placement in a process of its own, so that no one finds what another has compiled.
+//! `make placement`: checks whether `auto` is ever slower than the better of `always` and `never`. The TPC-H queries and
+//! the SELECTs of the .slt files run under each placement. Each placement has its own process, so that none benefits from
+//! programs that another has compiled.
 //!
 //! | mode | session |
 //! |---|---|
 //! | `never`, `always` | `xla.placement` |
 //! | `auto` | the default of a program that embeds Parallax |
-//! | `tiered` | `auto` with `xla.tiered`, as the shell has it; a repetition starts when the background is at rest |
+//! | `tiered` | `auto` with `xla.background_compile`, the shell's default; a repetition starts once the background is idle |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,28 +20,28 @@ use sqllogictest::{QueryExpect, Record, StatementExpect};
 
 use crate::{file, fixtures};
 
-/// Where the tables of TPC-H are: folders `sf0.01` and `sf1` of Parquet files.
+/// Directory of the TPC-H tables, with folders `sf0.01` and `sf1` of Parquet files.
 const DATA: &str = "PARALLAX_TPCH";
 
-/// One SELECT of the .slt files in this many is timed.
+/// Times one in this many SELECTs of the .slt files.
 const EVERY: &str = "PARALLAX_EVERY";
 
 const MODES: [&str; 4] = ["never", "always", "auto", "tiered"];
 
-/// How often a query runs. The last few are what is reported as repeated.
+/// How often a query runs. The last few runs are reported as repeated.
 const RUNS: usize = 12;
 const LAST: usize = 5;
 
-/// What counts as slower: this much in all, and this part.
+/// A query counts as slower if it exceeds both this absolute and this relative difference.
 const NOISE_MS: f64 = 1.0;
 const PART: f64 = 1.15;
 
-/// Milliseconds: the first run, the median of the last ones, the mean of all.
+/// Milliseconds: the first run, the median of the last runs, and the mean of all.
 type Times = [f64; 3];
 
 const COLUMNS: [&str; 3] = ["first", "repeated", "mean"];
 
-/// Runs the workloads that are named, or all.
+/// Runs the given workloads, or all.
 pub fn run(workloads: &[String]) -> std::result::Result<(), String> {
     let all = ["slt", "sf0.01-memory", "sf0.01-parquet", "sf1-memory", "sf1-parquet"];
     let workloads = if workloads.is_empty() { all.map(String::from).to_vec() } else { workloads.to_vec() };
@@ -101,7 +102,7 @@ fn report(workload: &str, times: &BTreeMap<String, [Option<Times>; 4]>) -> Strin
     text
 }
 
-/// One mode of a workload, in this process; a line for each query.
+/// Runs one mode of a workload in this process, and prints a line for each query.
 pub async fn run_mode(root: &Path, files: &[String], mode: &str, workload: &str) -> std::result::Result<(), String> {
     let times = match workload.split_once('-') {
         Some((scale, kind)) => tpch(root, mode, scale, kind == "memory").await,
@@ -115,7 +116,7 @@ pub async fn run_mode(root: &Path, files: &[String], mode: &str, workload: &str)
 
 fn session(mode: &str) -> Result<Session> {
     match mode {
-        "tiered" => Session::builder().set("xla.tiered", "true").build(),
+        "tiered" => Session::builder().set("xla.background_compile", "true").build(),
         placement => Session::builder().set("xla.placement", placement).build(),
     }
 }
@@ -170,7 +171,7 @@ async fn slt(root: &Path, files: &[String], mode: &str) -> Result<Vec<(String, T
     Ok(times)
 }
 
-/// `None` if the query fails, as it does under `always` where an operator has no device form.
+/// Returns `None` if the query fails, as under `always` for an operator without a device form.
 async fn time(session: &Session, sql: &str) -> Option<Times> {
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {

@@ -1,7 +1,8 @@
-//! docs/sql-support.md: what runs where, asked of the planner. `make docs` writes it; a test fails when it is stale.
+//! Generates docs/sql-support.md by asking the planner where everything runs. `make docs` writes the file, and a test
+//! fails if it is stale.
 //!
-//! Every row plans one or more queries over a table with a column of each type and reads from the plan whether all
-//! operators are device nodes, or why one is not.
+//! For every row it plans one or more queries over a table with a column of each type, and reads from the plan whether
+//! all operators are device nodes, or why one is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,12 +14,12 @@ use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, TimeUn
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::physical_plan::ExecutionPlan;
-use parallax::exec::host_fallback::HostFallbackExec;
+use parallax::exec::boundary::host_fallback::HostFallbackExec;
 use parallax::session::Session;
 
 use crate::plan;
 
-/// A column of the table `t`: its name, its type, and how SQL casts to it where it can.
+/// The columns of table `t`: name, type, and the SQL cast to the type, if there is one.
 fn columns() -> Vec<(&'static str, DataType, Option<&'static str>)> {
     use DataType::{
         Binary, Boolean, Date32, Date64, Decimal128, Decimal256, Dictionary, Duration, FixedSizeBinary, Float16,
@@ -71,7 +72,7 @@ fn columns() -> Vec<(&'static str, DataType, Option<&'static str>)> {
     ]
 }
 
-/// Rows of the table of operators: what it is, and a query that holds it. `u` has the columns of `t`.
+/// Rows of the table of operators: a description, and a query that uses the operator. `u` has the columns of `t`.
 const OPERATORS: &[(&str, &str)] = &[
     ("WHERE", "SELECT i, s FROM t WHERE i > 1"),
     ("expressions in SELECT", "SELECT i + 1 FROM t"),
@@ -168,7 +169,7 @@ const EXPRESSIONS: &[(&str, &[&str])] = &[
     ("rec.x, list[1]", &["rec.x", "list[1]"]),
 ];
 
-/// Arguments that are tried for a function, in order.
+/// Arguments to try for a function, in order.
 const ARGUMENTS: &[&str] = &[
     "",
     "s",
@@ -225,15 +226,15 @@ const ARGUMENTS: &[&str] = &[
     "list, 1, 2, 1",
 ];
 
-/// Arguments that are tried for an aggregate function.
+/// Arguments to try for an aggregate function.
 const AGGREGATE_ARGUMENTS: &[&str] =
     &["i", "f", "d", "s", "dt", "b", "f, f", "f, 0.5", "s, ','", "i, 2", "f, 0.5, 100", "f, f, 0.5"];
 
-/// Whether a query runs wholly on the device; an error says why not.
+/// Where a query runs: completely on the device, or on the host for a reason.
 enum Where {
     Device,
     Host(String),
-    /// The query is not valid.
+    /// The query is invalid.
     NoPlan(String),
 }
 
@@ -270,7 +271,7 @@ async fn session() -> Result<Session> {
             .context()
             .register_table(name, Arc::new(MemTable::try_new(schema.clone(), vec![vec![batch.clone()]])?))?;
     }
-    // A scan of all columns would hold those without an encoding.
+    // A scan of all columns would include those without an encoding.
     Ok(session)
 }
 
@@ -278,7 +279,7 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-/// A row of a table of queries.
+/// Returns one row of a table of queries.
 async fn row(session: &Session, what: &str, queries: &[String]) -> Result<String, String> {
     let mut reasons = BTreeSet::new();
     for sql in queries {
@@ -295,7 +296,7 @@ async fn row(session: &Session, what: &str, queries: &[String]) -> Result<String
     })
 }
 
-/// Tries every argument list; the lists that run on the device, else the first reason.
+/// Tries every argument list. Returns those that run on the device, or else the first reason.
 async fn function(session: &Session, name: &str, arguments: &[&str]) -> Where {
     let mut on_device = false;
     let mut first: Option<String> = None;
@@ -315,7 +316,7 @@ async fn function(session: &Session, name: &str, arguments: &[&str]) -> Where {
     }
 }
 
-/// The document.
+/// Generates the document.
 pub async fn generate() -> Result<String, String> {
     let session = session().await.map_err(|e| e.to_string())?;
     let mut out = String::from(
@@ -375,7 +376,7 @@ async fn casts(session: &Session) -> String {
 
 async fn scalar_functions(session: &Session) -> String {
     let state = session.context().state();
-    // Aliases are entries of their own.
+    // Aliases have entries of their own.
     let mut sections: BTreeMap<&str, BTreeMap<String, Vec<String>>> = BTreeMap::new();
     for function in state.scalar_functions().values() {
         let section = function.documentation().map_or("Other Functions", |doc| doc.doc_section.label);
@@ -436,7 +437,7 @@ async fn aggregate_functions(session: &Session) -> String {
     out
 }
 
-/// Column names of the table as what they stand for.
+/// Replaces column names of the table by what they stand for.
 fn shown(arguments: &str) -> String {
     let types = [("i", "INT"), ("f", "DOUBLE"), ("d", "DECIMAL"), ("s", "VARCHAR"), ("dt", "DATE"), ("b", "BOOLEAN")];
     let one = |argument: &str| {
@@ -449,7 +450,7 @@ pub fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/sql-support.md")
 }
 
-/// The test: the committed document is what the planner says.
+/// Tests that the committed document agrees with the planner.
 pub async fn check() -> Result<(), String> {
     let (now, committed) = (generate().await?, std::fs::read_to_string(path()).unwrap_or_default());
     let stale = now.lines().find(|line| !committed.lines().any(|known| known == *line));

@@ -1,4 +1,4 @@
-//! Cells as text: how a result is written in an .slt file.
+//! The text form of result cells in an .slt file.
 //!
 //! | letter | Arrow types | text |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | `D` | dates, times, timestamps | ISO 8601 |
 //! | `?` | anything else | as Arrow displays it |
 //!
-//! NULL is `NULL` everywhere. Devices add floats in another order than the host does, so their last digits differ.
+//! NULL is always `NULL`. Devices add floats in another order than the host, so that their last digits differ.
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Schema};
@@ -52,7 +52,7 @@ impl ColumnType for Column {
     }
 }
 
-/// The letter of each column.
+/// Returns the letter of each column.
 pub fn columns(schema: &Schema) -> Vec<Column> {
     schema.fields().iter().map(|field| column(field.data_type())).collect()
 }
@@ -104,7 +104,7 @@ fn text(value: &str) -> String {
     if lossy { format!("{value:?}") } else { value.to_string() }
 }
 
-/// `value` to `digits` significant digits, in the shortest form that reads back the same.
+/// Formats `value` with `digits` significant digits, in the shortest form that reads back the same.
 fn float(value: f64, digits: usize) -> String {
     if !value.is_finite() {
         return value.to_string();
@@ -114,13 +114,14 @@ fn float(value: f64, digits: usize) -> String {
     if magnitude != 0.0 && !(1e-5..1e15).contains(&magnitude) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// Cells are normalised when they are made; a line of a file is taken as it stands.
+/// Returns the value unchanged: cells are normalised when they are created, and lines of a file are compared as they
+/// are.
 #[allow(clippy::ptr_arg, reason = "the signature is sqllogictest's")]
 pub fn normalize(value: &String) -> String {
     value.trim_end().to_string()
 }
 
-/// Rows agree if their cells, joined by blanks, are the expected lines.
+/// Returns whether the rows agree: their cells, joined by blanks, must be the expected lines.
 pub fn validate(normalize: Normalizer, actual: &[Vec<String>], expected: &[String]) -> bool {
     actual.len() == expected.len()
         && actual.iter().zip(expected).all(|(row, line)| normalize(&row.join(" ")) == normalize(line))

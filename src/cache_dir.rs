@@ -1,14 +1,16 @@
-//! The folder for what Parallax can make again: generated TPC-H data and the shell's history.
+//! The directory for data that Parallax can recreate: generated TPC-H tables and the shell's history.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use datafusion::error::{DataFusionError, Result};
 
-/// `$PARALLAX_CACHE`, else `$XDG_CACHE_HOME/parallax`, else `$HOME/.cache/parallax`. The folder need not exist yet.
+/// Returns `$PARALLAX_CACHE`, else `$XDG_CACHE_HOME/parallax`, else `$HOME/.cache/parallax`. The directory need not
+/// exist.
 ///
 /// # Errors
-/// When none of the three variables is set.
+///
+/// Fails if none of the three variables is set.
 pub fn cache_dir() -> Result<PathBuf> {
     choose(|name| std::env::var_os(name))
 }

@@ -19,10 +19,11 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
 use crate::cache_dir::cache_dir;
-use crate::exec::context::{DeviceContext, cores};
-use crate::exec::cost::{self, Costs, Rates};
-use crate::exec::under_way;
-use crate::exec::work::Kind;
+use crate::cores::cores;
+use crate::exec::state::active_pipelines;
+use crate::exec::state::context::DeviceContext;
+use crate::exec::state::costs::{self, Costs, Rates};
+use crate::exec::state::work_estimate::Kind;
 use crate::planner;
 use crate::runtime::Mesh;
 
@@ -59,7 +60,7 @@ pub fn load_once() -> bool {
     static FOUND: LazyLock<bool> = LazyLock::new(|| {
         let text = file().ok().and_then(|path| std::fs::read_to_string(path).ok());
         let costs = text.and_then(|text| parse(&text, &machine()));
-        costs.map(cost::set_machine).is_some()
+        costs.map(costs::set_machine).is_some()
     });
     *FOUND
 }
@@ -81,22 +82,22 @@ fn when_idle(mesh: &Mesh) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores()).enable_all().build()?;
     let mut once = Once::default();
     let mut quiet_since = Instant::now();
-    let mut begun = under_way::begun();
+    let mut begun = active_pipelines::started();
     loop {
         std::thread::sleep(LOOK);
         let before = begun;
-        begun = under_way::begun();
+        begun = active_pipelines::started();
         // Nobody needs the constants before the first query.
-        if begun == 0 || begun != before || under_way::now() > 0 {
+        if begun == 0 || begun != before || active_pipelines::count() > 0 {
             quiet_since = Instant::now();
         } else if quiet_since.elapsed() >= QUIET {
             if let Some(times) = runtime.block_on(Times::measure(mesh, &mut once))? {
                 let costs = times.costs();
-                cost::set_machine(costs);
+                costs::set_machine(costs);
                 return save(&costs);
             }
             quiet_since = Instant::now();
-            begun = under_way::begun();
+            begun = active_pipelines::started();
         }
     }
 }
@@ -141,10 +142,10 @@ impl Times {
         let mut times = Self { few: Sample::of(&host, FEW_ROWS).await?.best, ..REFERENCE };
         for (i, (sql, _)) in QUERIES.iter().enumerate() {
             times.host[i] = Sample::of(&host, sql).await?.best;
-            let (begun, sample) = (under_way::begun(), Sample::of(&device, sql).await?);
+            let (begun, sample) = (active_pipelines::started(), Sample::of(&device, sql).await?);
             once[i] = once[i].max(sample.first.saturating_sub(sample.best));
             // The host's runs are no pipelines, these are.
-            if under_way::begun() != begun + RUNS + 1 || under_way::now() > 0 {
+            if active_pipelines::started() != begun + RUNS + 1 || active_pipelines::count() > 0 {
                 return Ok(None);
             }
             times.device[i] = sample.best;
@@ -211,7 +212,7 @@ fn scale(rates: &mut Rates, kinds: &[Kind], by: f64) {
 fn context(mesh: &Mesh, placement: &str) -> Result<SessionContext> {
     let device = DeviceContext::new(mesh.clone());
     let limit = mesh.runtime().memory().limit().unwrap_or(0).to_string();
-    let mut builder = planner::install(SessionStateBuilder::new().with_default_features(), device);
+    let mut builder = planner::install(SessionStateBuilder::new().with_default_features(), device)?;
     if let Some(config) = builder.config() {
         config.options_mut().set("xla.placement", placement)?;
         config.options_mut().set("xla.memory_limit", &limit)?;
@@ -272,8 +273,8 @@ fn save(costs: &Costs) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use crate::calibration::{Once, REFERENCE, Times, parse, write};
-    use crate::exec::cost::Costs;
-    use crate::exec::work::Kind;
+    use crate::exec::state::costs::Costs;
+    use crate::exec::state::work_estimate::Kind;
     use crate::runtime::{Mesh, Runtime};
 
     #[test]

@@ -17,7 +17,8 @@ use crate::session::Session;
 use crate::shell::error::ShellError;
 use crate::shell::format::Format;
 use crate::shell::{Flow, Shell, command, interactive, message, statements, tour};
-use crate::{tables, tpch};
+use crate::tables::DataFolder;
+use crate::tpch;
 
 /// Stack of the threads that plan and run queries: a deeply nested statement takes megabytes.
 const STACK: usize = 16 << 20;
@@ -32,39 +33,47 @@ const MOST_DEVICES: usize = 1024;
     version,
     about = "A SQL database for analysis: DataFusion plans, XLA runs.",
     long_about = "A SQL database for analysis: DataFusion plans, XLA runs.\n\n\
-                  Without SQL it opens a shell, or runs the SQL on its standard input; when that is empty, a short tour."
+                  Without -c or -f it opens a shell, or runs the SQL on standard input. If there is none, it gives a short tour."
 )]
 struct Arguments {
-    /// Run these statements and leave; may be given again, and mixed with -f
+    /// Run these statements and exit; may be repeated and mixed with -f
     #[arg(short = 'c', long = "command", value_name = "SQL")]
     commands: Vec<String>,
 
-    /// Run the statements of a file and leave; may be given again
+    /// Run the statements of a file and exit; may be repeated
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Make a table of every .parquet, .csv and .json file or folder in DIR (or of one file); without it TPC-H is there
+    /// Make each .parquet, .csv, .json or .arrow file or folder in DIR a table (or one file); the default is TPC-H
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Scale factor of the TPC-H data: 0.1 is 0.9 million rows, 1 is 8.7 million; written the first time
-    #[arg(long, value_name = "FACTOR", default_value = "0.1", conflicts_with = "data", value_parser = scale)]
-    #[arg(allow_negative_numbers = true)]
+    /// Start without tables
+    #[arg(long, conflicts_with = "data")]
+    empty: bool,
+
+    /// Scale factor of the TPC-H data: 0.1 is 0.9 million rows, 1 is 8.7 million; written on first use
+    #[arg(long, value_name = "FACTOR", default_value = "0.1", conflicts_with_all = ["data", "empty"])]
+    #[arg(value_parser = scale, allow_negative_numbers = true)]
     scale: f64,
 
-    /// How rows are printed
+    /// How to print rows
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Where queries run: cpu (the default), gpu or tpu
+    /// Print at most N rows of a result; 0 prints all. The default is 40 for tables on a terminal, else all
+    #[arg(long, value_name = "N")]
+    max_rows: Option<usize>,
+
+    /// Device to run queries on: cpu (the default), gpu or tpu
     #[arg(long, value_name = "KIND")]
     device: Option<String>,
 
-    /// How many devices to spread tables over; a CPU is split into virtual ones
+    /// Number of devices to spread tables over; a CPU is split into virtual ones
     #[arg(long, value_name = "N", value_parser = devices, allow_negative_numbers = true)]
     devices: Option<usize>,
 
-    /// Set an option, as the SQL statement SET does; may be given again
+    /// Set an option, as the SQL statement SET does; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
 }
@@ -93,20 +102,30 @@ fn more_help() -> String {
   parallax                                          the shell, with the eight TPC-H tables
   parallax --data ./sales                           the shell, with a table for each file in ./sales
   parallax -c 'SELECT count(*) FROM lineitem'       one query
+  parallax --empty -c \"FROM 'a/*.csv' LIMIT 9\"     files by name: a file, a folder or a pattern
   parallax -f report.sql --format csv > report.csv  a script
+  parallax --format none -f q.sql                   only the time of each statement
   parallax --set xla.placement=always -f q.sql      an error where an operator would stay on the host
   parallax < /dev/null                              a short tour
 
 Commands in the shell and in scripts:
 {}
 
-In the shell, SQL ends with ; and Tab completes. Ctrl-C clears the line or cancels the query, Ctrl-D leaves.
+In the shell, a statement ends with ; and Tab completes words. Ctrl-C clears the line or cancels the query, Ctrl-D exits.
+
+Tables:
+  Where SQL takes a table, it also takes the path of a file in quotes: .parquet, .csv, .tsv, .json, .ndjson or .arrow,
+  text also with .gz, .bz2, .xz or .zst. A path ending in / is a folder; * ? [] and ** match names.
+  http://, https:// and s3:// paths work, too. For s3:// set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION
+  (AWS_ENDPOINT and AWS_ALLOW_HTTP=true for other servers than Amazon's), or use
+  CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 's3://bucket/t/' OPTIONS ('aws.region' 'eu-west-1').
+  SUMMARIZE t describes the values of each column, DESCRIBE t their types; FROM t is short for SELECT * FROM t.
 
 Files:
-  TPC-H data and the shell's history are kept in $PARALLAX_CACHE, else in $XDG_CACHE_HOME/parallax,
-  else in ~/.cache/parallax. Nothing in there is lost for good: it is made again when it is missing.
+  Parallax keeps TPC-H data and the shell's history in $PARALLAX_CACHE, else in $XDG_CACHE_HOME/parallax,
+  else in ~/.cache/parallax. It can all be deleted; what is needed is written again.
 
-Exit code: 0, or 1 after an error, which is one line on standard error. The first statement that fails ends a script.
+Exit code: 0, or 1 after an error, which is one line on standard error. A script ends at the first statement that fails.
 NO_COLOR=1 turns colours off.",
         command::help()
     )
@@ -140,7 +159,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match ran {
         Ok(()) => 0,
         Err(Exit::Print(text)) => {
-            // Nobody is left to tell that nobody reads.
+            // If nothing reads the output, there is nowhere to report that.
             let _ = io::Write::write_all(&mut stdout(), text.as_bytes());
             0
         }
@@ -151,7 +170,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// The threads of the runtime report theirs as the error of the query.
+/// A panic in a thread of the runtime becomes the error of its query.
 fn report_panics_on_one_line() {
     std::panic::set_hook(Box::new(|panic| {
         if std::thread::current().name() == Some("main") {
@@ -192,8 +211,8 @@ fn usage_error(error: clap::Error) -> Exit {
 }
 
 fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Result<(), Exit> {
-    // Nobody who types a query waits for a compiler.
-    let mut builder = Session::builder().set("xla.tiered", "true");
+    // In a shell a query should not wait for a compiler.
+    let mut builder = Session::builder().set("xla.background_compile", "true");
     if let Some(device) = &arguments.device {
         builder = builder.device(device);
     }
@@ -209,15 +228,23 @@ fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Res
     let terminal = scripts.is_empty() && stdin().is_terminal();
     // Before the data: when it cannot be read, nothing is generated.
     let input = if scripts.is_empty() && !terminal { standard_input()? } else { String::new() };
-    let tables = runtime.block_on(load(&session, arguments))?;
+    let data = runtime.block_on(load(&session, arguments))?;
 
     let out = Box::new(BufWriter::with_capacity(1 << 16, stdout()));
+    let mut shell = if terminal {
+        Shell::interactive(session, out, arguments.format)
+    } else {
+        Shell::new(session, out, arguments.format)
+    };
+    shell.terminal = stdout().is_terminal();
+    shell.max_rows = arguments.max_rows;
+    let has_tpch = data.as_ref().is_some_and(|data| data.tables().any(|table| table == "lineitem"));
     if terminal {
-        let mut shell = Shell::interactive(session, out, arguments.format);
-        shell.say(&banner(arguments, &tables))?;
+        shell.say(&banner(arguments, data.as_ref()))?;
+        shell.data = data;
         return Ok(interactive::run(shell, runtime)?);
     }
-    let mut shell = Shell::new(session, out, arguments.format);
+    shell.data = data;
     runtime.block_on(async {
         for script in &scripts {
             let flow = match script {
@@ -233,7 +260,7 @@ fn run_on(runtime: &Runtime, arguments: &Arguments, matches: &ArgMatches) -> Res
         }
         if !statements::split(&input, shell.dialect().as_ref()).is_empty() {
             shell.run_text(&input, Some("stdin")).await?;
-        } else if tables.iter().any(|table| table == "lineitem") {
+        } else if has_tpch {
             tour::run(&mut shell).await?;
         } else {
             shell.run_text("\\d", None).await?;
@@ -265,24 +292,37 @@ fn standard_input() -> Result<String, Exit> {
     Ok(text)
 }
 
-/// Registers the tables and returns their names.
-async fn load(session: &Session, arguments: &Arguments) -> Result<Vec<String>, Exit> {
-    let Some(path) = &arguments.data else {
-        return Ok(session.register_dir(&sample(arguments.scale)?).await?);
-    };
-    if path.is_file() {
-        let name = tables::table_name(path);
-        session.register_path(&name, path).await?;
-        return Ok(vec![name]);
+/// Registers the tables and returns the folder that they are from.
+async fn load(session: &Session, arguments: &Arguments) -> Result<Option<DataFolder>, Exit> {
+    if arguments.empty {
+        return Ok(None);
     }
-    Ok(session.register_dir(path).await?)
+    let mut data = match &arguments.data {
+        Some(path) => DataFolder::new(path),
+        None => DataFolder::new(&sample(arguments.scale)?),
+    };
+    data.refresh(session.context()).await?;
+    if data.tables().len() == 0 {
+        eprintln!(
+            "note: there are no tables: {} has no .parquet, .csv, .json or .arrow file and no folder of them (\\refresh looks \
+             again)",
+            data.path().display()
+        );
+    }
+    Ok(Some(data))
 }
 
-fn banner(arguments: &Arguments, tables: &[String]) -> String {
-    let source = match &arguments.data {
-        Some(path) => format!("{}", path.display()),
-        None => format!("TPC-H at scale factor {}", arguments.scale),
+fn banner(arguments: &Arguments, data: Option<&DataFolder>) -> String {
+    let names: Vec<&str> = data.into_iter().flat_map(DataFolder::tables).collect();
+    let tables = match names.len() {
+        0 => "none yet".to_string(),
+        n if n > 12 => format!("{n} of them"),
+        _ => names.join(", "),
     };
-    let tables = if tables.len() > 12 { format!("{} tables", tables.len()) } else { tables.join(", ") };
-    format!("Parallax {}. {source}: {tables}.\nSQL ends with ; and \\? shows the commands.", env!("CARGO_PKG_VERSION"))
+    let source = match (&arguments.data, data) {
+        (_, None) => "The database is empty; SELECT * FROM 'file.parquet' reads a file".to_string(),
+        (Some(path), _) => format!("Tables in {}: {tables}", path.display()),
+        (None, _) => format!("TPC-H at scale factor {}: {tables}", arguments.scale),
+    };
+    format!("Parallax {}. {source}.\nA statement ends with ; and \\? lists the commands.", env!("CARGO_PKG_VERSION"))
 }

@@ -64,11 +64,11 @@ pub struct XlaOptions {
     /// Host threads that run chunks on a CPU device; 0 is one per core.
     pub threads: usize,
     /// Slots of a dense group-by; more is not placed on the device.
-    pub max_dense_groups: usize,
+    pub max_dense_slots: usize,
     /// Keep the columns of unchanged tables on the device between queries.
-    pub resident: bool,
+    pub cache_columns: bool,
     /// Let the host operators answer while programs are compiled.
-    pub tiered: bool,
+    pub background_compile: bool,
     /// Count the rows after every operator of a pipeline.
     pub count_rows: bool,
     /// Use the kernels written in HLO on the CPU, too.
@@ -84,9 +84,9 @@ impl Default for XlaOptions {
             spill_dir: String::new(),
             chunk_rows: 0,
             threads: 0,
-            max_dense_groups: 1 << 25,
-            resident: true,
-            tiered: false,
+            max_dense_slots: 1 << 25,
+            cache_columns: true,
+            background_compile: false,
             count_rows: false,
             portable_kernels: false,
         }
@@ -157,33 +157,33 @@ const OPTIONS: &[OptionRow] = &[
         set: |o, v| parse_usize("xla.threads", v).map(|n| o.threads = n),
     },
     OptionRow {
-        name: "max_dense_groups",
+        name: "max_dense_slots",
         description: "Most slots of a dense group-by or join (the product of the key ranges), up to 1073741824; keys \
                       that span more, or more than a few slots a row, are hashed. Default 33554432.",
-        get: |o| o.max_dense_groups.to_string(),
+        get: |o| o.max_dense_slots.to_string(),
         set: |o, v| {
-            let groups = parse_usize("xla.max_dense_groups", v)?;
+            let groups = parse_usize("xla.max_dense_slots", v)?;
             if groups > 1 << 30 {
                 return Err(DataFusionError::Configuration(format!(
-                    "xla.max_dense_groups: {groups} is more than 1073741824, what group ids of 32 bits allow"
+                    "xla.max_dense_slots: {groups} is more than 1073741824, what group ids of 32 bits allow"
                 )));
             }
-            o.max_dense_groups = groups;
+            o.max_dense_slots = groups;
             Ok(())
         },
     },
     OptionRow {
-        name: "resident",
+        name: "cache_columns",
         description: "Keep the columns of unchanged tables on the device between queries. Default true.",
-        get: |o| o.resident.to_string(),
-        set: |o, v| parse_bool("xla.resident", v).map(|b| o.resident = b),
+        get: |o| o.cache_columns.to_string(),
+        set: |o, v| parse_bool("xla.cache_columns", v).map(|b| o.cache_columns = b),
     },
     OptionRow {
-        name: "tiered",
+        name: "background_compile",
         description: "Under auto, compile programs that are worth it in the background while the host operators answer; without \
                       it they are compiled when the host has spent as much time as that takes. Default false; the shell sets it.",
-        get: |o| o.tiered.to_string(),
-        set: |o, v| parse_bool("xla.tiered", v).map(|b| o.tiered = b),
+        get: |o| o.background_compile.to_string(),
+        set: |o, v| parse_bool("xla.background_compile", v).map(|b| o.background_compile = b),
     },
     OptionRow {
         name: "count_rows",

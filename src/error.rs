@@ -1,72 +1,72 @@
-//! What can go wrong below DataFusion, and the one place where it becomes a `DataFusionError`.
+//! Errors of the layers below DataFusion, and their only conversion to `DataFusionError`.
 
 use datafusion::error::DataFusionError;
 
-/// The result of everything below DataFusion.
+/// Result type of the layers below DataFusion.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error with what was tried, and what to do where that is known.
+/// An error, with the attempted operation and, where known, a remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// XLA refused; `message` is its own.
+    /// XLA failed. It also covers transfers whose size or type does not match the buffer.
     #[error("{what}: {message}")]
     Xla {
-        /// What was tried, e.g. `compiling q1_pipeline`.
+        /// The attempted operation, e.g. `compiling q1_pipeline`.
         what: String,
         /// XLA's message, without its stack trace.
         message: String,
     },
 
-    /// A program was given arguments that its signature does not allow: a mistake in Parallax.
+    /// The arguments of a call do not match the program's signature. This is a bug in Parallax.
     #[error("program {program}: {message}")]
     Signature {
         /// Name of the program.
         program: String,
-        /// Which parameter, what it is and what was given.
+        /// The mismatch: which parameter, what it expects and what it got.
         message: String,
     },
 
-    /// The device memory that Parallax may use is not enough.
+    /// The device memory limit is exceeded.
     #[error(
         "{operator} asked for {requested} bytes of device memory; {used} of the {limit} bytes allowed are in use \
          (raise the option xla.memory_limit, or read fewer columns or rows)"
     )]
     DeviceMemory {
-        /// Who asked.
+        /// Name of the operator that requested the memory.
         operator: String,
-        /// Bytes asked for.
+        /// Bytes requested.
         requested: u64,
-        /// Bytes in use at that moment.
+        /// Bytes in use at the time of the request.
         used: u64,
-        /// Bytes allowed.
+        /// Limit in bytes.
         limit: u64,
     },
 
-    /// A device that is not there.
+    /// A requested device does not exist.
     #[error("{asked}: {available}")]
     NoSuchDevice {
-        /// What was asked for.
+        /// The request.
         asked: String,
-        /// What is there, and how to get more.
+        /// What is available, and how to get more.
         available: String,
     },
 
-    /// A setting or environment variable with a value that makes no sense.
-    #[error("{name} is {value:?}: {expected} was expected")]
+    /// An option or environment variable has an invalid value.
+    #[error("invalid value {value:?} for {name}: expected {expected}")]
     Setting {
         /// Name of the option or variable.
         name: String,
-        /// The value it has.
+        /// Its current value.
         value: String,
-        /// What would be right.
+        /// What a valid value looks like.
         expected: String,
     },
 
-    /// Something that Parallax does not do, with the reason.
+    /// An unsupported operation, with the reason.
     #[error("{0}")]
     Unsupported(String),
 
-    /// An error of DataFusion that passed through.
+    /// An error of DataFusion, passed through.
     #[error(transparent)]
     DataFusion(Box<DataFusionError>),
 }

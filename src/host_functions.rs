@@ -1,6 +1,6 @@
-//! Names of the native functions that programs call on the CPU: `kernels` writes them into programs, `runtime` registers
-//! functions under them. Each gets first an `s64` array of sizes, then its arrays (see the function's file below
-//! `runtime/host_kernels/`).
+//! Names of the native functions that programs call on the CPU. `kernels` writes the names into programs; `runtime`
+//! registers the functions under them. The first operand of each is an `s64` array of sizes, followed by its arrays;
+//! see the function's file in `runtime/host_kernels/`.
 
 pub const EXCLUSIVE_SUM: &str = "parallax_exclusive_sum";
 pub const LIVE_ROWS: &str = "parallax_live_rows";

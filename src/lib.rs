@@ -46,7 +46,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir` | nothing of the others |
+//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores` | nothing of the others |
 //! | `hlo` · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
 //! | `columnar` | Arrow arrays and buffers |
 //! | `kernels` | HLO values; no DataFusion, no Arrow, no device |
@@ -107,7 +107,10 @@ mod kernels;
 pub mod kernels;
 
 // Arrow to device encodings, statistics, chunks and shards.
+#[cfg(not(feature = "internals"))]
 mod columnar;
+#[cfg(feature = "internals")]
+pub mod columnar;
 
 // Typed builder of HLO text.
 #[cfg(not(feature = "internals"))]
@@ -150,6 +153,9 @@ mod cache_dir;
 #[cfg(feature = "internals")]
 pub mod cache_dir;
 
+// How many threads run at a time.
+mod cores;
+
 // The data that is there without `--data`.
 #[cfg(feature = "shell")]
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
@@ -166,6 +172,6 @@ mod shell;
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
 pub mod cli;
 
-#[cfg(test)]
 #[allow(unsafe_code, reason = "a native kernel written by hand")]
+#[cfg(test)]
 mod golden_programs;

@@ -1,8 +1,8 @@
-//! Physical plans of repeated queries: planning takes DataFusion 3 to 9 ms, a warm query on the device less.
+//! Cache of physical plans for repeated queries. DataFusion takes 3 to 9 ms to plan a query; running a warm query on
+//! the device takes less.
 //!
-//! A plan is used again only while nothing that it depends on has changed: the very options, the very tables and
-//! views, and the rows in them. Queries with functions whose value is not fixed by their arguments (`now()`, `random()`) are
-//! never kept.
+//! A plan is reused only while nothing that it depends on has changed: the options, the tables and views, and the rows
+//! in the tables. Queries with functions that are not immutable, such as `now()` and `random()`, are never cached.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,39 +11,41 @@ use datafusion::arrow::array::Array;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
-use datafusion::datasource::{MemTable, TableProvider, ViewTable};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::datasource::listing::ListingTable;
+use datafusion::datasource::{MemTable, TableProvider, ViewTable, source_as_provider};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
 
-/// Plans that are kept; half of them go when there are more.
+/// Maximum number of cached plans. Half of them are dropped when it is reached.
 const MAX_PLANS: usize = 256;
 
 #[derive(Default)]
+/// Physical plans by query text.
 pub struct PlanCache {
     plans: Mutex<HashMap<String, Arc<CachedPlan>>>,
 }
 
 struct CachedPlan {
     plan: Arc<dyn ExecutionPlan>,
-    /// Held so that a change of any option makes a new object.
+    /// Held so that changed options have another address.
     options: Arc<ConfigOptions>,
     tables: Vec<(TableReference, TableVersion)>,
 }
 
-/// A table or view and its contents, as far as a plan depends on them.
+/// The identity of a table or view and of its contents, as far as a plan depends on them.
 struct TableVersion {
     provider: Arc<dyn TableProvider>,
-    /// Every array of an in-memory table, partition by partition: an UPDATE replaces the columns that it sets, and shares the
-    /// others. Weak references keep the addresses from being used again.
+    /// All arrays of an in-memory table, partition by partition. An UPDATE replaces the columns that it sets and shares
+    /// the others. Weak references keep the addresses from being reused.
     arrays: Vec<Vec<Weak<dyn Array>>>,
 }
 
 impl TableVersion {
-    /// `None` for tables whose contents can change unseen: their plans are not kept.
+    /// Returns `None` for tables whose contents can change unnoticed; plans that read them are not cached.
     async fn of(provider: Arc<dyn TableProvider>) -> Option<Self> {
-        // The tables that a view reads are in the logical plan.
+        // The logical plan already contains the tables that a view reads.
         if provider.downcast_ref::<ViewTable>().is_some() {
             return Some(Self { provider, arrays: Vec::new() });
         }
@@ -55,7 +57,7 @@ impl TableVersion {
         Some(Self { provider, arrays })
     }
 
-    /// Whether `provider` is this very table with these very rows.
+    /// Returns whether `provider` is the same table with the same rows.
     async fn is(&self, provider: &Arc<dyn TableProvider>) -> bool {
         if !Arc::ptr_eq(&self.provider, provider) {
             return false;
@@ -80,7 +82,7 @@ impl PlanCache {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The plan of `sql`, if it was planned before and nothing has changed since.
+    /// Returns the cached plan of `sql`, unless anything that it depends on has changed.
     pub async fn get(&self, ctx: &SessionContext, sql: &str) -> Option<Arc<dyn ExecutionPlan>> {
         let cached = self.lock().get(sql).cloned()?;
         if !Arc::ptr_eq(&cached.options, ctx.copied_config().options()) {
@@ -95,10 +97,10 @@ impl PlanCache {
         reset_plan_states(cached.plan.clone()).ok()
     }
 
-    /// Keeps the plan of a query, if it may be used again.
+    /// Caches the plan of a query if it may be reused.
     pub async fn insert(&self, ctx: &SessionContext, sql: &str, logical: &LogicalPlan, plan: &Arc<dyn ExecutionPlan>) {
         let Some(mut names) = tables_of(logical) else { return };
-        // The logical plan holds what a view reads, but not the view.
+        // The logical plan contains the tables that a view reads, but not the view itself.
         let state = ctx.state();
         let Ok(statement) = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect) else { return };
         let Ok(named) = state.resolve_table_references(&statement) else { return };
@@ -123,7 +125,7 @@ impl PlanCache {
         plans.insert(sql.to_string(), Arc::new(CachedPlan { plan: plan.clone(), options, tables }));
     }
 
-    /// A plan holds the rows of its in-memory tables: it goes when one of them does.
+    /// Drops the plans whose in-memory tables no longer exist, because a plan keeps the rows of its tables alive.
     async fn forget_gone_tables(&self, ctx: &SessionContext) {
         let plans: Vec<_> = self.lock().iter().map(|(sql, cached)| (sql.clone(), cached.clone())).collect();
         for (sql, cached) in plans {
@@ -138,12 +140,19 @@ impl PlanCache {
     }
 }
 
-/// The tables that a plain query scans; `None` if it is no plain query, or its answer depends on more than them.
+fn reads_files(source: &Arc<dyn TableSource>) -> bool {
+    source_as_provider(source).is_ok_and(|provider| provider.downcast_ref::<ListingTable>().is_some())
+}
+
+/// Returns the tables that a query scans, or `None` if the statement is not a query or its result depends on more than
+/// the tables.
 fn tables_of(logical: &LogicalPlan) -> Option<Vec<TableReference>> {
     let mut names = Vec::new();
     let mut fixed = true;
     let visited = logical.apply_with_subqueries(|node| {
         match node {
+            // Files change unseen. That is known without opening them again, which takes a while if they are far away.
+            LogicalPlan::TableScan(scan) if reads_files(&scan.source) => fixed = false,
             LogicalPlan::TableScan(scan) => names.push(scan.table_name.clone()),
             LogicalPlan::Dml(_)
             | LogicalPlan::Ddl(_)

@@ -1,39 +1,39 @@
-//! A compiled unit's source: HLO text and its signature. The one type that `hlo` (which writes programs) and
-//! `runtime` (which compiles and runs them) share; neither imports the other.
+//! Programs: HLO text with a signature. `hlo` writes them, and `runtime` compiles and runs them. These types are all
+//! that the two modules share; neither imports the other.
 
 use std::fmt;
 
-/// Element type of an array in a program, named as HLO text names it.
+/// The element type of an array in a program. The names follow HLO text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ElementType {
-    /// A truth value, in one byte.
+    /// Boolean; one byte, 0 or 1.
     Pred,
-    /// A signed integer of 8 bits.
+    /// Signed 8-bit integer.
     S8,
-    /// A signed integer of 16 bits.
+    /// Signed 16-bit integer.
     S16,
-    /// A signed integer of 32 bits.
+    /// Signed 32-bit integer.
     S32,
-    /// A signed integer of 64 bits.
+    /// Signed 64-bit integer.
     S64,
-    /// An unsigned integer of 8 bits.
+    /// Unsigned 8-bit integer.
     U8,
-    /// An unsigned integer of 16 bits.
+    /// Unsigned 16-bit integer.
     U16,
-    /// An unsigned integer of 32 bits.
+    /// Unsigned 32-bit integer.
     U32,
-    /// An unsigned integer of 64 bits.
+    /// Unsigned 64-bit integer.
     U64,
-    /// A float of 16 bits.
+    /// IEEE 754 half-precision float.
     F16,
-    /// A float of 32 bits.
+    /// IEEE 754 single-precision float.
     F32,
-    /// A float of 64 bits.
+    /// IEEE 754 double-precision float.
     F64,
 }
 
 impl ElementType {
-    /// The name in HLO text, e.g. `s32`.
+    /// Returns the name in HLO text, e.g. `s32`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pred => "pred",
@@ -51,7 +51,7 @@ impl ElementType {
         }
     }
 
-    /// Bytes of one element in device memory (a `pred` takes one).
+    /// Returns the size of one element in device memory, in bytes. A `pred` takes one byte.
     pub const fn size_bytes(self) -> usize {
         match self {
             Self::Pred | Self::S8 | Self::U8 => 1,
@@ -61,22 +61,22 @@ impl ElementType {
         }
     }
 
-    /// Whether it is a signed integer.
+    /// Returns whether this is `s8`, `s16`, `s32` or `s64`.
     pub const fn is_signed_integer(self) -> bool {
         matches!(self, Self::S8 | Self::S16 | Self::S32 | Self::S64)
     }
 
-    /// Whether it is an unsigned integer.
+    /// Returns whether this is `u8`, `u16`, `u32` or `u64`.
     pub const fn is_unsigned_integer(self) -> bool {
         matches!(self, Self::U8 | Self::U16 | Self::U32 | Self::U64)
     }
 
-    /// Whether it is an integer, signed or not.
+    /// Returns whether this is a signed or an unsigned integer; `pred` is not.
     pub const fn is_integer(self) -> bool {
         self.is_signed_integer() || self.is_unsigned_integer()
     }
 
-    /// Whether it is a float.
+    /// Returns whether this is `f16`, `f32` or `f64`.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::F32 | Self::F64)
     }
@@ -88,37 +88,37 @@ impl fmt::Display for ElementType {
     }
 }
 
-/// Shape of a dense array: element type and dimensions (row-major layout; rank 0 is a scalar).
+/// The shape of a dense, row-major array: element type and dimensions. A scalar has rank 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Type of each element.
+    /// Type of the elements.
     pub element_type: ElementType,
-    /// Size of each dimension, the slowest first; none for a scalar.
+    /// Size of each axis, slowest first.
     pub dims: Vec<usize>,
 }
 
 impl Shape {
-    /// An array with these dimensions.
+    /// Creates the shape of an array.
     pub fn new(element_type: ElementType, dims: impl Into<Vec<usize>>) -> Self {
         Self { element_type, dims: dims.into() }
     }
 
-    /// A scalar.
+    /// Creates the shape of a scalar.
     pub fn scalar(element_type: ElementType) -> Self {
         Self { element_type, dims: Vec::new() }
     }
 
-    /// Number of dimensions.
+    /// Returns the number of axes.
     pub fn rank(&self) -> usize {
         self.dims.len()
     }
 
-    /// Number of elements; 1 for a scalar.
+    /// Returns the number of elements, which is 1 for a scalar.
     pub fn element_count(&self) -> usize {
         self.dims.iter().product()
     }
 
-    /// Bytes in device memory, padding of the allocator aside.
+    /// Returns the size in device memory in bytes, without the allocator's padding.
     pub fn size_bytes(&self) -> usize {
         self.element_count() * self.element_type.size_bytes()
     }
@@ -137,17 +137,17 @@ impl fmt::Display for Shape {
     }
 }
 
-/// HLO text with its signature. The text is the golden of tests, the key of the compile cache and what `\hlo` shows.
+/// HLO text with its signature. The text is the golden in tests, the key of the compile cache, and what `\hlo` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Program {
-    /// Module name, for people: it says which operators the program fuses.
+    /// Module name. It tells people which operators the program fuses.
     pub name: String,
-    /// HLO module text; the entry computation returns a tuple of `outputs`.
+    /// HLO module text. The entry computation returns a tuple of `outputs`.
     pub text: String,
-    /// Entry parameters in order.
+    /// Shapes of the entry parameters, in order.
     pub parameters: Vec<Shape>,
-    /// Entry results in order.
+    /// Shapes of the entry results, in order.
     pub outputs: Vec<Shape>,
-    /// `(output, parameter)`: the output reuses the parameter's buffer, which is donated by the call.
+    /// Pairs `(output, parameter)`: the output reuses the parameter's buffer, which the call must donate.
     pub aliases: Vec<(usize, usize)>,
 }

@@ -9,25 +9,24 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::calibration;
 use crate::config::XlaOptions;
-use crate::exec::context::DeviceContext;
-use crate::exec::cost::Costs;
-use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::host_fallback::HostFallbackExec;
+use crate::exec::boundary::device_to_host::DeviceToHostExec;
+use crate::exec::state::context::DeviceContext;
+use crate::exec::state::costs::Costs;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
 use crate::runtime::{Mesh, Runtime};
-use crate::statement;
+use crate::{statement, tables};
 
-pub use crate::exec::loads::Loading;
+pub use crate::exec::state::load_progress::LoadProgress;
 pub use crate::expr::fallback::FallbackReason;
+pub use crate::planner::fallbacks::{Fallback, fallbacks, uses_device};
 
 /// A database session on a mesh of devices.
 pub struct Session {
@@ -80,11 +79,13 @@ impl SessionBuilder {
         let mesh = Mesh::new(runtime, n)?;
         let config = SessionConfig::new().with_information_schema(true);
         // A file that was rewritten must be seen: DataFusion would remember the first listing for ever.
-        let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc()?;
+        let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0);
+        let environment = Arc::new(tables::with_stores(environment).build()?);
         let builder =
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
+        let (builder, files) = tables::with_named_files(builder);
         let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
-        let mut builder = planner::install(builder, device);
+        let mut builder = planner::install(builder, device)?;
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
                 config.options_mut().set(key, value)?;
@@ -94,11 +95,13 @@ impl SessionBuilder {
         if self.costs.is_none() {
             calibration::load_once();
             // Where programs may compile in the background, this may, too.
-            if XlaOptions::of(state.config_options()).tiered {
+            if XlaOptions::of(state.config_options()).background_compile {
                 calibration::in_the_background(&mesh);
             }
         }
-        Ok(Session { ctx: SessionContext::new_with_state(state), plans: PlanCache::default() })
+        let ctx = SessionContext::new_with_state(state);
+        files.serve(&ctx);
+        Ok(Session { ctx, plans: PlanCache::default() })
     }
 }
 
@@ -120,19 +123,22 @@ pub trait SessionStateBuilderExt: Sized {
     /// Adds the options `xla.*`, the planner's rules and the CPU as the device.
     ///
     /// # Errors
-    /// When XLA cannot be started.
+    /// When XLA cannot be started, or an optimizer rule is missing before which operators are placed.
     fn with_parallax(self) -> Result<Self>;
 
     /// As [`with_parallax`](Self::with_parallax), on the devices of `mesh`.
-    fn with_parallax_on(self, mesh: Mesh) -> Self;
+    ///
+    /// # Errors
+    /// When an optimizer rule is missing before which operators are placed.
+    fn with_parallax_on(self, mesh: Mesh) -> Result<Self>;
 }
 
 impl SessionStateBuilderExt for SessionStateBuilder {
     fn with_parallax(self) -> Result<Self> {
-        Ok(self.with_parallax_on(Mesh::new(Runtime::cpu(1)?, 1)?))
+        self.with_parallax_on(Mesh::new(Runtime::cpu(1)?, 1)?)
     }
 
-    fn with_parallax_on(self, mesh: Mesh) -> Self {
+    fn with_parallax_on(self, mesh: Mesh) -> Result<Self> {
         calibration::load_once();
         planner::install(self, DeviceContext::new(mesh))
     }
@@ -155,25 +161,32 @@ impl Session {
     }
 
     /// Plans a statement; rows come when the frame is collected or executed.
-    /// CACHE TABLE and the like run at once, as DataFusion's own CREATE TABLE does.
+    /// CACHE TABLE, SUMMARIZE and the like run at once, as DataFusion's own CREATE TABLE does.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
-        match statement::run(&self.ctx, sql).await? {
-            Some(frame) => Ok(frame),
-            None => self.ctx.sql(sql).await,
-        }
+        let frame = match statement::run(&self.ctx, sql).await {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => statement::plan(&self.ctx, sql).await,
+            Err(error) => Err(error),
+        };
+        frame.map_err(|error| tables::missing_file(error, &self.ctx))
     }
 
     /// Runs a statement and streams its rows. The physical plan of a repeated query is cached.
     pub async fn execute(&self, sql: &str) -> Result<SendableRecordBatchStream> {
+        self.run(sql).await.map(|execution| execution.rows)
+    }
+
+    /// Runs a statement as [`execute`](Self::execute) does; where it has run can be asked when all rows have been read.
+    pub async fn run(&self, sql: &str) -> Result<Execution> {
         if let Some(plan) = self.plans.get(&self.ctx, sql).await {
-            return execute_stream(plan, self.ctx.task_ctx());
+            return Execution::start(plan, self.ctx.task_ctx());
         }
         let frame = self.sql(sql).await?;
         let task = frame.task_ctx().into();
         let logical = frame.logical_plan().clone();
         let plan = frame.create_physical_plan().await?;
         self.plans.insert(&self.ctx, sql, &logical, &plan).await;
-        execute_stream(plan, task)
+        Execution::start(plan, task)
     }
 
     /// Runs a statement to its end.
@@ -187,19 +200,19 @@ impl Session {
     }
 
     /// How far the tables are that are being loaded from Parquet files; `None` if none is.
-    pub fn loading(&self) -> Option<Loading> {
-        DeviceContext::of(&self.ctx.task_ctx()).ok()?.loads.now()
+    pub fn loading(&self) -> Option<LoadProgress> {
+        DeviceContext::of(&self.ctx.task_ctx()).ok()?.load_tracker.now()
     }
 
     /// Pipelines that the host operators have answered so far although the device could: they were faster, or its programs were not
     /// compiled.
     pub fn host_answers(&self) -> usize {
-        self.device().map_or(0, |device| device.tiers.host_answers())
+        self.device().map_or(0, |device| device.history.host_runs())
     }
 
-    /// Whether nothing is being made ready for the device in the background (`xla.tiered`).
+    /// Whether nothing is being made ready for the device in the background (`xla.background_compile`).
     pub fn at_rest(&self) -> bool {
-        self.device().is_none_or(|device| device.tiers.at_rest())
+        self.device().is_none_or(|device| device.history.at_rest())
     }
 
     fn device(&self) -> Option<Arc<DeviceContext>> {
@@ -208,14 +221,14 @@ impl Session {
 
     /// The HLO programs that a query would run, in order. Tables that they read are loaded.
     pub async fn programs(&self, sql: &str) -> Result<Vec<Program>> {
-        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
+        let plan = self.sql(sql).await?.create_physical_plan().await?;
         let task = self.ctx.task_ctx();
-        let mut borders = Vec::new();
-        collect_borders(&plan, &mut borders);
+        let mut boundaries = Vec::new();
+        collect_boundaries(&plan, &mut boundaries);
         let mut programs = Vec::new();
-        for border in borders {
-            if let Some(border) = border.downcast_ref::<DeviceToHostExec>() {
-                programs.extend(border.programs(&task).await?);
+        for boundary in boundaries {
+            if let Some(boundary) = boundary.downcast_ref::<DeviceToHostExec>() {
+                programs.extend(boundary.programs(&task).await?);
             }
         }
         Ok(programs)
@@ -227,48 +240,77 @@ impl Session {
     /// # Errors
     /// When the query cannot be planned.
     pub async fn fallbacks(&self, sql: &str) -> Result<Vec<Fallback>> {
-        let plan = self.ctx.sql(sql).await?.create_physical_plan().await?;
-        let mut found = Vec::new();
-        collect_fallbacks(&plan, &mut found);
-        Ok(found)
+        let plan = self.sql(sql).await?.create_physical_plan().await?;
+        Ok(fallbacks(&plan).into_iter().filter(|fallback| fallback.reason.is_work()).collect())
     }
 
-    /// Registers a .parquet, .csv or .json file, or a folder of them, as a table.
+    /// Registers a Parquet, CSV, JSON or Arrow file, or a folder of them, as a table.
     pub async fn register_path(&self, name: &str, path: &Path) -> Result<()> {
-        crate::tables::register_path(&self.ctx, name, path).await
+        tables::register_path(&self.ctx, name, path).await
     }
 
-    /// Registers each .parquet, .csv and .json file or folder in `dir`; returns the table names in order.
+    /// Registers each Parquet, CSV, JSON and Arrow file or folder in `dir`; returns the table names in order.
     pub async fn register_dir(&self, dir: &Path) -> Result<Vec<String>> {
-        crate::tables::register_dir(&self.ctx, dir).await
+        tables::register_dir(&self.ctx, dir).await
     }
 }
 
-/// An operator that stays on the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fallback {
-    /// The operator as EXPLAIN shows it, without the reason.
-    pub operator: String,
-    /// Why it has no device form.
-    pub reason: FallbackReason,
+/// A statement that runs.
+pub struct Execution {
+    /// Its rows.
+    pub rows: SendableRecordBatchStream,
+    plan: Arc<dyn ExecutionPlan>,
 }
 
-fn collect_fallbacks(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Fallback>) {
-    if let Some((fallback, host)) = HostFallbackExec::of(plan).zip(plan.downcast_delegate())
-        && fallback.reason().is_work()
-    {
-        let operator = DisplayableExecutionPlan::new(host).one_line().to_string().trim_end().to_string();
-        out.push(Fallback { operator, reason: fallback.reason().clone() });
+/// Where a query has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RanOn {
+    /// DataFusion's operators have run all of it.
+    Host,
+    /// XLA programs have run all of it that Parallax planned for the device.
+    Device,
+    /// Some pipelines have run on one, some on the other.
+    Both,
+}
+
+impl Execution {
+    fn start(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Self> {
+        Ok(Self { rows: execute_stream(Arc::clone(&plan), task)?, plan })
     }
+
+    /// A handle that tells where the statement has run once all of its rows have been read.
+    pub fn trace(&self) -> Trace {
+        Trace(Arc::clone(&self.plan))
+    }
+}
+
+/// Tells where a statement has run.
+pub struct Trace(Arc<dyn ExecutionPlan>);
+
+impl Trace {
+    /// Where the statement has run so far.
+    pub fn ran_on(&self) -> RanOn {
+        let mut boundaries = Vec::new();
+        collect_boundaries(&self.0, &mut boundaries);
+        // Only a run on the device downloads rows; one that fell back afterwards has run on the host.
+        let on_device = |boundary: &Arc<dyn ExecutionPlan>| {
+            boundary.metrics().is_some_and(|metrics| {
+                let has = |name: &str| metrics.iter().any(|metric| metric.value().name().starts_with(name));
+                (has("device_time") || has("download_time")) && !has("fallback")
+            })
+        };
+        match boundaries.iter().filter(|boundary| on_device(boundary)).count() {
+            0 => RanOn::Host,
+            n if n == boundaries.len() => RanOn::Device,
+            _ => RanOn::Both,
+        }
+    }
+}
+
+/// The device boundaries of a plan, the deepest first.
+fn collect_boundaries(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
     for child in plan.children() {
-        collect_fallbacks(child, out);
-    }
-}
-
-/// The device borders of a plan, the deepest first.
-fn collect_borders(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn ExecutionPlan>>) {
-    for child in plan.children() {
-        collect_borders(child, out);
+        collect_boundaries(child, out);
     }
     if plan.downcast_ref::<DeviceToHostExec>().is_some() {
         out.push(plan.clone());
@@ -284,11 +326,16 @@ mod tests {
         let session = Session::builder().set("xla.placement", "auto").build().unwrap();
         session.collect("CREATE TABLE t AS VALUES (1), (2), (3)").await.unwrap();
         let sql = "SELECT row_number() OVER (ORDER BY column1) FROM t WHERE column1 > 1";
-        let [Fallback { operator, reason }] = &session.fallbacks(sql).await.unwrap()[..] else {
+        let [fallback] = &session.fallbacks(sql).await.unwrap()[..] else { panic!("one operator") };
+        let Fallback { node, display, reason } = fallback;
+        assert_eq!(node, "BoundedWindowAggExec");
+        assert!(display.starts_with("BoundedWindowAggExec: ") && !display.contains("[host"), "{display}");
+        assert!(matches!(reason, FallbackReason::Operator { .. }), "{reason}");
+        assert_eq!(fallback.expression(), None);
+        let [fallback] = &session.fallbacks("SELECT array_agg(column1) FROM t").await.unwrap()[..] else {
             panic!("one operator")
         };
-        assert!(operator.starts_with("BoundedWindowAggExec: ") && !operator.contains("[host"), "{operator}");
-        assert!(matches!(reason, FallbackReason::Operator { .. }), "{reason}");
+        assert_eq!(fallback.expression(), Some("array_agg(t.column1)"));
         assert_eq!(session.fallbacks("SELECT sum(column1) FROM t").await.unwrap(), []);
     }
 }

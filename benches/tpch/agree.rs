@@ -1,5 +1,5 @@
-//! Whether two engines gave the same rows. Integers, strings and dates must be equal, and decimals of one scale, too;
-//! an average or a quotient may be a decimal here and a float there, and is then compared as a number.
+//! Compares the rows of two engines. Integers, strings and dates must be equal, as must decimals of the same scale. An
+//! average or a quotient may be a decimal in one engine and a float in the other, and is then compared as a number.
 
 use std::cmp::Ordering;
 
@@ -8,26 +8,26 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type};
 use datafusion::error::Result;
 
-/// Above this a result is compared column by column, in its order, without cells.
+/// Larger results are compared column by column, in order, without building cells.
 const MANY_ROWS: usize = 100_000;
 
-/// What floats may differ by, relative to their size.
+/// Maximum relative difference of floats.
 const RELATIVE: f64 = 1e-9;
 
-/// Digits behind the point from which a decimal may be a rounded average or quotient.
+/// Fractional digits from which a decimal may be a rounded average or quotient.
 const ROUNDED_SCALE: i8 = 4;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Cell {
     Null,
-    /// Unscaled value and scale; integers have the scale 0.
+    /// Unscaled value and scale. Integers have scale 0.
     Decimal(i128, i8),
     Float(f64),
     Text(String),
 }
 
-/// `None` if `actual` holds the rows of `expected`, else what differs. Without `ordered` the order of the rows is not
-/// looked at.
+/// Returns `None` if `actual` has the rows of `expected`, else a description of the difference. Unless `ordered`, the
+/// order of the rows is ignored.
 pub fn difference(expected: &[RecordBatch], actual: &[RecordBatch], ordered: bool) -> Result<Option<String>> {
     let rows: [usize; 2] = [expected, actual].map(|batches| batches.iter().map(RecordBatch::num_rows).sum());
     if rows[0] != rows[1] {
@@ -59,13 +59,13 @@ pub fn difference(expected: &[RecordBatch], actual: &[RecordBatch], ordered: boo
     Ok(differing.map(|row| format!("row {row} is {:?} instead of {:?}", actual[row], expected[row])))
 }
 
-/// One column of all batches.
+/// Returns one column of all batches.
 fn column(batches: &[RecordBatch], index: usize) -> Result<ArrayRef> {
     let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
     Ok(concat(&parts)?)
 }
 
-/// The rows.
+/// Returns the rows.
 fn cells(batches: &[RecordBatch]) -> Result<Vec<Vec<Cell>>> {
     let columns: Vec<Vec<Cell>> =
         (0..batches[0].num_columns()).map(|index| column_cells(&column(batches, index)?)).collect::<Result<_>>()?;
@@ -95,7 +95,7 @@ fn column_cells(array: &ArrayRef) -> Result<Vec<Cell>> {
 fn same(expected: &Cell, actual: &Cell) -> bool {
     let number = |cell: &Cell| match cell {
         Cell::Decimal(value, scale) => Some((*value as f64 / 10f64.powi((*scale).into()), *scale)),
-        // A float has digits enough.
+        // Floats have enough digits.
         Cell::Float(value) => Some((*value, i8::MAX)),
         _ => None,
     };
@@ -112,7 +112,7 @@ fn same(expected: &Cell, actual: &Cell) -> bool {
     }
 }
 
-/// An order of rows by what is exact in all engines.
+/// Orders rows by the values that are exact in all engines.
 fn compare(a: &[Cell], b: &[Cell]) -> Ordering {
     let cell = |(a, b): (&Cell, &Cell)| match (a, b) {
         (Cell::Decimal(a, _), Cell::Decimal(b, _)) => a.cmp(b),

@@ -1,11 +1,11 @@
-//! What the memory gives: the limit of every query that must read its columns once.
+//! Measures memory bandwidth, which limits every query that must read its columns once.
 
-/// Words of the buffer: 1 GiB, far more than any cache.
+/// Words in the buffer: 1 GiB, far more than any cache.
 const WORDS: usize = 1 << 27;
 
 const PASSES: usize = 5;
 
-/// Bytes per second that `threads` threads read from one large buffer, adding it up; the best of some passes.
+/// Returns the bytes per second that `threads` threads read while summing one large buffer; the best of several passes.
 pub fn measure(threads: usize) -> f64 {
     let buffer: Vec<u64> = (0..WORDS as u64).collect();
     let sum = |words: &[u64]| words.iter().fold(0u64, |sum, word| sum.wrapping_add(*word));

@@ -1,12 +1,13 @@
-//! What is timed: the 22 TPC-H queries, and small queries that each show one operator. None has a window function.
+//! The queries that are timed: the 22 TPC-H queries, and small queries for one operator each. None has a window
+//! function.
 
 use parallax::tpch::{self, Table};
 
-/// A query.
+/// A query to time.
 pub struct Case {
     pub name: String,
     pub sql: String,
-    /// Part of the geometric means.
+    /// Whether it counts in the geometric means.
     pub tpch: bool,
     /// Whether its ORDER BY leaves no ties, so that rows must come in the same order.
     pub ordered: bool,
@@ -41,7 +42,7 @@ const MICRO: [(&str, &str); 11] = [
 ];
 
 impl Case {
-    /// All of them, in order.
+    /// Returns all queries, in order.
     pub fn all() -> Vec<Self> {
         let tpch = (1..=22).map(|number| Self {
             name: format!("Q{number}"),
@@ -59,7 +60,7 @@ impl Case {
         tpch.chain(micro).collect()
     }
 
-    /// The tables that the query reads.
+    /// Returns the tables that the query reads.
     pub fn tables(&self) -> Vec<&'static str> {
         let words: Vec<&str> = self.sql.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         let names = Table::ALL.iter().map(|table| table.name()).chain(["s"]);

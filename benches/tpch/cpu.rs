@@ -1,31 +1,32 @@
-//! What other programs take of the processors while the benchmark runs: they make every time longer.
+//! Measures the processor time that other programs use while the benchmark runs, since it makes every time longer.
 
 use std::fs::read_to_string;
 
-/// Processor time since the machine started, in the kernel's ticks.
+/// Processor time since the machine was started, in kernel ticks.
 #[derive(Clone, Copy)]
 struct Ticks {
-    /// Of all processors, idle or not.
+    /// All processors, idle or not.
     all: u64,
-    /// Of all processors, at work.
+    /// All processors, busy.
     busy: u64,
-    /// Of this benchmark's processes.
+    /// This benchmark's processes.
     own: u64,
 }
 
-/// A stretch of time.
+/// A measurement interval.
 pub struct Watch {
     worker: Option<u32>,
     start: Ticks,
 }
 
 impl Watch {
-    /// Starts now; `worker` is the process of the other engines.
+    /// Starts an interval. `worker` is the process of the other engines.
     pub fn start(worker: Option<u32>) -> Self {
         Self { worker, start: Ticks::now(worker) }
     }
 
-    /// The share of all processors that went to other programs since the start; 0 where the system does not say.
+    /// Returns the share of all processors that other programs used since the start, or 0 if the system does not report
+    /// it.
     pub fn others(&self) -> f64 {
         let now = Ticks::now(self.worker);
         let (all, busy, own) =
@@ -37,7 +38,7 @@ impl Watch {
 impl Ticks {
     fn now(worker: Option<u32>) -> Self {
         let about = read_to_string("/proc/stat").unwrap_or_default();
-        // user nice system idle iowait irq softirq steal
+        // The fields are user, nice, system, idle, iowait, irq, softirq and steal.
         let fields: Vec<u64> =
             about.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8).map(number).collect();
         let all: u64 = fields.iter().sum();
@@ -46,10 +47,10 @@ impl Ticks {
     }
 }
 
-/// User and system time of a process.
+/// Returns user and system time of a process.
 fn of_process(id: &str) -> u64 {
     let about = read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    // The name, in brackets, may hold blanks.
+    // The name, in parentheses, may contain blanks.
     let after_name = about.rsplit(')').next().unwrap_or_default();
     after_name.split_whitespace().skip(11).take(2).map(number).sum()
 }

@@ -1,4 +1,4 @@
-//! The engines that are timed, each with its tables, and how one runs a query.
+//! The engines that are timed, their tables, and how each runs a query.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
-use parallax::exec::context::DeviceContext;
+use parallax::exec::state::context::DeviceContext;
 use parallax::session::Session;
 use serde_json::Value;
 
@@ -21,9 +21,9 @@ use crate::worker::Worker;
 /// An engine with tables in memory or in Parquet files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The columns lie on the device.
+    /// Columns are cached on the device.
     ParallaxWarm,
-    /// Parquet files, of which nothing is on the device yet; programs have been compiled.
+    /// Parquet files, with nothing cached on the device yet. Programs have been compiled.
     ParallaxCold,
     DatafusionMemory,
     DatafusionParquet,
@@ -33,7 +33,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// In the order of the tables' columns.
+    /// In the order of the columns of the result tables.
     pub const ALL: [Self; 7] = [
         Self::ParallaxWarm,
         Self::ParallaxCold,
@@ -44,7 +44,7 @@ impl Engine {
         Self::PolarsMemory,
     ];
 
-    /// The name in the JSON, and for the worker.
+    /// Returns the name in the JSON and for the worker.
     pub fn key(self) -> &'static str {
         match self {
             Self::ParallaxWarm => "parallax_warm",
@@ -57,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// The name in tables and the chart.
+    /// Returns the name in tables and in the chart.
     pub fn label(self) -> &'static str {
         match self {
             Self::ParallaxWarm => "Parallax",
@@ -85,7 +85,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// Registers or loads the tables everywhere.
+    /// Registers or loads the tables in every engine.
     pub async fn load(options: &Options, data: &Data, mut worker: Option<Worker>) -> Result<Self> {
         let files = data::files(options.scale)?;
         if let Some(worker) = &mut worker {
@@ -111,12 +111,13 @@ impl Engines {
         Ok(engines)
     }
 
-    /// The engines of this run.
+    /// Returns the engines of this run.
     pub fn all(&self) -> Vec<Engine> {
         Engine::ALL.into_iter().filter(|engine| self.worker.is_some() || !engine.is_python()).collect()
     }
 
-    /// Runs a query to its last row: milliseconds, and the rows. Python's engines give them only if told to `keep` any.
+    /// Runs a query to its last row and returns the milliseconds and the rows. The Python engines return rows only if
+    /// `keep`.
     pub async fn run(&mut self, engine: Engine, sql: &str, keep: bool) -> Result<(f64, Vec<RecordBatch>)> {
         if engine == Engine::ParallaxCold {
             clear(&self.parallax_parquet)?;
@@ -136,28 +137,28 @@ impl Engines {
         Ok((start.elapsed().as_secs_f64() * 1e3, rows))
     }
 
-    /// Takes the columns of the tables in memory off the device.
+    /// Removes the columns of the in-memory tables from the device.
     pub fn clear_warm(&self) -> Result<()> {
         clear(&self.parallax_memory)
     }
 
-    /// Bytes of the columns of the tables in memory that are on the device.
+    /// Returns the bytes on the device for columns of the in-memory tables.
     pub fn warm_bytes(&self) -> Result<usize> {
         Ok(device(&self.parallax_memory)?.resident.size_bytes())
     }
 
-    /// Starts to watch what other programs do.
+    /// Starts to measure the processor time of other programs.
     pub fn watch(&self) -> Watch {
         Watch::start(self.worker.as_ref().map(Worker::process_id))
     }
 
-    /// The versions of Python and its libraries, if it runs.
+    /// Returns the versions of Python and its libraries, if Python runs.
     pub fn python_versions(&mut self) -> Result<Value> {
         self.worker.as_mut().map_or(Ok(Value::Null), Worker::versions)
     }
 }
 
-/// A session that runs everything on the device.
+/// Creates a session that runs everything on the device.
 pub fn parallax(devices: usize) -> Result<Session> {
     let threads = machine::threads().to_string();
     Session::builder()
@@ -168,12 +169,12 @@ pub fn parallax(devices: usize) -> Result<Session> {
         .build()
 }
 
-/// DataFusion as it comes.
+/// Creates a DataFusion context with default options.
 pub fn datafusion() -> SessionContext {
     SessionContext::new_with_config(SessionConfig::new().with_target_partitions(machine::threads()))
 }
 
-/// Gives the contexts the tables in memory.
+/// Registers the in-memory tables in the contexts.
 pub fn register(contexts: &[&SessionContext], data: &Data) -> Result<()> {
     for (name, table) in &data.memory {
         for context in contexts {

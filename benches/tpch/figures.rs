@@ -1,4 +1,4 @@
-//! What was measured, and what is worked out from it.
+//! Measured results, and the figures derived from them.
 
 use serde_json::Value;
 
@@ -7,20 +7,20 @@ use crate::engines::Engine;
 use crate::growth::Growth;
 use crate::options::Options;
 
-/// How many times faster than DataFusion in memory the geometric mean of TPC-H is to be, by issue 4.
+/// Target ratio to DataFusion in memory, for the geometric mean of TPC-H (issue 4).
 const DATAFUSION_GOAL: f64 = 5.0;
 
-/// As [`DATAFUSION_GOAL`], for DuckDB in memory.
+/// Target ratio to DuckDB in memory, for the geometric mean of TPC-H (issue 4).
 const DUCKDB_GOAL: f64 = 2.0;
 
-/// How many times longer than reading its columns Q6 may take.
+/// Maximum time of Q6, as a multiple of the time to read its columns.
 const Q6_GOAL: f64 = 2.0;
 
-/// Milliseconds of one query on one engine.
+/// Times of one query on one engine, in milliseconds.
 pub struct Times {
-    /// The first run: Parallax uploads and, over Parquet files, compiles.
+    /// The first run, in which Parallax uploads and, over Parquet files, compiles.
     pub first: f64,
-    /// The runs in turn; one if that was very long.
+    /// The alternating runs, or one run if that was very long.
     pub runs: Vec<f64>,
 }
 
@@ -43,13 +43,13 @@ impl Times {
 /// One query on all engines.
 pub struct Outcome {
     pub case: Case,
-    /// The times, or why there are none.
+    /// The times, or the reason why there are none.
     pub times: Vec<(Engine, Result<Times, String>)>,
-    /// Rows of the tables that the query reads.
+    /// Total rows of the tables that the query reads.
     pub rows: u64,
-    /// Bytes of the columns on the device that the query reads.
+    /// Bytes on the device of the columns that the query reads.
     pub device_bytes: usize,
-    /// The share of the processors that other programs had while it was timed.
+    /// The share of the processors that other programs used during the timing.
     pub others: f64,
 }
 
@@ -58,22 +58,22 @@ impl Outcome {
         self.times.iter().find(|(e, _)| *e == engine).and_then(|(_, times)| times.as_ref().ok())
     }
 
-    /// Why an engine has no times.
+    /// Returns why an engine has no times.
     pub fn reason(&self, engine: Engine) -> Option<&str> {
         self.times.iter().find(|(e, _)| *e == engine).and_then(|(_, times)| times.as_ref().err()).map(String::as_str)
     }
 
-    /// How many times faster Parallax is than `engine`, by the best runs.
+    /// Returns how many times faster Parallax is than `engine`, by the best runs.
     pub fn ratio(&self, engine: Engine) -> Option<f64> {
         Some(self.times(engine)?.best() / self.warm())
     }
 
-    /// The best run of Parallax with its columns on the device, in ms.
+    /// Returns the best run of Parallax with cached columns, in ms.
     pub fn warm(&self) -> f64 {
         self.times(Engine::ParallaxWarm).map_or(f64::NAN, Times::best)
     }
 
-    /// The ms that reading the query's device columns takes at `bandwidth` bytes a second.
+    /// Returns the ms that it takes to read the query's device columns at `bandwidth` bytes per second.
     pub fn limit(&self, bandwidth: f64) -> f64 {
         self.device_bytes as f64 / bandwidth * 1e3
     }
@@ -86,13 +86,13 @@ pub struct Goal {
     pub reached: bool,
 }
 
-/// Everything that a run found out.
+/// All results of a run.
 pub struct Report {
     pub options: Options,
     pub command: String,
     pub versions: Value,
     pub threads: usize,
-    /// Bytes a second.
+    /// Bytes per second.
     pub bandwidth: f64,
     pub outcomes: Vec<Outcome>,
     pub growth: Option<Growth>,
@@ -100,17 +100,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// The share of the processors that other programs had, over all queries.
+    /// Returns the share of the processors that other programs used, over all queries.
     pub fn others(&self) -> f64 {
         self.outcomes.iter().map(|outcome| outcome.others).sum::<f64>() / self.outcomes.len().max(1) as f64
     }
 
-    /// The engines that took part.
+    /// Returns the engines that took part.
     pub fn engines(&self) -> Vec<Engine> {
         self.outcomes.first().map_or(Vec::new(), |outcome| outcome.times.iter().map(|(engine, _)| *engine).collect())
     }
 
-    /// The geometric mean of [`Outcome::ratio`] over the TPC-H queries.
+    /// Returns the geometric mean of [`Outcome::ratio`] over the TPC-H queries.
     pub fn mean(&self, engine: Engine) -> Option<f64> {
         let ratios: Vec<f64> =
             self.outcomes.iter().filter(|o| o.case.tpch).filter_map(|outcome| outcome.ratio(engine)).collect();
@@ -118,7 +118,7 @@ impl Report {
         (!ratios.is_empty()).then(|| log.exp())
     }
 
-    /// The goals that the run can judge.
+    /// Returns the goals that the run can evaluate.
     pub fn goals(&self) -> Vec<Goal> {
         let mut goals = Vec::new();
         for (engine, goal) in [(Engine::DatafusionMemory, DATAFUSION_GOAL), (Engine::DuckdbMemory, DUCKDB_GOAL)] {

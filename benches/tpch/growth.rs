@@ -1,4 +1,4 @@
-//! What a row costs at other scale factors: Parallax, warm, TPC-H.
+//! Measures the cost per row at several scale factors: Parallax, TPC-H, cached columns.
 
 use std::time::Instant;
 
@@ -17,30 +17,32 @@ use crate::options::Options;
 /// The scale factors, ascending.
 const SCALES: [f64; 3] = [0.1, 1.0, 3.0];
 
-/// GiB that a scale factor of one takes at most, in Arrow and on the device, and what is to stay free beside it.
+/// Maximum memory in GiB per unit of scale factor, in Arrow and on the device.
 const GIB_OF_SCALE: f64 = 2.5;
+
+/// Memory in GiB that must stay free besides.
 const GIB_FREE: f64 = 8.0;
 
-/// Most runs of a query at a scale factor.
+/// Maximum number of runs of a query at one scale factor.
 const RUNS: usize = 3;
 
-/// How much more than at a smaller scale factor a row may cost.
+/// Maximum ratio of the cost per row to that at a smaller scale factor.
 const RISE: f64 = 1.2;
 
 /// Nanoseconds per row of lineitem.
 pub struct Growth {
     /// Scale factors, ascending.
     pub scales: Vec<f64>,
-    /// Each query with its cost at each scale factor, best runs.
+    /// Each query with its cost at each scale factor, from the best runs.
     pub queries: Vec<(String, Vec<f64>)>,
-    /// The share of the processors that other programs had at each scale factor.
+    /// The share of the processors that other programs used at each scale factor.
     pub others: Vec<f64>,
     /// Why scale factors are missing.
     pub left_out: Vec<String>,
 }
 
 impl Growth {
-    /// Measures each scale factor in the same way; `data` are the tables of the run, which are let go on the way.
+    /// Measures each scale factor in the same way. `data` are the tables of the run, which are dropped on the way.
     pub async fn measure(options: &Options, data: Data, outcomes: &[Outcome]) -> Result<Self> {
         let cases: Vec<&Case> = outcomes.iter().map(|outcome| &outcome.case).filter(|case| case.tpch).collect();
         let mut growth = Self { scales: Vec::new(), queries: Vec::new(), others: Vec::new(), left_out: Vec::new() };
@@ -70,18 +72,18 @@ impl Growth {
         Ok(growth)
     }
 
-    /// Whether a row costs more at some scale factor than at the one before.
+    /// Returns whether a row costs more at some scale factor than at the one before.
     pub fn rises(costs: &[f64]) -> bool {
         costs.windows(2).any(|pair| pair[1] > pair[0] * RISE)
     }
 
-    /// The queries of which a row costs more.
+    /// Returns the queries whose cost per row rises.
     pub fn risen(&self) -> impl Iterator<Item = &str> {
         self.queries.iter().filter(|(_, costs)| Self::rises(costs)).map(|(name, _)| name.as_str())
     }
 }
 
-/// The cost of a row of each query, after a run that is compared with DataFusion's.
+/// Returns the cost per row of each query, after a run that is compared with DataFusion.
 async fn costs_of(data: Data, options: &Options, cases: &[&Case]) -> Result<Vec<f64>> {
     let (parallax, datafusion) = (engines::parallax(options.devices)?, engines::datafusion());
     engines::register(&[parallax.context(), &datafusion], &data)?;

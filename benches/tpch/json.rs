@@ -6,7 +6,7 @@ use crate::engines::Engine;
 use crate::figures::{Outcome, Report};
 use crate::growth::Growth;
 
-/// Times in ms, costs in ns per row of lineitem, bandwidth in bytes per second.
+/// Returns the report. Times are in ms, costs in ns per row of lineitem, and bandwidth in bytes per second.
 pub fn json(report: &Report) -> Value {
     let engines = report.engines();
     let means: Map<_, _> = engines
@@ -82,7 +82,7 @@ fn growth(growth: &Growth) -> Value {
     json!({"scales": growth.scales, "queries": queries, "left_out": growth.left_out, "share_of_other_programs": others})
 }
 
-/// Three digits behind the point.
+/// Rounds to three decimal places.
 fn round(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

@@ -1,26 +1,26 @@
-//! What a figure depends on and the code does not say: the processor, the memory, the commit, the day.
+//! The environment of a measurement: processor, memory, commit and date.
 
 use std::path::Path;
 use std::process::Command;
 
-/// The processor, where the system says.
+/// Returns the processor, if the system reports it.
 pub fn processor() -> String {
     let about = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = about.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
     format!("{} ({})", model.trim_start_matches([' ', '\t', ':']), std::env::consts::ARCH)
 }
 
-/// Threads that every engine gets: one for each core.
+/// Returns the number of threads that every engine gets, which is the number of cores.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    parallax::cores::cores()
 }
 
-/// GiB of memory that the machine has.
+/// Returns the machine's memory in GiB.
 pub fn memory_gib() -> f64 {
     memory("MemTotal:")
 }
 
-/// GiB that could be had now without swapping.
+/// Returns the memory in GiB that is available without swapping.
 pub fn free_memory_gib() -> f64 {
     memory("MemAvailable:")
 }
@@ -32,13 +32,13 @@ fn memory(field: &str) -> f64 {
     kib / f64::from(1 << 20)
 }
 
-/// The XLA that was linked, by the name of its folder (scripts/fetch-xla).
+/// Returns the version of the linked XLA, from the name of its folder (scripts/fetch-xla).
 pub fn xla_version() -> String {
     let folder = std::env::var("XLA_EXTENSION_DIR").unwrap_or_default();
     Path::new(&folder).file_name().map_or("unknown".to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The commit that was built, with `+` where files differ from it.
+/// Returns the commit, followed by `+` if files differ from it.
 pub fn revision() -> String {
     match (output("git", &["rev-parse", "--short", "HEAD"]), output("git", &["status", "--porcelain", "-uno"])) {
         (Some(commit), Some(changes)) if changes.is_empty() => commit,
@@ -47,7 +47,7 @@ pub fn revision() -> String {
     }
 }
 
-/// The day, as 2026-11-21.
+/// Returns the date, as 2026-11-21.
 pub fn date() -> String {
     output("date", &["-u", "+%F"]).unwrap_or_else(|| "an unknown day".to_string())
 }

@@ -1,4 +1,4 @@
-//! `make bench`: TPC-H and small queries on Parallax, DataFusion, DuckDB and Polars, run by run in turn.
+//! `make bench`: times TPC-H and small queries on Parallax, DataFusion, DuckDB and Polars, alternating between engines.
 //!
 //! ```text
 //! cargo bench --bench tpch                          scale factor 1, all engines, growth; writes docs/benchmarks.md
@@ -7,12 +7,12 @@
 //! ```
 //!
 //! ```text
-//! tables --> engines (Rust: here; DuckDB, Polars: worker.py) --> measure: compare answers, run in turn
+//! tables --> engines (Rust here, DuckDB and Polars in worker.py) --> measure: compare results, alternate runs
 //!                                                                   |
 //!          terminal, bench-results/tpch.json, docs/benchmarks.md <-- report <-- bandwidth, growth
 //! ```
 //!
-//! Every engine has as many threads as the machine has cores. Times include planning, as a user meets it.
+//! Every engine has as many threads as the machine has cores. Times include planning, as a user experiences it.
 
 #![allow(
     clippy::expect_used,
@@ -52,7 +52,7 @@ use crate::growth::Growth;
 use crate::options::Options;
 use crate::worker::Worker;
 
-/// The allocator of both Rust engines: it makes DataFusion about 9% faster than glibc's.
+/// The allocator of both Rust engines. It makes DataFusion about 9% faster than glibc's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -104,7 +104,7 @@ async fn run(options: Options) -> Result<()> {
 
     let worker = engines.worker.take();
     let complete = worker.is_some() && options.growth;
-    // Growth wants the memory; the chart is drawn by a new process.
+    // Growth needs the memory, and a new process draws the chart.
     drop((engines, worker));
     bandwidth = bandwidth.max(bandwidth::measure(machine::threads()));
     let growth = if options.growth { Some(Growth::measure(&options, data, &outcomes).await?) } else { None };
@@ -115,19 +115,19 @@ async fn run(options: Options) -> Result<()> {
     write(&report, complete)
 }
 
-/// The process with DuckDB and Polars, or, said loudly, none.
+/// Starts the process with DuckDB and Polars. If that fails, says so prominently and returns `None`.
 fn start_worker() -> Option<Worker> {
     match Worker::start(machine::threads()) {
         Ok(worker) => Some(worker),
         Err(error) => {
             eprintln!("\n*** NO DUCKDB AND NO POLARS IN THIS RUN: {error} ***");
-            eprintln!("*** docs/benchmarks.md stays as it is; --only-rust asks for such a run ***\n");
+            eprintln!("*** docs/benchmarks.md is left unchanged; use --only-rust to run without them on purpose ***\n");
             None
         }
     }
 }
 
-/// What the figures were made with, by name.
+/// Returns the versions of everything that affects the figures, by name.
 fn versions(engines: &mut Engines) -> Result<Value> {
     let mut versions = json!({
         "parallax": format!("{} ({})", env!("CARGO_PKG_VERSION"), machine::revision()),
@@ -145,7 +145,7 @@ fn versions(engines: &mut Engines) -> Result<Value> {
     Ok(versions)
 }
 
-/// What the user typed, or what does the same.
+/// Returns the command that the user typed, or an equivalent one.
 fn command() -> String {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.is_empty() {
@@ -168,7 +168,7 @@ fn print(report: &Report) {
     println!("{}", markdown::goals(report));
 }
 
-/// The JSON, and for a complete run the page and the chart.
+/// Writes the JSON and, for a complete run, the page and the chart.
 fn write(report: &Report, complete: bool) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("bench-results").join("tpch.json");

@@ -6,7 +6,7 @@ use crate::engines::Engine;
 use crate::figures::{Outcome, Report};
 use crate::growth::Growth;
 
-/// Up to what share of the processors other programs do not matter.
+/// The share of the processors up to which other programs do not matter.
 const QUIET: f64 = 0.1;
 
 const PREFACE: &str = "\
@@ -17,32 +17,32 @@ const PREFACE: &str = "\
 ";
 
 const WHAT_IS_TIMED: &str = "\
-The small queries read TPC-H's tables and 10 million random rows (benches/tpch/cases.rs). A run ends when all rows are
-there, as Arrow arrays or a Polars frame. Tables are in memory unless the column says Parquet:
+The small queries read TPC-H's tables and 10 million random rows (benches/tpch/cases.rs). A run ends when all rows have
+been returned, as Arrow arrays or a Polars frame. Tables are in memory unless the column says Parquet:
 
-- **Parallax**: the columns are on the device; the physical plan of a repeated query is cached.
-- **Parallax Parquet**: nothing is on the device; the files, which the system has in memory, are read, encoded and
-  uploaded. Programs have been compiled; `bench-results/tpch.json` has the first run, too, which compiles.
-- **DataFusion**, **DuckDB**: tables in memory, or the same files; default settings but for the threads.
-- **Polars**: frames in memory, its SQL, its streaming engine.
+- **Parallax**: the columns are cached on the device, and the physical plan of a repeated query is cached.
+- **Parallax Parquet**: nothing is on the device. The files, which are in the page cache, are read, encoded and uploaded.
+  Programs have been compiled; `bench-results/tpch.json` also has the first run, which compiles them.
+- **DataFusion**, **DuckDB**: tables in memory, or the same files; default settings except for the number of threads.
+- **Polars**: frames in memory, queried through its SQL interface and run by its streaming engine.
 
-All answers are compared before a time is taken. `x DataFusion` and `x DuckDB` are their best times in memory over
-Parallax's.
+All results are compared before they are timed. `x DataFusion` and `x DuckDB` are the ratios of their best times in
+memory to Parallax's.
 ";
 
 const LIMIT: &str = "\
-A query must read its columns, as they
-lie on the device, at least once; the limit is the time that this takes. Rows are those of the tables that it names.
+A query must read its columns, as stored
+on the device, at least once. The limit is the time that this takes. Rows are the total rows of its tables.
 ";
 
 const GROWTH: &str = "
 ## Growth
 
-Nanoseconds per row of lineitem, warm, best runs. Bold: more than 20% above the smaller scale factor before.
+Nanoseconds per row of lineitem with cached columns, best runs. Bold means more than 20% above the previous scale factor.
 
 ";
 
-/// The page docs/benchmarks.md.
+/// Returns the page docs/benchmarks.md.
 pub fn page(report: &Report) -> String {
     let about = |key: &str| report.versions[key].as_str().unwrap_or("unknown");
     let minutes = (report.seconds / 60.0).max(1.0);
@@ -83,14 +83,14 @@ pub fn page(report: &Report) -> String {
     text
 }
 
-/// Whether the machine was quiet.
+/// Returns whether the machine was quiet.
 pub fn others(report: &Report) -> String {
     let share = report.others();
     let verdict = if share > QUIET { ": **it was not quiet, and the times are too long**" } else { "" };
     format!("Other programs had {:.0}% of the processors while the queries ran{verdict}.", share * 100.0)
 }
 
-/// Goals, reached or missed.
+/// Returns the goals, reached or missed.
 pub fn goals(report: &Report) -> String {
     let mut text = String::from("| goal | found | |\n|---|---|---|\n");
     for goal in report.goals() {
@@ -100,7 +100,7 @@ pub fn goals(report: &Report) -> String {
     text
 }
 
-/// Best and median of each engine, the means, and why a time is missing.
+/// Returns best and median of each engine, the means, and why times are missing.
 pub fn times(report: &Report) -> String {
     let engines = report.engines();
     let compared: Vec<Engine> = [Engine::DatafusionMemory, Engine::DuckdbMemory]
@@ -151,7 +151,7 @@ pub fn times(report: &Report) -> String {
     text
 }
 
-/// The warm times beside what the memory allows.
+/// Returns the times with cached columns beside the limit that the memory sets.
 pub fn bandwidth(report: &Report) -> String {
     let mut text = String::from(
         "| query | rows, M | on the device, MB | M rows/s | limit, ms | time, ms | time over limit |\n\
@@ -174,7 +174,7 @@ pub fn bandwidth(report: &Report) -> String {
     text
 }
 
-/// The cost of a row at each scale factor.
+/// Returns the cost per row at each scale factor.
 pub fn growth(growth: &Growth) -> String {
     let mut text = String::from("| query |");
     growth.scales.iter().for_each(|scale| _ = write!(text, " SF {scale} |"));

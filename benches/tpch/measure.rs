@@ -1,4 +1,4 @@
-//! Runs one query on every engine: first once each, to compare the answers, then in turn.
+//! Runs one query on every engine: first once each, to compare the results, then alternating.
 
 use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
@@ -9,26 +9,28 @@ use crate::data::Data;
 use crate::engines::{Engine, Engines};
 use crate::figures::{Outcome, Times};
 
-/// An engine that takes longer than these milliseconds, uploads and compiles aside, is not run again.
+/// An engine that takes longer than this, in ms without uploads and compilation, is not run again.
 const SLOW: f64 = 5000.0;
 
-/// Times a query. An engine that cannot run it, or whose answer is not DataFusion's, has the reason in place of times.
+/// Times a query. If an engine cannot run it or returns other rows than DataFusion, the outcome has the reason instead
+/// of times.
 ///
 /// # Errors
-/// When Parallax or DataFusion fails, or they disagree.
+///
+/// Fails if Parallax or DataFusion fails, or if they disagree.
 pub async fn measure(engines: &mut Engines, case: Case, data: &Data, runs: usize) -> Result<Outcome> {
     engines.clear_warm()?;
     let (first, expected) = engines.run(Engine::DatafusionMemory, &case.sql, true).await?;
     let all = engines.all();
     let mut times = Vec::new();
-    // Backwards, so that Parallax compiles in its run over Parquet files, the one that reports it.
+    // In reverse order, so that Parallax compiles in its run over Parquet files, which reports the compile time.
     for engine in all.iter().rev().copied() {
         let outcome = match engine {
             Engine::DatafusionMemory => Ok(Times::new(first)),
             _ => match engines.run(engine, &case.sql, true).await {
                 Ok((first, actual)) => match agree::difference(&expected, &actual, case.ordered)? {
                     None => Ok(Times::new(first)),
-                    Some(difference) => Err(format!("another answer: {difference}")),
+                    Some(difference) => Err(format!("another result: {difference}")),
                 },
                 Err(error) => Err(error.to_string()),
             },

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! Command-line options.
 
 /// The options of one run.
 #[derive(Clone, Debug)]
@@ -6,16 +6,16 @@ pub struct Options {
     pub scale: f64,
     pub runs: usize,
     pub devices: usize,
-    /// Names of the cases to run; empty is all.
+    /// Names of the cases to run; empty for all.
     pub only: Vec<String>,
-    /// Parallax and DataFusion alone, without Python.
+    /// Runs only Parallax and DataFusion, without Python.
     pub only_rust: bool,
     /// Whether the cost per row at other scale factors is measured, too.
     pub growth: bool,
 }
 
 impl Options {
-    /// `--growth` is the default of a run over all cases at scale factor 1 on one device.
+    /// Parses the arguments. `--growth` is the default for a run over all cases at scale factor 1 on one device.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self { scale: 1.0, runs: 5, devices: 1, only: Vec::new(), only_rust: false, growth: false };
         let mut no_growth = false;
@@ -24,7 +24,7 @@ impl Options {
         }
         while let Some(name) = arguments.next() {
             match name.as_str() {
-                // What cargo passes.
+                // Passed by cargo.
                 "--bench" => continue,
                 "--only-rust" => options.only_rust = true,
                 "--no-growth" => no_growth = true,
@@ -43,13 +43,13 @@ impl Options {
             }
         }
         if options.scale <= 0.0 || options.runs == 0 || options.devices == 0 {
-            return Err("--scale, --runs and --devices are numbers above 0".to_string());
+            return Err("--scale, --runs and --devices must be greater than 0".to_string());
         }
         options.growth = !no_growth && options.covers_all();
         Ok(options)
     }
 
-    /// Whether the figures are those that docs/benchmarks.md shows.
+    /// Returns whether the figures are those that docs/benchmarks.md shows.
     pub fn covers_all(&self) -> bool {
         self.scale == 1.0 && self.devices == 1 && self.only.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The Python process with DuckDB and Polars (benches/worker.py): a request a line, an answer a line, both JSON.
+//! The Python process with DuckDB and Polars (benches/worker.py). Requests and responses are JSON, one per line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use datafusion::common::exec_datafusion_err;
 use datafusion::error::Result;
 use serde_json::{Value, json};
 
-/// The process; dropping it ends it.
+/// The process, which is killed on drop.
 pub struct Worker {
     process: Child,
     requests: ChildStdin,
@@ -20,10 +20,11 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Makes the Python environment if need be (scripts/bench-python) and starts the process in it.
+    /// Creates the Python environment if necessary (scripts/bench-python) and starts the process in it.
     ///
     /// # Errors
-    /// When the environment cannot be made; its reason has gone to stderr.
+    ///
+    /// Fails if the environment cannot be created, after printing the reason to stderr.
     pub fn start(threads: usize) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let made = Command::new(root.join("scripts/bench-python")).stderr(Stdio::inherit()).output()?;
@@ -48,12 +49,12 @@ impl Worker {
         self.process.id()
     }
 
-    /// Versions of Python and the libraries, by name.
+    /// Returns the versions of Python and the libraries, by name.
     pub fn versions(&mut self) -> Result<Value> {
         self.ask(&json!({"do": "versions"}))
     }
 
-    /// Gives an engine its tables; the seconds that took.
+    /// Loads tables into an engine, and returns the seconds that it took.
     pub fn load(&mut self, engine: &str, threads: usize, files: &[(&str, PathBuf)]) -> Result<f64> {
         let tables: serde_json::Map<_, _> =
             files.iter().map(|(name, path)| (name.to_string(), json!(path.to_string_lossy()))).collect();
@@ -61,7 +62,7 @@ impl Worker {
         Ok(answer["seconds"].as_f64().unwrap_or_default())
     }
 
-    /// Runs a query: its seconds, and its rows if they are to be kept.
+    /// Runs a query, and returns its seconds and, if `keep`, its rows.
     pub fn run(&mut self, engine: &str, sql: &str, keep: bool) -> Result<(f64, Vec<RecordBatch>)> {
         let path = self.folder.path().join("rows.arrow");
         let rows = keep.then(|| path.to_string_lossy());
@@ -98,7 +99,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Nothing is left to lose, and it may be in the middle of a query.
+        // The process may be in the middle of a query, and has nothing to lose.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,5 +1,6 @@
-//! Values as the published files write them. After `normalize.rs` and `conversion.rs` of the crate
-//! datafusion-sqllogictest 55.2.0 (Apache-2.0, the Apache Software Foundation), less what only Spark and Postgres need.
+//! Formats values as the published files write them. Adapted from `normalize.rs` and `conversion.rs` of the crate
+//! datafusion-sqllogictest 55.2.0 (Apache-2.0, the Apache Software Foundation), without what only Spark and Postgres
+//! need.
 
 use std::str::FromStr;
 
@@ -50,7 +51,7 @@ impl ColumnType for Column {
     }
 }
 
-/// The letter of each column.
+/// Returns the letter of each column.
 pub fn columns(schema: &Schema) -> Vec<Column> {
     let column = |data_type: &DataType| match data_type {
         DataType::Boolean => Column::Boolean,
@@ -65,7 +66,7 @@ pub fn columns(schema: &Schema) -> Vec<Column> {
     schema.fields().iter().map(|field| column(field.data_type())).collect()
 }
 
-/// Every row as cells; a last cell of several lines becomes as many rows, numbered.
+/// Returns every row as cells. If the last cell has several lines, it becomes as many numbered rows.
 pub fn rows(batches: &[RecordBatch], workspace_root: &str) -> Result<Vec<Vec<String>>, ArrowError> {
     let mut rows = Vec::new();
     for batch in batches {
@@ -88,7 +89,7 @@ fn expand(mut row: Vec<String>) -> Vec<Vec<String>> {
     match row.pop() {
         Some(cell) if cell.contains('\n') => {
             let lines = (1..).zip(cell.split('\n')).map(|(number, line)| {
-                // Blanks in front would be lost; a number makes changes of a plan easy to read.
+                // Leading blanks would be lost, so dashes replace them. Line numbers make plan changes easy to read.
                 let content = line.trim_start();
                 vec![format!("{number:02}){}{content}", "-".repeat(line.len() - content.len()))]
             });
@@ -177,7 +178,8 @@ pub fn normalize(value: &String) -> String {
     value.trim_end().to_string()
 }
 
-/// Rows agree if their cells, joined by blanks, are the expected lines; `<slt:ignore>` stands for any text.
+/// Returns whether the rows agree: their cells, joined by blanks, must be the expected lines. `<slt:ignore>` matches
+/// any text.
 pub fn validate(normalize: Normalizer, actual: &[Vec<String>], expected: &[String]) -> bool {
     const IGNORED: &str = "<slt:ignore>";
     let expected: Vec<_> = expected.iter().map(normalize).collect();

@@ -1,4 +1,4 @@
-//! One session as a sqllogictest database that remembers what the last statement did and where it ran.
+//! A session as a sqllogictest database that records what the last statement did and where it ran.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, TryStreamExt};
-use parallax::exec::cost::Costs;
-use parallax::exec::host_fallback::HostFallbackExec;
+use parallax::exec::boundary::host_fallback::HostFallbackExec;
+use parallax::exec::state::costs::Costs;
 use parallax::expr::fallback::FallbackReason;
 use parallax::session::Session;
 use sqllogictest::{AsyncDB, DBOutput};
@@ -36,7 +36,7 @@ impl Run {
     }
 
     pub fn session(self) -> Result<Session, DataFusionError> {
-        // As DataFusion's own runner does, so that plans do not depend on the machine.
+        // Like DataFusion's own runner, so that plans do not depend on the machine.
         let builder = Session::builder()
             .costs(Costs::of_slow_host())
             .set("datafusion.execution.target_partitions", "4")
@@ -49,7 +49,7 @@ impl Run {
     }
 }
 
-/// What kind of statement a record holds.
+/// The kind of statement in a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// SELECT, VALUES, WITH.
@@ -63,23 +63,23 @@ pub enum Kind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
     pub device_node: bool,
-    /// Why each operator that stayed did; work only.
+    /// Why operators with work stayed on the host.
     pub reasons: Vec<String>,
-    /// There is an operator that the device could have had: rows of a table, and more than their scan.
+    /// Whether an operator processes rows of a table beyond scanning them, so that the device could have run it.
     pub work: bool,
 }
 
-/// What the last statement did.
+/// Outcome of the last statement.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     pub sql: String,
     pub kind: Kind,
-    /// Rows, cells joined by blanks, or the error.
+    /// Rows, with cells joined by blanks, or the error.
     pub output: Option<Result<Vec<String>, String>>,
     pub placed: Option<Placed>,
 }
 
-/// What the engine and the runner of the file share; sqllogictest passes only SQL between them.
+/// State shared by the engine and the file runner, because sqllogictest passes only SQL between them.
 pub type Shared = Arc<Mutex<Observed>>;
 
 pub fn take(shared: &Shared) -> Observed {
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     async fn placed(&self, sql: &str) -> Option<Placed> {
-        // `SessionContext::sql` would already carry out a SELECT INTO.
+        // `SessionContext::sql` would already execute a SELECT INTO.
         let state = self.session.context().state();
         let logical = state.create_logical_plan(sql).await.ok()?;
         if matches!(logical, LogicalPlan::Ddl(_)) {
@@ -144,7 +144,7 @@ fn collect_reasons(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<String>) {
     plan.children().into_iter().for_each(|child| collect_reasons(child, out));
 }
 
-/// The reason without what is particular to one query, so that reasons can be counted.
+/// Returns the reason without details of one query, so that reasons can be counted.
 pub fn class(reason: &FallbackReason) -> String {
     let head = |text: &str| text.split(['(', ' ', '@']).next().unwrap_or_default().to_string();
     match reason {
@@ -154,7 +154,14 @@ pub fn class(reason: &FallbackReason) -> String {
         FallbackReason::GroupKeys { why, .. } => format!("GROUP BY: {why}"),
         FallbackReason::Operator { name } => format!("operator {name}"),
         FallbackReason::AddedLater { name } => format!("{name} that DataFusion adds after placement"),
-        FallbackReason::NoRows | FallbackReason::LimitOfScan => reason.to_string(),
+        FallbackReason::RowLimitInOperator { .. }
+        | FallbackReason::JoinInputs { .. }
+        | FallbackReason::UnboundedStream
+        | FallbackReason::StreamingRecursion
+        | FallbackReason::PartialAggregateAlone
+        | FallbackReason::FinalAggregateAlone
+        | FallbackReason::NoRows
+        | FallbackReason::LimitOfScan => reason.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One file, run three times in fresh sessions, record by record.
+//! Runs one file three times in fresh sessions, record by record.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::conformance::engine::{self, Engine, Kind, Observed, Run, Shared};
 use crate::conformance::suite::Suite;
 use crate::conformance::tables;
 
-/// What one record may take, and after what time no further record of the file is begun.
+/// Time limit of one record, and the time after which no further record of the file is started.
 const RECORD_LIMIT: Duration = Duration::from_secs(30);
 const FILE_LIMIT: Duration = Duration::from_secs(300);
 
@@ -22,12 +22,12 @@ pub struct RecordRun {
     pub observed: Observed,
 }
 
-/// One record of a file in every run; `None` where the run did not come to it.
+/// One record of a file in every run; `None` if the run did not reach it.
 #[derive(Clone, Debug, Default)]
 pub struct RecordOutcome {
-    /// `file:line`, as the published crate names it.
+    /// `file:line`, as in the published crate.
     pub at: String,
-    /// The rows are compared without regard to order.
+    /// The rows are compared in any order.
     pub sorted: bool,
     pub never: Option<RecordRun>,
     pub auto: Option<RecordRun>,
@@ -43,7 +43,7 @@ impl RecordOutcome {
         }
     }
 
-    /// A SELECT that gives rows as plain DataFusion.
+    /// Returns whether this is a SELECT that returns rows in plain DataFusion.
     pub fn is_select(&self) -> bool {
         self.never.as_ref().is_some_and(|r| r.observed.kind == Kind::Select && matches!(r.observed.output, Some(Ok(_))))
     }
@@ -59,7 +59,7 @@ pub struct FileOutcome {
 }
 
 impl FileOutcome {
-    /// A file whose process ended before it could tell: one record that failed.
+    /// Creates the outcome of a file whose process ended prematurely: one failed record.
     pub fn crashed(name: &str, how: String) -> Self {
         let run = |passed, output| {
             let observed = Observed { output: Some(output), ..Observed::default() };
@@ -94,7 +94,7 @@ async fn run_once(
 ) -> Result<(), String> {
     let records = sqllogictest::parse_file::<Column>(suite.path(name)).map_err(|e| e.to_string())?;
     let session = mode.session().map_err(|e| format!("no session for {}: {e}", mode.name()))?;
-    // Kept until the end: it holds the files of some tables.
+    // Kept until the end, because it contains the files of some tables.
     let _folder = tables::register(session.context(), name).await.map_err(|e| format!("{name}: {e}"))?;
     let observed = Shared::default();
     let mut engine =
@@ -163,7 +163,7 @@ fn sort_mode(expected: &sqllogictest::QueryExpect<Column>) -> Option<SortMode> {
     }
 }
 
-/// `file:line` below the folder of the suite.
+/// Returns `file:line` relative to the folder of the suite.
 fn short(location: &Location, name: &str) -> String {
     let file = location.file();
     let file = file.rsplit_once("test_files/").map_or(file, |(_, file)| file);

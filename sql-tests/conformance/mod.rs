@@ -1,23 +1,23 @@
-//! DataFusion's published suite, run three times: a record that passes as plain DataFusion must pass with device nodes.
+//! Runs DataFusion's published suite three times. A record that passes in plain DataFusion must pass with device nodes.
 //!
 //! ```text
 //! make conformance                                              all files, and writes docs/conformance.md
-//! cargo test --release --test slt -- --conformance joins order  the files whose names contain one of the words
+//! cargo test --release --test slt -- --conformance joins order  files whose names contain one of the words
 //! ```
 //!
 //! | run | session |
 //! |---|---|
 //! | `never` | `xla.placement = never`: plain DataFusion |
 //! | `auto` | one device, the defaults |
-//! | `device` | two devices, chunks of 1024 rows (the smallest there are) |
+//! | `device` | two devices, chunks of 1024 rows (the minimum) |
 //!
-//! `auto` is told of a slow host, and so runs every operator that converts, however small its input; `device` places the same
-//! ones; what it adds is shards and many chunks. A record's rows or error in the second and third run are compared with those of the first,
-//! too, so that records whose expected rows need data that is not published still count.
+//! `auto` is configured with the costs of a slow host, so that it places every operator that converts, however small its
+//! input. `device` places the same operators and adds shards and many chunks. Rows and errors of the second and third run
+//! are also compared with those of the first, so that records whose expected rows need unpublished data still count.
 //!
-//! Modules in reading order: `suite` (the files, unpacked), `standin` (made-up data for what is not published), `tables`
-//! (what DataFusion's own runner registers), `engine`, `cells` (values as text), `file` (one file, three runs), `verdict`
-//! (what two runs say of a record), `wire` (between processes), `report`.
+//! Modules in reading order: `suite` (the files, unpacked), `standin` (synthetic data in place of unpublished data),
+//! `tables` (tables that DataFusion's own runner registers), `engine`, `cells` (values as text), `file` (one file, three
+//! runs), `verdict` (comparison of two runs), `wire` (transfer between processes), `report`.
 
 mod cells;
 mod engine;
@@ -40,10 +40,10 @@ pub use crate::conformance::engine::class as reason_class;
 use crate::conformance::file::FileOutcome;
 use crate::conformance::suite::Suite;
 
-/// Files that run at the same time.
+/// Number of files that run at the same time.
 const PARALLEL: usize = 2;
 
-/// Runs the files whose names hold one of `filters`; a run of all of them writes the report.
+/// Runs the files whose names contain one of `filters`. A run of all files writes the report.
 pub fn run(filters: &[String]) -> ExitCode {
     let started = Instant::now();
     let suite = match Suite::unpack() {
@@ -83,14 +83,15 @@ pub fn run(filters: &[String]) -> ExitCode {
     if open == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Runs the files, each in a process of its own: a crash ends one file. `details` grows with every file that has failures.
+/// Runs each file in its own process, so that a crash ends only one file. `details` is updated after every file with
+/// failures.
 fn run_files(suite: &Suite, files: &[String], details: &Path) -> Result<Vec<FileOutcome>, String> {
     let log = std::fs::File::create(details).map_err(|e| format!("{}: {e}", details.display()))?;
     let (log, outcomes, next) = (Mutex::new(log), Mutex::new(Vec::new()), AtomicUsize::new(0));
     let work = || -> Result<(), String> {
         while let Some(name) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let started = Instant::now();
-            // Once more, to tell a crash that the file brings about from one that it meets.
+            // Try a second time, to distinguish a crash caused by the file from an accidental one.
             let outcome = run_process(suite, name).or_else(|_| run_process(suite, name));
             let outcome = outcome.unwrap_or_else(|crash| FileOutcome::crashed(name, crash));
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +139,7 @@ pub fn run_file(name: &str, root: &Path) -> Result<(), String> {
     std::io::stdout().flush().map_err(|e| e.to_string())
 }
 
-/// Two small files of our own, for `cargo test`: the runner works, and finds what it should.
+/// Runs two small files of our own for `cargo test`, to check that the runner works and finds what it should.
 pub async fn smoke() -> Result<(), String> {
     let suite = Suite::of_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests/conformance/smoke"))?;
     let mut outcomes = Vec::new();

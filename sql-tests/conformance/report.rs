@@ -1,4 +1,4 @@
-//! docs/conformance.md: what the three runs gave, file by file, and what failed.
+//! Writes docs/conformance.md: the results of the three runs by file, and the failures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use crate::conformance::engine::Run;
 use crate::conformance::file::{FileOutcome, RecordOutcome};
 use crate::conformance::verdict::{Verdict, verdict};
 
-/// The groups of files that should run on the device, by the first letters of their names.
+/// Groups of files that should run on the device, by the prefixes of their names.
 const GROUPS: &[(&str, &[&str])] = &[
     ("aggregate", &["aggregate", "agg_func", "count_star", "distinct_on", "min_max/"]),
     ("join", &["join", "sort_merge_join", "nested_loop_join", "lateral_join", "eliminate_outer", "null_aware", "pwmj"]),
@@ -32,7 +32,7 @@ struct Sums {
     passed: [usize; 3],
     failed: usize,
     explain: usize,
-    /// Records that fail with `never`, too, and give the same in both other runs.
+    /// Records that also fail with `never` but have the same result in both other runs.
     agree: usize,
     disagree: usize,
     selects: usize,
@@ -71,7 +71,7 @@ impl Sums {
         self.with_work += usize::from(placed.work);
         self.device += usize::from(placed.device_node);
         self.wholly += usize::from(placed.device_node && placed.reasons.is_empty());
-        // A record counts once for each reason, however many operators give it.
+        // A record counts once for each reason, however many operators report it.
         let mut reasons = placed.reasons.clone();
         reasons.sort();
         reasons.dedup();
@@ -100,12 +100,12 @@ fn percent(part: usize, whole: usize) -> String {
     if whole == 0 { "-".to_string() } else { format!("{:.1} %", 100.0 * part as f64 / whole as f64) }
 }
 
-/// Records that pass with `never` and fail in another run.
+/// Counts the records that pass with `never` and fail in another run.
 pub fn regressions(files: &[FileOutcome]) -> usize {
     Sums::of(files.iter().flat_map(|f| &f.records)).failed
 }
 
-/// The table of files.
+/// Returns the table of files.
 pub fn table(files: &[FileOutcome]) -> String {
     let mut out = String::from(
         "| file | records | never | auto | device | fail | other plan | agree | disagree | SELECT | with work | device | wholly | reasons |\n\
@@ -156,7 +156,7 @@ fn groups(files: &[FileOutcome]) -> String {
     out
 }
 
-/// The failed records, one line each.
+/// Returns the failed records, one line each.
 fn open(files: &[FileOutcome]) -> String {
     let mut out = String::new();
     for file in files {
@@ -177,7 +177,7 @@ fn open(files: &[FileOutcome]) -> String {
     if out.is_empty() { "None.\n".to_string() } else { out }
 }
 
-/// The whole report.
+/// Returns the complete report.
 pub fn markdown(files: &[FileOutcome]) -> String {
     let all = Sums::of(files.iter().flat_map(|f| &f.records));
     let [never, auto, device] = all.passed;
@@ -199,7 +199,7 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         A SELECT is a record that gives rows with `never`. It has *work* if an operator other than a scan reads rows of a\n\
         table. *Device* counts the records that ran at least one device node, *wholly* those without an operator on the host.\n\n\
         {}\n\
-        ## Why operators stayed on the host\n\n\
+        ## Reason operators stayed on the host\n\n\
         Records with at least one operator that stayed for the reason.\n\n\
         | records | reason |\n|--:|---|\n{reasons}\n\
         ## Failures\n\n\
@@ -223,7 +223,7 @@ pub fn markdown(files: &[FileOutcome]) -> String {
     )
 }
 
-/// Every failure with its SQL and both outputs, for whoever mends it.
+/// Returns every failure with its SQL and both outputs, for debugging.
 pub fn failures(files: &[FileOutcome]) -> String {
     let mut out = String::new();
     for file in files {
@@ -264,7 +264,7 @@ fn shorten(rows: &[String]) -> String {
     text
 }
 
-/// What the two files of the smoke test must give.
+/// Checks the expected result of the two smoke-test files.
 pub fn check_smoke(files: &[FileOutcome]) -> Result<(), String> {
     let s = Sums::of(files.iter().flat_map(|f| &f.records));
     let found = format!(

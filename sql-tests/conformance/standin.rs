@@ -1,5 +1,5 @@
-//! Made-up data for the files that the suite reads and the published crate does not bring: the same columns, other values.
-//! Records over them cannot give the expected rows, in no run; their runs are compared with each other.
+//! Synthetic data for files that the suite reads but the published crate does not contain: the same columns with other
+//! values. Records over them cannot return the expected rows in any run, so their runs are compared with each other.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::parquet::arrow::ArrowWriter;
 
-/// A file of lines: its path in DataFusion's repository, its header, how many rows, and what makes one.
+/// A text file: its path in DataFusion's repository, its header, the number of rows, and a function that creates a row.
 struct Lines {
     path: &'static str,
     header: &'static str,
@@ -201,7 +201,7 @@ const FILES: &[Lines] = &[
     },
 ];
 
-/// The next numbers of a fixed sequence.
+/// Generates the numbers of a fixed sequence.
 struct Numbers(u64);
 
 impl Numbers {
@@ -215,7 +215,8 @@ impl Numbers {
     }
 }
 
-/// One row of DataFusion's `aggregate_test_100`: every width of integer, signed and not, a float of each, texts.
+/// Returns a row of DataFusion's `aggregate_test_100`: signed and unsigned integers of every width, both float types,
+/// and text.
 fn aggregate(n: &mut Numbers) -> String {
     let c1 = ["a", "b", "c", "d", "e"][n.below(5) as usize];
     let (c2, c3, c4) = (n.below(5) + 1, n.next() as i8, n.next() as i16);
@@ -232,7 +233,7 @@ fn partition<const N: u64>(i: u64, _: &mut Numbers) -> String {
     format!("{N},{i},{}", i.is_multiple_of(2))
 }
 
-/// Days after 2019-01-01, with months of 28.
+/// Returns the date `days` days after 2019-01-01, with months of 28 days.
 fn date(days: u64) -> String {
     format!("{}-{:02}-{:02}", 2019 + days / 336, days / 28 % 12 + 1, days % 28 + 1)
 }
@@ -241,7 +242,7 @@ fn money(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-/// Writes every stand-in below `root`.
+/// Writes all synthetic files below `root`.
 pub fn write(root: &Path) -> io::Result<()> {
     for (seed, file) in (1..).zip(FILES) {
         let mut numbers = Numbers(seed * 0x9e37_79b9);
@@ -257,7 +258,7 @@ pub fn write(root: &Path) -> io::Result<()> {
     all_types(&path).map_err(io::Error::other)
 }
 
-/// Eight rows of every type, as in the file of that name: ids out of order, months apart.
+/// Writes eight rows of every type, as in the file of that name: ids out of order, dates months apart.
 fn all_types(path: &Path) -> datafusion::error::Result<()> {
     let ids = [4, 5, 6, 7, 2, 3, 0, 1];
     let int = |f: fn(i32) -> i32| Arc::new(Int32Array::from_iter_values(ids.map(f))) as ArrayRef;

@@ -1,5 +1,5 @@
-//! The published files in a folder of their own, laid out as in DataFusion's repository, because they name their data by
-//! relative paths and write beside themselves.
+//! The published files in their own directory, laid out as in DataFusion's repository, because they use relative paths
+//! for data and write files next to themselves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use tempfile::TempDir;
 
 use crate::conformance::standin;
 
-/// What `scripts/fetch-conformance` unpacks.
+/// The directory that `scripts/fetch-conformance` unpacks.
 const CRATE: &str = "datafusion-sqllogictest-55.2.0";
 
-/// The folder of a run; gone when it is dropped.
+/// The directory of a run, removed on drop.
 pub struct Suite {
     root: PathBuf,
-    /// Removes the folder; not there in a process that another one has lent its folder to.
+    /// Removes the directory on drop. `None` in a process that uses another process's directory.
     _folder: Option<TempDir>,
 }
 
 impl Suite {
-    /// A copy of the published crate's files, with stand-ins for the data that it does not bring.
+    /// Copies the published files, and adds synthetic data for what the crate does not contain.
     pub fn unpack() -> Result<Self, String> {
         let published = cache_dir().map_err(|e| e.to_string())?.join(CRATE);
         if !published.join("test_files").is_dir() {
-            return Err(format!("{} is not there; run scripts/fetch-conformance", published.display()));
+            return Err(format!("{} does not exist; run scripts/fetch-conformance", published.display()));
         }
         let suite = Self::new()?;
         for folder in ["test_files", "data"] {
@@ -39,7 +39,7 @@ impl Suite {
         Ok(Self { root: folder.path().to_path_buf(), _folder: Some(folder) })
     }
 
-    /// A suite that another process has unpacked. Changes the working folder, as the files ask for it.
+    /// Opens a suite that another process has unpacked. Changes the working directory, as the files require.
     pub fn lent(root: &Path) -> Result<Self, String> {
         let suite = Self { root: root.to_path_buf(), _folder: None };
         std::env::set_current_dir(suite.folder()).map_err(|e| e.to_string())?;
@@ -50,7 +50,7 @@ impl Suite {
         &self.root
     }
 
-    /// A suite of the files in one folder.
+    /// Creates a suite of the files in one folder.
     pub fn of_folder(files: &Path) -> Result<Self, String> {
         let suite = Self::new()?;
         copy(files, &suite.folder().join("test_files")).map_err(|e| format!("{}: {e}", files.display()))?;
@@ -61,12 +61,12 @@ impl Suite {
         self.root.join("datafusion/sqllogictest")
     }
 
-    /// The file's path.
+    /// Returns the file's path.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder().join("test_files").join(name)
     }
 
-    /// What the expectations call `WORKSPACE_ROOT`.
+    /// Returns what the expectations call `WORKSPACE_ROOT`.
     pub fn workspace_root(&self) -> String {
         self.root.to_string_lossy().trim_start_matches('/').to_string()
     }
@@ -79,7 +79,7 @@ impl Suite {
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))
     }
 
-    /// Every .slt file but those of `spark/`, which need the functions of another crate, longest first.
+    /// Returns every .slt file, longest first, except those in `spark/`, which need the functions of another crate.
     pub fn files(&self) -> Vec<String> {
         let root = self.folder().join("test_files");
         let mut found: Vec<(u64, String)> = Vec::new();

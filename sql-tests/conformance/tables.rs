@@ -1,4 +1,4 @@
-//! Tables that DataFusion's own runner registers for some files before they run.
+//! Tables that DataFusion's own runner registers before running some files.
 
 use std::fs;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::{CsvReadOptions, SessionContext};
 use tempfile::TempDir;
 
-/// Registers what file `name` expects. The folder holds the files of some tables.
+/// Registers what file `name` expects. The returned directory contains the files of some tables.
 pub async fn register(context: &SessionContext, name: &str) -> Result<Option<TempDir>> {
     match name {
         "cte.slt" => orders(context).map(|()| None),
@@ -30,7 +30,7 @@ pub async fn register(context: &SessionContext, name: &str) -> Result<Option<Tem
     }
 }
 
-/// `strict_schema.orders`: ids 1 and 2.
+/// Registers `strict_schema.orders`, with ids 1 and 2.
 fn orders(context: &SessionContext) -> Result<()> {
     let ids: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
     let batch = RecordBatch::try_from_iter([("order_id", ids)])?;
@@ -42,7 +42,7 @@ fn orders(context: &SessionContext) -> Result<()> {
     Ok(())
 }
 
-/// `my_catalog.my_schema.table_with_many_types`: one row.
+/// Registers `my_catalog.my_schema.table_with_many_types`, with one row.
 fn many_types(context: &SessionContext) -> Result<()> {
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         ("int32_col", Arc::new(Int32Array::from(vec![1])), false),
@@ -61,7 +61,7 @@ fn many_types(context: &SessionContext) -> Result<()> {
     context.register_table("my_catalog.my_schema.table_with_many_types", Arc::new(table)).map(drop)
 }
 
-/// `example(x, y)`: the sum of two floats.
+/// Registers `example(x, y)`, the sum of two floats.
 fn add_function(context: &SessionContext) {
     let types = vec![DataType::Float64, DataType::Float64];
     let add = |arguments: &[ColumnarValue]| {
@@ -71,7 +71,7 @@ fn add_function(context: &SessionContext) {
     context.register_udf(create_udf("example", types, DataType::Float64, Volatility::Immutable, Arc::new(add)));
 }
 
-/// `test_partition_table`: a folder with one CSV file of eleven rows.
+/// Registers `test_partition_table`, a folder with one CSV file of eleven rows.
 async fn partitions(context: &SessionContext) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let rows: String = (0..=10).map(|i| format!("0,{i},{}\n", i % 2 == 0)).collect();

@@ -1,27 +1,27 @@
-//! What two runs say of one record.
+//! Compares two runs of one record.
 
 use crate::conformance::file::{RecordOutcome, RecordRun};
 
 /// How a run with device nodes compares with plain DataFusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// The expected rows or error, or where plain DataFusion fails, too, the same as there.
+    /// The expected rows or error. If plain DataFusion fails, too, the same result as there.
     Same,
-    /// An EXPLAIN that shows another plan.
+    /// An EXPLAIN with another plan.
     Explain,
-    /// The same rows in another order, where no order was asked for.
+    /// The same rows in another order, where no order was requested.
     Order,
-    /// The same rows but for the last digits of floats.
+    /// The same rows except for the last digits of floats.
     LastDigits,
-    /// Other rows.
+    /// Different rows.
     Rows,
-    /// Rows where plain DataFusion gives an error.
+    /// Rows where plain DataFusion returns an error.
     NoError,
-    /// Another error.
+    /// A different error.
     ErrorText,
-    /// An error where plain DataFusion gives rows.
+    /// An error where plain DataFusion returns rows.
     Error,
-    /// The run did not come to the record.
+    /// The run did not reach the record.
     NotRun,
 }
 
@@ -51,7 +51,7 @@ pub fn verdict(record: &RecordOutcome, run: Option<&RecordRun>) -> Verdict {
         (Some(Ok(host)), Some(Ok(device))) => rows(host, device, record.sorted),
         (Some(Ok(_)), Some(Err(_))) => Verdict::Error,
         (Some(Err(_)), Some(Ok(_))) => Verdict::NoError,
-        // Errors are compared only by a record that expects one: their texts name plans and partitions.
+        // Error texts contain plans and partitions, so they are compared only by records that expect an error.
         (Some(Err(_)), Some(Err(_))) if !never.passed => Verdict::Same,
         (Some(Err(_)), Some(Err(_))) => Verdict::ErrorText,
         (None, None) => Verdict::Same,
@@ -84,7 +84,7 @@ fn rows(host: &[String], device: &[String], sorted: bool) -> Verdict {
     Verdict::Rows
 }
 
-/// Equal word by word, numbers to a relative 1e-9.
+/// Returns whether two texts are equal word by word, with numbers equal to a relative 1e-9.
 fn nearly(a: &str, b: &str) -> bool {
     let words =
         |text: &str| -> Vec<String> { text.split([' ', ',', '[', ']', '{', '}']).map(str::to_string).collect() };

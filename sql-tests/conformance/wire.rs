@@ -1,12 +1,12 @@
-//! The outcome of a file as lines of text, from the process that ran it to the one that reports.
+//! Serialises the outcome of a file as lines of text, for transfer from the process that ran it to the one that reports.
 //!
 //! ```text
 //! record  AT  SORTED
 //! run     NAME  PASSED  KIND  SQL  OUTPUT  PLACED
 //! ```
 //!
-//! Fields are separated by tabs; OUTPUT is `none`, `rows` and the rows, or `error` and its text; PLACED is empty, or device
-//! node, work and the reasons. Lists are joined by U+001F.
+//! Fields are separated by tabs. OUTPUT is `none`, `rows` followed by the rows, or `error` followed by its text. PLACED is
+//! empty, or contains device node, work and the reasons. Lists are joined by U+001F.
 
 use crate::conformance::engine::{Kind, Observed, Placed, Run};
 use crate::conformance::file::{FileOutcome, RecordOutcome, RecordRun};

@@ -1,8 +1,8 @@
-//! Strings -> codes into an ordered dictionary. Plain strings are hashed row by row, on all cores; Arrow dictionaries, as
-//! Parquet files give them, are merged, and their keys translated.
+//! Encodes strings as codes into an ordered dictionary. Plain strings are hashed row by row, on all cores. The
+//! dictionaries of Arrow arrays, as read from Parquet files, are merged, and their keys are translated.
 //!
 //! ```text
-//! arrays ──▶ parts: the strings that were seen, numbered ──▶ one sorted list ──▶ codes, array by array
+//! arrays ──▶ parts (the strings seen, numbered) ──▶ one sorted list ──▶ codes, array by array
 //! ```
 
 use std::sync::Arc;
@@ -16,40 +16,41 @@ use datafusion::error::{DataFusionError, Result};
 use hashbrown::{HashMap, HashSet};
 
 use crate::columnar::narrow::Cut;
+use crate::cores::cores;
 
-/// Rows of plain strings from which on they are hashed on all cores.
+/// Number of plain-string rows from which on they are hashed on all cores.
 const PARALLEL_ROWS: usize = 1 << 17;
 
-/// Rows of a column from which on it is asked whether its strings differ.
+/// Number of rows from which on a column is sampled for whether its strings are distinct.
 const SAMPLED_ROWS: usize = 1 << 17;
 
-/// Strings that are looked at to estimate how many are distinct.
+/// Number of strings sampled to estimate how many are distinct.
 const SAMPLE: usize = 1 << 14;
 
-/// How many of them follow one another.
+/// Number of consecutive strings in each run of the sample.
 const RUN: usize = 8;
 
-/// The codes of one array, as far as a part knows them.
+/// The codes of one array within a part.
 enum Codes<'a> {
-    /// Of each row the number of its string among those seen; 0 under a NULL.
+    /// For each row, the number of its string among those seen; 0 under a NULL.
     Rows(Vec<i32>, Option<NullBuffer>),
-    /// An Arrow dictionary, and of each of its values the number among those seen; -1 where no row has it.
+    /// An Arrow dictionary, and for each of its values the number among the strings seen; -1 if no row has it.
     Keys(&'a ArrayRef, Arc<[i32]>),
 }
 
-/// The strings of some arrays.
+/// The strings of some of the arrays.
 #[derive(Default)]
 struct Part<'a> {
-    /// Number of each string; none where nearly all differ, so that equal ones have several.
+    /// Number of each string. `None` if nearly all strings are distinct; equal strings then have several numbers.
     numbers: Option<HashMap<&'a str, i32>>,
-    /// By number.
+    /// Strings by number.
     seen: Vec<&'a str>,
-    /// The numbers in the order of the strings.
+    /// The numbers, in the order of their strings.
     sorted: Vec<i32>,
     codes: Vec<Codes<'a>>,
 }
 
-/// A string that compares by its first bytes first.
+/// A string, preceded by its first bytes, which are compared first.
 type Key<'a> = (u64, &'a str);
 
 fn key(string: &str) -> Key<'_> {
@@ -59,19 +60,19 @@ fn key(string: &str) -> Key<'_> {
     (u64::from_be_bytes(first), string)
 }
 
-/// The distinct strings of `arrays` in order, and the codes, array by array, in the narrowest type, with the arrays' NULLs.
+/// Returns the distinct strings of `arrays` in order, and the codes, array by array, in the narrowest type and with the
+/// NULLs of the arrays.
 pub fn encode<'a>(arrays: &'a [ArrayRef]) -> Result<(Vec<&'a str>, Vec<ArrayRef>)> {
     let is_plain = |array: &&ArrayRef| array.as_any_dictionary_opt().is_none();
     let plain_rows: usize = arrays.iter().filter(is_plain).map(|a| a.len()).sum();
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let n_parts = if plain_rows < PARALLEL_ROWS { 1 } else { cores.min(arrays.len()) };
+    let n_parts = if plain_rows < PARALLEL_ROWS { 1 } else { cores().min(arrays.len()) };
     let per_part = arrays.len().div_ceil(n_parts.max(1)).max(1);
     let all_differ = is_mostly_distinct(arrays);
     let parts = in_threads(arrays.chunks(per_part), |arrays| Part::of(arrays, all_differ))?;
     let of_part = |part: &Part<'a>| part.sorted.iter().map(|n| key(part.seen[*n as usize])).collect::<Vec<_>>();
     let mut all: Vec<Key> = parts.iter().flat_map(of_part).collect();
     if parts.len() > 1 {
-        // The stable sort finds runs and merges them.
+        // The stable sort detects sorted runs and merges them.
         all.sort();
     }
     all.dedup();
@@ -83,20 +84,21 @@ pub fn encode<'a>(arrays: &'a [ArrayRef]) -> Result<(Vec<&'a str>, Vec<ArrayRef>
     Ok((all.into_iter().map(|(_, string)| string).collect(), codes.into_iter().flatten().collect()))
 }
 
-/// Whether a column has, by a sample, so many strings that each occurs less than some four times. Of n strings drawn from d,
-/// n^2 / 2d are expected to have occurred before.
+/// Estimates from a sample whether each string of a column occurs less than about four times. Of n strings drawn from
+/// d, n^2 / 2d are expected to have occurred before.
 pub fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
     let rows: usize = arrays.iter().map(|a| a.len()).sum();
     if rows < SAMPLED_ROWS {
         return false;
     }
-    // Runs of neighbours, which may be alike, far apart; an odd distance, so as not to keep step with tables that repeat.
+    // Sample runs of neighbours, which may be equal, at a large distance. The distance is odd, so that it does not keep
+    // in step with data that repeats.
     let distance = (rows / SAMPLE * RUN) | 1;
     let mut seen = HashSet::with_capacity(SAMPLE);
     let (mut drawn, mut again, mut first) = (0, 0, 0);
     for array in arrays {
         let last = first + array.len();
-        // The runs that begin before the array ends, and do not end before it begins.
+        // The runs that overlap this array.
         let runs = (first / distance..).map(|run| run * distance).take_while(|start| *start < last);
         let rows = runs.flat_map(|start| start.max(first)..(start + RUN).min(last));
         for value in rows.filter_map(|row| string_at(array, row - first)) {
@@ -108,7 +110,7 @@ pub fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
     drawn * drawn > again * rows / 2
 }
 
-/// `f` of each item, a thread an item if there are several.
+/// Returns `f` of each item, with one thread per item if there are several.
 fn in_threads<T: Send, R: Send>(
     mut items: impl ExactSizeIterator<Item = T>,
     f: impl Fn(T) -> Result<R> + Sync,
@@ -162,7 +164,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Arrays of one dictionary. Only what some row has is a string of the column.
+    /// Adds arrays that share one dictionary. Only values that some row uses are strings of the column.
     fn add_keys(&mut self, arrays: &'a [ArrayRef], values: &'a ArrayRef) -> Result<()> {
         let mut is_used = vec![false; values.len()];
         for array in arrays {
@@ -181,7 +183,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// The codes in a sorted list that holds all that was seen.
+    /// Returns the codes in `all`, a sorted list that contains all strings seen.
     fn codes_in<D: ArrowPrimitiveType<Native: Cut>>(self, all: &[Key]) -> Result<Vec<ArrayRef>> {
         let mut code_of = vec![D::Native::default(); self.seen.len().max(1)];
         let mut at = 0;
@@ -192,7 +194,7 @@ impl<'a> Part<'a> {
             }
             code_of[number as usize] = D::Native::cut(at as i64);
         }
-        // Of the last dictionary: its numbers, and the codes of its keys.
+        // The numbers of the last dictionary, and the codes of its keys.
         let mut last: Option<Arc<[i32]>> = None;
         let mut of_keys: Vec<D::Native> = Vec::new();
         let mut out: Vec<ArrayRef> = Vec::with_capacity(self.codes.len());
@@ -227,18 +229,18 @@ fn mark<K: ArrowPrimitiveType>(keys: &PrimitiveArray<K>, is_used: &mut [bool]) {
     }
 }
 
-/// Under a NULL may be any key.
+/// Keys under a NULL may have any value.
 fn translate<K: ArrowPrimitiveType, D: ArrowPrimitiveType>(keys: &PrimitiveArray<K>, codes: &[D::Native]) -> ArrayRef {
     let code = |key: &K::Native| codes.get(key.as_usize()).copied().unwrap_or_default();
     Arc::new(PrimitiveArray::<D>::new(keys.values().iter().map(code).collect(), keys.nulls().cloned()))
 }
 
-/// Whether the values of two dictionaries are the same memory.
+/// Returns whether the values of two dictionaries are the same memory.
 pub fn have_same_values(a: &ArrayRef, b: &ArrayRef) -> bool {
     Arc::ptr_eq(a, b) || a.to_data().ptr_eq(&b.to_data())
 }
 
-/// The strings of an array of any string type, no dictionary.
+/// Returns the strings of an array of any string type except dictionaries.
 fn strings(array: &ArrayRef) -> Result<Box<dyn Iterator<Item = Option<&str>> + '_>> {
     Ok(match array.data_type() {
         DataType::Utf8 => Box::new(array.as_string::<i32>().iter()),
@@ -248,7 +250,7 @@ fn strings(array: &ArrayRef) -> Result<Box<dyn Iterator<Item = Option<&str>> + '
     })
 }
 
-/// The string in a row of a column; `None` for NULL and for what is no string.
+/// Returns the string in a row, or `None` for NULL and for columns that are not strings.
 pub fn string_at(array: &ArrayRef, row: usize) -> Option<&str> {
     if array.is_null(row) {
         return None;
@@ -282,7 +284,7 @@ mod tests {
     use crate::columnar::codes::is_mostly_distinct;
 
     #[test]
-    fn a_sample_tells_columns_of_few_strings_from_those_of_many() {
+    fn a_sample_distinguishes_columns_of_few_and_of_many_strings() {
         let column = |value: &dyn Fn(usize) -> usize| -> Vec<ArrayRef> {
             let part =
                 |part: usize| StringArray::from_iter_values((0..5000).map(|i| value(part * 5000 + i).to_string()));
@@ -293,7 +295,7 @@ mod tests {
         for (distinct, expected) in [(10, false), (1000, false), (20_000, false), (400_000, true), (1 << 30, true)] {
             assert_eq!(is_distinct(&|i| random(i) % distinct), expected, "{distinct} strings in 200,000 rows");
         }
-        // In order, each once; in order, each 20 times.
+        // Each string once, in order; then each string 20 times, in order.
         assert!(is_distinct(&|i| i));
         assert!(!is_distinct(&|i| i / 20));
     }

@@ -1,4 +1,4 @@
-//! Device values -> Arrow arrays.
+//! Decodes device values into Arrow arrays.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,23 +16,28 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::representation::{Representation, plain_integer, reinterpret};
+use crate::cores::cores;
 use crate::program::ElementType;
 use crate::runtime::{Buffer, Element, Scratch};
 
-/// Rows from which on columns are downloaded on all cores.
+/// Number of rows from which on columns are downloaded on all cores.
 const PARALLEL_ROWS: usize = 1 << 20;
 
-/// What a result column of a program is.
+/// Describes one result column of a program.
 #[derive(Clone, Debug)]
 pub struct ColumnSpec {
+    /// Arrow type of the decoded column.
     pub data_type: DataType,
+    /// Arrays that hold it on the device.
     pub representation: Representation,
+    /// Whether a validity array follows the value arrays.
     pub nullable: bool,
+    /// Strings of the codes, for string columns.
     pub dictionary: Option<Arc<Dictionary>>,
 }
 
-/// Downloads one column: `buffers` are its value arrays, then its validity if `spec.nullable`. `live` keeps the rows
-/// that are set; `None` keeps all.
+/// Downloads one column. `buffers` are its value arrays, followed by its validity if `spec.nullable`. Only rows set in
+/// `live` are kept; `None` keeps all rows.
 pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&BooleanArray>) -> Result<ArrayRef> {
     let n_values = spec.representation.element_types().len();
     let nulls = match buffers.get(n_values) {
@@ -48,7 +53,7 @@ pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&Boolea
         Representation::Float(_) => Arc::new(primitive::<Float64Type>(buffers[0].to_scratch()?, nulls)),
         Representation::Int(_) | Representation::Wide => match &spec.dictionary {
             Some(dictionary) => {
-                // What lies under a NULL or in padding may be any number.
+                // Under a NULL and in padding, a code may be any number.
                 let last = dictionary.len().saturating_sub(1) as i64;
                 let mut codes = integers(&buffers[0], |code| code as i32)?;
                 codes.iter_mut().for_each(|code| *code = i64::from(*code).clamp(0, last) as i32);
@@ -62,10 +67,10 @@ pub fn decode_column(spec: &ColumnSpec, buffers: &[Buffer], live: Option<&Boolea
     keep(array, live)
 }
 
-/// Downloads columns of the same rows, on all cores where there are many.
+/// Downloads columns of the same rows, on all cores if there are many rows.
 pub fn decode_columns(columns: &[(&ColumnSpec, &[Buffer])], live: &BooleanArray) -> Result<Vec<ArrayRef>> {
     let decode = |column: &(&ColumnSpec, &[Buffer])| decode_column(column.0, column.1, Some(live));
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = cores();
     if live.len() < PARALLEL_ROWS || cores == 1 {
         return columns.iter().map(decode).collect();
     }
@@ -89,13 +94,13 @@ pub fn decode_columns(columns: &[(&ColumnSpec, &[Buffer])], live: &BooleanArray)
     Ok(done.into_iter().map(|(_, array)| array).collect())
 }
 
-/// A mask of one byte a row.
+/// Downloads a mask of one byte per row.
 pub fn download_pred(buffer: &Buffer) -> Result<BooleanBuffer> {
     let bytes = buffer.download()?;
     Ok(BooleanBuffer::collect_bool(bytes.len(), |i| bytes[i] != 0))
 }
 
-/// The live rows. Where they are all in front, the others are left out without a copy.
+/// Returns the live rows. If all of them precede the others, no rows are copied.
 fn keep(array: ArrayRef, live: Option<&BooleanArray>) -> Result<ArrayRef> {
     let Some(live) = live else { return Ok(array) };
     let count = live.true_count();
@@ -113,7 +118,7 @@ where
     PrimitiveArray::new(ScalarBuffer::new(values.into_bytes().into(), 0, n), nulls)
 }
 
-/// Downloads integers of any width as `T`: as they are where the width is the same, else one by one.
+/// Downloads integers of any width as `T`: directly if the width is the same, else with a conversion per element.
 fn integers<T: Element>(buffer: &Buffer, cast: impl Fn(i64) -> T) -> Result<Scratch<T>> {
     fn each<S: Element + Into<i64>, T: Element>(buffer: &Buffer, cast: impl Fn(i64) -> T) -> Result<Scratch<T>> {
         let narrow = buffer.to_scratch::<S>()?;
@@ -154,7 +159,7 @@ fn integer_array(
     }
     macro_rules! integers {
         ($type:ty, $native:ty) => {
-            // A type of at most 64 bits that is held wide (an unsigned one): the low limb has its bits.
+            // A type of at most 64 bits may be held as two limbs if it is unsigned. Its bits are then in the low limb.
             Arc::new(primitive::<$type>(integers(&buffers[usize::from(wide)], |v| v as $native)?, nulls))
         };
     }

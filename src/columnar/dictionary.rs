@@ -1,5 +1,5 @@
-//! Ordered dictionaries: the distinct values of a string column, sorted by bytes, so that codes compare as the strings
-//! do. Dictionaries stay on the host; the device sees codes.
+//! Ordered dictionaries: the distinct values of a string column, sorted by bytes, so that codes compare like the
+//! strings. Dictionaries stay on the host, and the device sees only codes.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,26 +12,27 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use crate::columnar::codes;
 
-/// Distinct strings in order, the code of a value being its index; or, of a column that only passes through, its rows.
+/// The distinct strings of a column in order, where the code of a value is its index. For a column that only passes
+/// through, it holds the strings of all rows instead.
 #[derive(Debug)]
 pub struct Dictionary {
     values: StringViewArray,
-    /// Codes compare as the strings do. Else a code is a row, and equal strings have several.
+    /// Whether codes compare like the strings. Otherwise a code is a row number, and equal strings have several codes.
     ordered: bool,
-    /// What functions say of the strings, the most recent last.
-    remembered: Mutex<Vec<Remembered>>,
+    /// Results of functions on the strings, the most recently used last.
+    results: Mutex<Vec<CachedResult>>,
 }
 
-/// Something that was made of all strings by a function.
+/// A cached result of a function on all strings.
 #[derive(Debug)]
-struct Remembered {
+struct CachedResult {
     function: Arc<dyn PhysicalExpr>,
     operand_type: DataType,
     made: Arc<dyn Any + Send + Sync>,
 }
 
-/// Functions that are remembered for one dictionary.
-const MOST_REMEMBERED: usize = 8;
+/// Maximum number of results cached per dictionary.
+const MAX_CACHED_RESULTS: usize = 8;
 
 impl PartialEq for Dictionary {
     fn eq(&self, other: &Self) -> bool {
@@ -40,13 +41,14 @@ impl PartialEq for Dictionary {
 }
 
 impl Dictionary {
-    /// The ordered dictionary of `arrays` and their codes, array by array, with the arrays' NULLs.
+    /// Returns the ordered dictionary of `arrays` and their codes, array by array, with the NULLs of the arrays.
     pub fn encode(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<ArrayRef>)> {
         let (strings, codes) = codes::encode(arrays)?;
         Ok((Arc::new(Self::from_sorted(strings.into_iter())), codes))
     }
 
-    /// The rows of a column that nothing compares: codes are row numbers, and no string is looked at.
+    /// Returns a dictionary of all rows, for a column that nothing compares. Codes are row numbers, and no string is
+    /// read.
     pub fn of_rows(arrays: &[ArrayRef]) -> Result<(Arc<Self>, Vec<ArrayRef>)> {
         let views = arrays.iter().map(|array| cast(array, &DataType::Utf8View)).collect::<Result<Vec<_>, _>>()?;
         let views: Vec<&dyn Array> = views.iter().map(|array| array.as_ref()).collect();
@@ -59,51 +61,51 @@ impl Dictionary {
             Arc::new(Int32Array::new(rows.collect::<Vec<i32>>().into(), array.nulls().cloned())) as ArrayRef
         });
         let codes = codes.collect();
-        Ok((Arc::new(Self { values, ordered: false, remembered: Mutex::default() }), codes))
+        Ok((Arc::new(Self { values, ordered: false, results: Mutex::default() }), codes))
     }
 
     fn from_sorted<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let values = StringViewArray::from_iter_values(values);
-        Self { values, ordered: true, remembered: Mutex::default() }
+        Self { values, ordered: true, results: Mutex::default() }
     }
 
-    /// What `make` makes of the strings for a deterministic `function` of an operand of `operand_type`: made once, as long as it is
-    /// among those used last.
+    /// Returns what `make` computes from the strings for a deterministic `function` with an operand of `operand_type`.
+    /// The result is cached, and the least recently used one is evicted.
     pub fn remember<T: Any + Send + Sync>(
         &self,
         function: &Arc<dyn PhysicalExpr>,
         operand_type: &DataType,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<Arc<T>> {
-        let lock = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.results.lock().unwrap_or_else(PoisonError::into_inner);
         {
-            let mut remembered = lock();
-            let same = |r: &Remembered| r.function.as_ref() == function.as_ref() && r.operand_type == *operand_type;
-            if let Some(at) = remembered.iter().position(same) {
-                let found = remembered.remove(at);
+            let mut results = lock();
+            let same = |r: &CachedResult| r.function.as_ref() == function.as_ref() && r.operand_type == *operand_type;
+            if let Some(at) = results.iter().position(same) {
+                let found = results.remove(at);
                 let made = found.made.clone();
-                remembered.push(found);
+                results.push(found);
                 if let Ok(made) = made.downcast::<T>() {
                     return Ok(made);
                 }
             }
         }
         let made = Arc::new(make()?);
-        let mut remembered = lock();
-        if remembered.len() >= MOST_REMEMBERED {
-            remembered.remove(0);
+        let mut results = lock();
+        if results.len() >= MAX_CACHED_RESULTS {
+            results.remove(0);
         }
         let (function, operand_type) = (function.clone(), operand_type.clone());
-        remembered.push(Remembered { function, operand_type, made: made.clone() });
+        results.push(CachedResult { function, operand_type, made: made.clone() });
         Ok(made)
     }
 
-    /// Whether codes compare as the strings do.
+    /// Returns whether codes compare like the strings.
     pub fn is_ordered(&self) -> bool {
         self.ordered
     }
 
-    /// A dictionary of the given values, sorted and freed of duplicates.
+    /// Creates a dictionary of the given values, sorted and without duplicates.
     pub fn of(values: &[&str]) -> Arc<Self> {
         let mut sorted = values.to_vec();
         sorted.sort_unstable();
@@ -111,16 +113,17 @@ impl Dictionary {
         Arc::new(Self::from_sorted(sorted.into_iter()))
     }
 
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// The values in order.
+    /// Returns the values in order.
     pub fn values(&self) -> &StringViewArray {
         &self.values
     }
 
-    /// Number of values below `value`: its code where it is present, else where it would stand.
+    /// Returns the number of values below `value`, which is its code if it is present, else its insertion position.
     pub fn lower_bound(&self, value: &str) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -134,13 +137,13 @@ impl Dictionary {
         low
     }
 
-    /// The code of `value`, if it is present.
+    /// Returns the code of `value`, if it is present.
     pub fn code(&self, value: &str) -> Option<usize> {
         let at = self.lower_bound(value);
         (at < self.len() && self.values.value(at) == value).then_some(at)
     }
 
-    /// For each code the code of the same string in `other`, or -1.
+    /// Returns, for each code, the code of the same string in `other`, or -1.
     pub fn codes_in(&self, other: &Self) -> Vec<i32> {
         let mut codes = Vec::with_capacity(self.len());
         let mut at = 0;
@@ -154,7 +157,7 @@ impl Dictionary {
         codes
     }
 
-    /// One dictionary of the values of both, and for each of them the new code of every old one.
+    /// Returns one dictionary with the values of both, and for each of them the new code of every old code.
     pub fn merge(lhs: &Self, rhs: &Self) -> (Arc<Self>, Vec<i32>, Vec<i32>) {
         let mut merged: Vec<&str> = Vec::with_capacity(lhs.len() + rhs.len());
         let (mut from_lhs, mut from_rhs) = (Vec::with_capacity(lhs.len()), Vec::with_capacity(rhs.len()));
@@ -191,13 +194,13 @@ mod tests {
 
     use crate::columnar::dictionary::Dictionary;
 
-    /// Codes of any width.
+    /// Converts codes of any width.
     fn numbers(codes: &ArrayRef) -> Vec<Option<i32>> {
         cast(codes, &DataType::Int32).unwrap().as_primitive::<Int32Type>().iter().collect()
     }
 
     #[test]
-    fn codes_compare_as_the_strings_do() {
+    fn codes_compare_like_the_strings() {
         let a: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some(""), Some("ba")]));
         let b: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), Some("b")]));
         let (dictionary, codes) = Dictionary::encode(&[a, b]).unwrap();
@@ -208,12 +211,12 @@ mod tests {
     }
 
     #[test]
-    fn arrow_dictionaries_are_merged_by_what_their_rows_have() {
+    fn arrow_dictionaries_are_merged_by_the_values_in_use() {
         let a: ArrayRef = Arc::new(["b", "a", "b"].into_iter().collect::<DictionaryArray<Int32Type>>());
         let b: ArrayRef = Arc::new([None, Some("c"), Some("a")].into_iter().collect::<DictionaryArray<UInt16Type>>());
         let c: ArrayRef = Arc::new(StringViewArray::from(vec![Some("d"), Some("a"), None]));
         let none: ArrayRef = Arc::new([None::<&str>; 2].into_iter().collect::<DictionaryArray<Int32Type>>());
-        // Rows of one dictionary, one of whose strings has no row.
+        // Slices of one dictionary, one of whose strings no row uses.
         let parts = [a.slice(0, 1), a.slice(2, 1), b.clone(), c.clone(), none.clone()];
         let (dictionary, codes) = Dictionary::encode(&parts).unwrap();
         assert_eq!(dictionary.values().iter().flatten().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_under_a_null_are_not_looked_at() {
+    fn keys_under_a_null_are_ignored() {
         let keys = Int32Array::new(vec![0, 7, 1].into(), Some(vec![true, false, true].into()));
         let values: ArrayRef = Arc::new(StringArray::from(vec!["y", "x"]));
         let array: ArrayRef = Arc::new(DictionaryArray::try_new(keys, values).unwrap());

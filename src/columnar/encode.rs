@@ -1,5 +1,5 @@
-//! Arrow arrays -> chunks of device values. Encoding is two passes: statistics choose the representation, then each
-//! chunk is written at its width, padded to its capacity.
+//! Encodes Arrow arrays as chunks of device values, in two passes. Statistics choose the representation; then each
+//! chunk is written at its width and padded to its capacity.
 
 use std::ops::Range as Rows;
 use std::sync::Arc;
@@ -22,36 +22,40 @@ use crate::columnar::representation::{Kind, Representation};
 use crate::program::ElementType;
 use crate::runtime::{Element, Scratch};
 
-/// How strings are held.
+/// How strings are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strings {
-    /// Row numbers: no value is ever asked for on the device.
+    /// Row numbers. The device never needs the values.
     Rows,
-    /// Codes that functions are looked up by; row numbers where few strings are alike, so that a dictionary would save
-    /// nothing.
+    /// Codes for the lookup of function results. Row numbers if most strings are distinct, so that a dictionary would
+    /// not help.
     Mapped,
     /// Codes into an ordered dictionary.
     Ordered,
 }
 
-/// A column ready to be written chunk by chunk.
+/// A column ready to be encoded chunk by chunk.
 pub struct ColumnEncoder {
-    /// What is written: the column itself, each array in integers of its own width, or codes for strings.
+    /// The arrays to write: those of the column, each with integers of its own width, or codes for strings.
     arrays: Vec<ArrayRef>,
-    /// Row at which each array starts, and the total.
+    /// First row of each array, followed by the total.
     starts: Vec<usize>,
+    /// Arrays that hold the column on the device.
     pub representation: Representation,
-    /// Range of the values (codes for strings); `None` for booleans and floats.
+    /// Range of the values, or of the codes for strings; `None` for booleans and floats.
     pub range: Option<Range>,
+    /// Number of NULLs.
     pub null_count: usize,
-    /// Whether no value occurs twice, NULL aside; only looked for in integers.
+    /// Whether no value except NULL occurs twice. Only determined for integers.
     pub unique: bool,
-    /// Whether no value is less than the one before, and none is NULL; only looked for in integers and ordered codes.
+    /// Whether the values are in ascending order without NULLs. Only determined for integers and ordered codes.
     pub ascending: bool,
+    /// Strings of the codes, for string columns.
     pub dictionary: Option<Arc<Dictionary>>,
 }
 
-/// One chunk's bytes: the arrays of its representation, and one byte a row for validity if the column has NULLs.
+/// The bytes of one chunk: the arrays of its representation, and a validity of one byte per row if the column has
+/// NULLs.
 pub struct EncodedChunk {
     pub values: Vec<Buffer>,
     pub valid: Option<Buffer>,
@@ -114,12 +118,12 @@ macro_rules! write_slice {
 }
 
 impl ColumnEncoder {
-    /// Reads the statistics of a column and, for strings, builds its dictionary.
+    /// Computes the statistics of a column and, for strings, builds its dictionary.
     pub fn try_new(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<Self> {
         Self::with_strings(arrays, data_type, Strings::Ordered)
     }
 
-    /// As [`Self::try_new`], with strings in the form asked for.
+    /// Does the same as [`Self::try_new`], with the requested encoding of strings.
     pub fn with_strings(arrays: Vec<ArrayRef>, data_type: &DataType, form: Strings) -> Result<Self> {
         let kind = Kind::of(data_type)
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
@@ -163,12 +167,12 @@ impl ColumnEncoder {
         Ok(Self { arrays, starts, representation, range, null_count, unique, ascending, dictionary })
     }
 
-    /// Bytes of a row on the device.
+    /// Returns the bytes per row on the device.
     pub fn row_bytes(&self) -> usize {
         self.representation.row_bytes() + usize::from(self.null_count > 0)
     }
 
-    /// Encodes `rows` into arrays of `capacity` elements; what is NULL or padding holds the least value of the range.
+    /// Encodes `rows` into arrays of `capacity` elements. NULLs and padding hold the minimum of the range.
     pub fn encode(&self, rows: Rows<usize>, capacity: usize) -> Result<EncodedChunk> {
         let values = match self.representation {
             Representation::Pred => {
@@ -236,12 +240,12 @@ impl ColumnEncoder {
         Ok(Buffer::from_vec(out))
     }
 
-    /// The low limbs.
+    /// Writes the low limbs.
     fn write<D: Cut + Element>(&self, rows: &Rows<usize>, capacity: usize) -> Result<Buffer> {
         self.write_with(rows, capacity, |low, _| D::cut(low))
     }
 
-    /// What `narrow(low limb, high limb)` makes of integers.
+    /// Writes integers converted by `narrow(low limb, high limb)`.
     fn write_with<D: ArrowNativeType + Element>(
         &self,
         rows: &Rows<usize>,
@@ -279,7 +283,8 @@ fn write_slice<T: ArrowPrimitiveType<Native: Limbs>, D: ArrowNativeType>(
     }
 }
 
-/// Whether strings come as Arrow dictionaries that are short beside the rows: to merge those costs next to nothing.
+/// Returns whether strings come as Arrow dictionaries that are short compared to the rows, so that merging them is
+/// cheap.
 fn are_dictionaries(arrays: &[ArrayRef]) -> bool {
     let rows: usize = arrays.iter().map(|a| a.len()).sum();
     let mut values = 0;
@@ -294,7 +299,8 @@ fn are_dictionaries(arrays: &[ArrayRef]) -> bool {
     values * 4 <= rows
 }
 
-/// Whether no integer is less than the one before, over all arrays, none of which has NULLs; looks up to the first that is.
+/// Returns whether the integers of all arrays, none of which has NULLs, are in ascending order. Stops at the first that
+/// is not.
 fn are_ascending(arrays: &[ArrayRef]) -> Result<bool> {
     let mut last: Option<i128> = None;
     for array in arrays {
@@ -307,10 +313,10 @@ fn are_ascending(arrays: &[ArrayRef]) -> Result<bool> {
     Ok(true)
 }
 
-/// Slots a row up to which distinct values are looked for in a bitmap.
+/// Maximum size of the duplicate-detecting bitmap, in bits per row.
 const BITS_A_ROW: i128 = 64;
 
-/// Whether integers are all different, by a bitmap of their range; looks up to the first that is there twice.
+/// Returns whether all integers are distinct, using a bitmap of their range. Stops at the first duplicate.
 fn all_distinct(arrays: &[ArrayRef], range: &Range) -> Result<bool> {
     let rows: usize = arrays.iter().map(|a| a.len()).sum();
     let extent = range.extent();
@@ -326,7 +332,7 @@ fn all_distinct(arrays: &[ArrayRef], range: &Range) -> Result<bool> {
     Ok(true)
 }
 
-/// Range over all arrays; of a column without values, that of 0.
+/// Returns the range over all arrays. A column without values has the range of 0.
 fn integer_range(arrays: &[ArrayRef]) -> Result<Range> {
     let mut range: Option<Range> = None;
     for array in arrays {
@@ -364,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn ascending_columns_are_known() {
+    fn ascending_columns_are_detected() {
         let ascending = |arrays: Vec<Vec<Option<i64>>>| {
             let arrays = arrays.into_iter().map(|values| Arc::new(Int64Array::from(values)) as ArrayRef).collect();
             ColumnEncoder::try_new(arrays, &DataType::Int64).unwrap().ascending
@@ -379,12 +385,12 @@ mod tests {
             ColumnEncoder::with_strings(vec![array], &DataType::Utf8, form).unwrap().ascending
         };
         assert!(!strings(Strings::Ordered));
-        // Row numbers say nothing of the strings.
+        // Row numbers do not show the order of the strings.
         assert!(!strings(Strings::Rows));
     }
 
     #[test]
-    fn unique_columns_are_known() {
+    fn unique_columns_are_detected() {
         let unique = |values: Vec<Option<i64>>| {
             let (first, rest) = values.split_at(values.len() / 2);
             let arrays = [first, rest].map(|part| Arc::new(Int64Array::from(part.to_vec())) as ArrayRef);
@@ -393,7 +399,7 @@ mod tests {
         assert!(unique(vec![Some(5), Some(-3), None, Some(4), None]));
         assert!(!unique(vec![Some(5), Some(-3), None, Some(4), Some(5)]));
         assert!(unique(vec![]));
-        // Too far apart to look.
+        // The range is too wide for a bitmap.
         assert!(!unique(vec![Some(i64::MIN), Some(i64::MAX)]));
     }
 

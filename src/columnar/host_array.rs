@@ -1,8 +1,8 @@
-//! Arrays of chunks that the device has no room for. They wait encoded in host memory or, where that is short, too, in a
+//! Arrays of chunks that exceed device memory. They are kept encoded in host memory or, if that is exhausted, in a
 //! file, and are uploaded for each run of a program that reads them.
 //!
-//! A spill file has no name: it is unlinked before anything is written (`O_TMPFILE` on Linux), so the system frees it when the
-//! process lets go of it, however it ends. There is nothing to clean up at the next start.
+//! A spill file has no name. It is unlinked before anything is written (`O_TMPFILE` on Linux), so the system frees it
+//! when the process closes it or ends in any way. Nothing has to be cleaned up at the next start.
 
 use std::fs::File;
 use std::io;
@@ -17,17 +17,18 @@ use datafusion::error::Result;
 use crate::program::Shape;
 use crate::runtime::{Buffer, Runtime};
 
-/// Bytes of host memory that waiting arrays take, in one session.
+/// Accounts for the bytes of host memory that the arrays of one session take.
 #[derive(Clone, Debug, Default)]
 pub struct HostMemory(Arc<AtomicU64>);
 
 impl HostMemory {
+    /// Returns the bytes in use.
     #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes` into the account if they fit below `limit`.
+    /// Reserves `bytes` if they fit below `limit`.
     fn try_reserve(&self, bytes: u64, limit: u64) -> Option<HostReservation> {
         let fits = |used: u64| used.checked_add(bytes).filter(|total| *total <= limit);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
@@ -35,7 +36,7 @@ impl HostMemory {
     }
 }
 
-/// Bytes of a [`HostMemory`]; given back on drop.
+/// Bytes reserved in a [`HostMemory`]; returned on drop.
 #[derive(Debug)]
 struct HostReservation {
     memory: HostMemory,
@@ -60,7 +61,7 @@ impl SpillFile {
         let made = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
         made.map(|file| Self { file, end: 0 }).map_err(|error| {
             let message = format!(
-                "columns do not fit xla.memory_limit and xla.host_memory_limit, and no file can be made in {}: {error} (set \
+                "columns do not fit xla.memory_limit and xla.host_memory_limit, and no file can be created in {}: {error} (set \
                  xla.spill_dir)",
                 dir.display()
             );
@@ -69,13 +70,13 @@ impl SpillFile {
     }
 }
 
-/// Where the arrays of one column are put.
+/// Collects the arrays of one column.
 pub struct HostWriter {
     memory: HostMemory,
-    /// Bytes of host memory that all waiting arrays may take; `None` is no limit.
+    /// Maximum number of bytes of host memory for all arrays; `None` means no limit.
     limit: Option<usize>,
     spill_dir: PathBuf,
-    /// Arrays that are in the file that is written, and the file itself.
+    /// Arrays written to the current file, with their index, shape and offset, and the file itself.
     spilled: Vec<(usize, Shape, u64)>,
     file: Option<SpillFile>,
     arrays: Vec<Option<HostArray>>,
@@ -86,7 +87,7 @@ impl HostWriter {
         Self { memory, limit, spill_dir, spilled: Vec::new(), file: None, arrays: Vec::new() }
     }
 
-    /// Puts an array of `shape` aside. `finish` gives it back at the same place.
+    /// Adds an array of `shape`. `finish` returns the arrays in the order of the calls.
     pub fn put(&mut self, shape: Shape, bytes: HostBuffer) -> Result<()> {
         let limit = self.limit.map_or(u64::MAX, |limit| limit as u64);
         if let Some(reservation) = self.memory.try_reserve(bytes.len() as u64, limit) {
@@ -111,7 +112,7 @@ impl HostWriter {
         Ok(())
     }
 
-    /// The arrays, in the order in which they were put.
+    /// Returns the arrays in the order in which they were added.
     pub fn finish(mut self) -> Vec<HostArray> {
         if let Some(file) = self.file.take().map(Arc::new) {
             for (at, shape, offset) in self.spilled {
@@ -122,7 +123,7 @@ impl HostWriter {
     }
 }
 
-/// An array that waits on the host.
+/// An array kept on the host.
 #[derive(Debug)]
 pub struct HostArray {
     shape: Shape,
@@ -136,11 +137,12 @@ enum HostBytes {
 }
 
 impl HostArray {
+    /// Returns element type and dimensions.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// Bytes of host memory.
+    /// Returns the bytes of host memory that it takes.
     pub fn memory_bytes(&self) -> usize {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => bytes.len(),
@@ -148,12 +150,12 @@ impl HostArray {
         }
     }
 
-    /// Bytes in a file.
+    /// Returns the bytes that it takes in a spill file.
     pub fn disk_bytes(&self) -> usize {
         self.shape.size_bytes() - self.memory_bytes()
     }
 
-    /// Its first `out.len()` bytes.
+    /// Reads the first `out.len()` bytes.
     pub fn read_into(&self, out: &mut [u8]) -> Result<()> {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => out.copy_from_slice(&bytes[..out.len()]),
@@ -162,7 +164,7 @@ impl HostArray {
         Ok(())
     }
 
-    /// A copy on a device.
+    /// Uploads the array to a device.
     pub fn upload(&self, runtime: &Runtime, device: usize) -> Result<Buffer> {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => Ok(runtime.upload(device, &self.shape, bytes)?),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_limit_goes_to_a_file_without_a_name() {
+    fn arrays_beyond_the_limit_go_to_an_unnamed_file() {
         let dir = tempfile::tempdir().unwrap();
         let memory = HostMemory::default();
         let mut writer = HostWriter::new(memory.clone(), Some(20), dir.path().into());
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn the_error_names_a_directory_that_cannot_be_created() {
         let memory = HostMemory::default();
         let mut writer = HostWriter::new(memory, Some(0), "/proc/nowhere".into());
         let error =

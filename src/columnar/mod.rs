@@ -1,5 +1,5 @@
-//! Arrow <-> device encodings: which Arrow type is which array on the device, ordered dictionaries for strings,
-//! column statistics, and the layout of a table as chunks of shards.
+//! Conversion between Arrow and device encodings: the device arrays of each Arrow type, ordered dictionaries for
+//! strings, column statistics, and the layout of a table as shards and chunks.
 
 pub mod codes;
 pub mod decode;

@@ -1,5 +1,5 @@
-//! Arrays in the narrowest type that holds them. What is decoded piece by piece waits in it for the rest of its column, so that a
-//! piece takes fresh memory only for what is kept of it.
+//! Converts arrays to the narrowest type that holds their values. A column that is decoded piece by piece is kept this
+//! way until it is complete, so that each piece needs fresh memory only for its narrowed values.
 
 use datafusion::arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, PrimitiveArray, downcast_dictionary_array,
@@ -16,13 +16,13 @@ use crate::columnar::range::Range;
 use crate::columnar::representation::{plain_integer, reinterpret};
 use crate::program::ElementType;
 
-/// A native integer of Arrow as two limbs of 64 bits.
+/// A native integer of Arrow that can be split into two 64-bit limbs.
 pub trait Limbs: ArrowNativeType + Ord {
     fn low(self) -> i64;
     fn high(self) -> i64;
 }
 
-/// A native integer that a low limb is cut to.
+/// A native integer that a low limb can be truncated to.
 pub trait Cut: ArrowNativeType {
     fn cut(low: i64) -> Self;
 }
@@ -54,8 +54,8 @@ macro_rules! impl_cut {
 impl_limbs!(i8, i16, i32, i64, i128, u8, u16, u32, u64);
 impl_cut!(i8, i16, i32, i64, u64);
 
-/// `array` as the encoder reads it: dates, times and decimals as the integers that they are, and dictionaries with NULL among
-/// their values as the values themselves.
+/// Converts `array` to the form that the encoder reads: dates, times and decimals become integers, and dictionaries
+/// with NULL among their values become plain values.
 pub fn plain(array: ArrayRef) -> Result<ArrayRef> {
     let has_null_values = array.as_any_dictionary_opt().is_some_and(|dictionary| dictionary.values().null_count() > 0);
     match array.data_type() {
@@ -67,8 +67,8 @@ pub fn plain(array: ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// A plain array with the same values and NULLs in the narrowest signed integers; dictionaries have the narrowest keys. What is
-/// neither stays.
+/// Converts a plain array to the narrowest signed integers, or a dictionary to the narrowest keys, with the same values
+/// and NULLs. Other types are returned unchanged.
 pub fn narrow(array: ArrayRef) -> Result<ArrayRef> {
     Ok(match array.data_type() {
         DataType::Int16 => integers::<Int16Type>(array),
@@ -90,7 +90,7 @@ pub fn narrow(array: ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// The least and the greatest value; `None` where all are NULL.
+/// Returns the least and the greatest value, or `None` if all are NULL.
 pub fn range_of<T: ArrowPrimitiveType<Native: Limbs>>(array: &PrimitiveArray<T>) -> Option<Range> {
     let widen = |value: T::Native| (i128::from(value.high()) << 64) | i128::from(value.low() as u64);
     let extremes = |values: &[T::Native]| {
@@ -120,7 +120,7 @@ fn integers<T: ArrowPrimitiveType<Native: Limbs>>(array: ArrayRef) -> ArrayRef {
     }
 }
 
-/// What is under a NULL is cut to anything.
+/// Truncates the values. Values under a NULL become arbitrary.
 fn cut<T: ArrowPrimitiveType<Native: Limbs>, D: ArrowPrimitiveType<Native: Cut>>(
     array: &PrimitiveArray<T>,
 ) -> ArrayRef {
@@ -128,7 +128,7 @@ fn cut<T: ArrowPrimitiveType<Native: Limbs>, D: ArrowPrimitiveType<Native: Cut>>
     Arc::new(PrimitiveArray::<D>::new(values.collect(), array.nulls().cloned()))
 }
 
-/// The dictionary with narrower keys, if it can have them.
+/// Returns the dictionary with narrower keys, if possible.
 fn keys<K: ArrowDictionaryKeyType<Native: Limbs>>(array: &DictionaryArray<K>) -> Result<Option<ArrayRef>> {
     fn with_keys<K: ArrowDictionaryKeyType<Native: Limbs>, D: ArrowDictionaryKeyType<Native: Cut>>(
         array: &DictionaryArray<K>,
@@ -156,7 +156,7 @@ mod tests {
 
     use crate::columnar::narrow::{narrow, plain};
 
-    /// The narrowed array has the same values.
+    /// Checks that the narrowed array has the same values.
     fn check(array: ArrayRef, expected: &DataType) {
         let array = plain(array).unwrap();
         let narrowed = narrow(array.clone()).unwrap();

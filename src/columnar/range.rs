@@ -1,11 +1,11 @@
-//! Value ranges of integer-like columns and expressions. A range decides storage and arithmetic widths and proves that
-//! an operation cannot overflow; 128 bits hold every type we place.
+//! Value ranges of integer-like columns and expressions. A range determines the widths of storage and arithmetic, and
+//! proves that an operation cannot overflow. 128 bits hold the values of every supported type.
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
 
 use crate::program::ElementType;
 
-/// Closed interval `min..=max`. An empty or all-NULL column has the range of the single value 0.
+/// A closed interval `min..=max`. An empty or all-NULL column has the range of the single value 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Range {
     pub min: i128,
@@ -19,7 +19,7 @@ impl Range {
         Self { min, max }
     }
 
-    /// The values an element type can hold; `None` for floats.
+    /// Returns the values of an element type, or `None` for floats.
     pub fn of_element(element_type: ElementType) -> Option<Self> {
         let bits = element_type.size_bytes() as u32 * 8;
         if element_type.is_signed_integer() {
@@ -31,8 +31,8 @@ impl Range {
         }
     }
 
-    /// The values an Arrow type can hold as an integer; `None` for types that are no integers on the device. Arrow
-    /// checks a decimal's precision on casts only, so arithmetic may fill all 128 bits.
+    /// Returns the values of an Arrow type as integers, or `None` if it is not an integer on the device. Arrow checks a
+    /// decimal's precision only in casts, so arithmetic may use all 128 bits.
     pub fn of_type(data_type: &DataType) -> Option<Self> {
         let element_type = match data_type {
             DataType::Int8 => ElementType::S8,
@@ -58,7 +58,7 @@ impl Range {
         Self::of_element(element_type)
     }
 
-    /// The values of both; `None` where there are none.
+    /// Returns the intersection, or `None` if it is empty.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         let both = Self::new(self.min.max(other.min), self.max.min(other.max));
         (both.min <= both.max).then_some(both)
@@ -72,7 +72,7 @@ impl Range {
         Self::new(self.min.min(other.min), self.max.max(other.max))
     }
 
-    /// The range of `lhs + rhs`, or `None` where 128 bits may overflow; likewise below.
+    /// Returns the range of `lhs + rhs`, or `None` if 128 bits may overflow. The same holds for the operations below.
     pub fn add(&self, other: &Self) -> Option<Self> {
         Some(Self::new(self.min.checked_add(other.min)?, self.max.checked_add(other.max)?))
     }
@@ -91,7 +91,7 @@ impl Range {
         Some(Self::new(*products.iter().min()?, *products.iter().max()?))
     }
 
-    /// The range of a truncating division by any non-zero divisor of `other`.
+    /// Returns the range of a truncating division by any non-zero divisor in `other`.
     pub fn divide(&self, other: &Self) -> Option<Self> {
         let magnitude = self.magnitude()?;
         let least_divisor = if other.min > 0 {
@@ -106,23 +106,23 @@ impl Range {
         Some(Self::new(if same_sign { 0 } else { -limit }, limit))
     }
 
-    /// The range of a remainder (with the sign of the dividend).
+    /// Returns the range of a remainder, which has the sign of the dividend.
     pub fn remainder(&self, other: &Self) -> Option<Self> {
         let limit = self.magnitude()?.min(other.magnitude()?.checked_sub(1)?.max(0));
         Some(Self::new(if self.min < 0 { -limit } else { 0 }, if self.max > 0 { limit } else { 0 }))
     }
 
-    /// Largest absolute value.
+    /// Returns the largest absolute value.
     pub fn magnitude(&self) -> Option<i128> {
         Some(self.min.checked_abs()?.max(self.max.checked_abs()?))
     }
 
-    /// Number of values, saturating.
+    /// Returns the number of values, saturating.
     pub fn extent(&self) -> i128 {
         self.max.saturating_sub(self.min).saturating_add(1)
     }
 
-    /// The narrowest signed element type that holds the range; `None` means two limbs.
+    /// Returns the narrowest signed element type that holds the range, or `None` if two limbs are needed.
     pub fn storage(&self) -> Option<ElementType> {
         [ElementType::S8, ElementType::S16, ElementType::S32, ElementType::S64]
             .into_iter()

@@ -1,4 +1,4 @@
-//! How a column of an Arrow type is held on the device.
+//! The representation of Arrow types on the device.
 
 use datafusion::arrow::array::{Array, ArrayRef, make_array};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit};
@@ -7,12 +7,12 @@ use datafusion::error::Result;
 use crate::columnar::range::Range;
 use crate::program::ElementType;
 
-/// What kind of device values an Arrow type becomes.
+/// The kind of device values that represents an Arrow type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Booleans, and the type Null: booleans of which none is valid.
+    /// Booleans, and the type Null, as booleans that are all NULL.
     Boolean,
-    /// Integers, dates, times, timestamps, durations and decimals (unscaled): narrowed to the width that the range
+    /// Integers, dates, times, timestamps, durations and decimals (unscaled), narrowed to the width that the range
     /// allows, or two limbs.
     Integer,
     /// `F32` or `F64`.
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// `None` for a type that has no encoding yet.
+    /// Returns `None` for a type without an encoding.
     pub fn of(data_type: &DataType) -> Option<Self> {
         match data_type {
             DataType::Boolean | DataType::Null => Some(Self::Boolean),
@@ -34,8 +34,9 @@ impl Kind {
     }
 }
 
-/// The type of the strings of a column that has codes on the device: itself, or the values of an Arrow dictionary. Dictionaries
-/// with keys of 8 bits are left out: a result may have more strings than they can number.
+/// Returns the string type of a column that has codes on the device: its own type, or the value type of an Arrow
+/// dictionary. Dictionaries with 8-bit keys are not supported, because a result may have more strings than they can
+/// number.
 pub fn string_type(data_type: &DataType) -> Option<&DataType> {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(data_type),
@@ -47,7 +48,8 @@ pub fn string_type(data_type: &DataType) -> Option<&DataType> {
     }
 }
 
-/// The plain integer type with the same bits, for dates, times and the like; `None` for what is read as it stands.
+/// Returns the plain integer type with the same bits for dates, times and similar types, or `None` for types that need
+/// no conversion.
 pub fn plain_integer(data_type: &DataType) -> Option<DataType> {
     Some(match data_type {
         DataType::Date32
@@ -63,12 +65,12 @@ pub fn plain_integer(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-/// The same bits under another type of the same width.
+/// Reinterprets the bits as another type of the same width.
 pub fn reinterpret(array: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
     Ok(make_array(array.to_data().into_builder().data_type(data_type.clone()).build()?))
 }
 
-/// Element types of a stored column.
+/// The device arrays of a stored column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Representation {
     Pred,
@@ -80,12 +82,12 @@ pub enum Representation {
 }
 
 impl Representation {
-    /// Integers of `range`.
+    /// Returns the representation of integers of `range`.
     pub fn of_range(range: &Range) -> Self {
         range.storage().map_or(Self::Wide, Self::Int)
     }
 
-    /// Element types of the arrays that hold a column, in order.
+    /// Returns the element types of the arrays that hold a column, in order.
     pub fn element_types(&self) -> &'static [ElementType] {
         use ElementType::{F32, F64, Pred, S8, S16, S32, S64, U64};
         match self {
@@ -100,7 +102,7 @@ impl Representation {
         }
     }
 
-    /// Bytes of one row, validity aside.
+    /// Returns the bytes per row, without validity.
     pub fn row_bytes(&self) -> usize {
         self.element_types().iter().map(|t| t.size_bytes()).sum()
     }

@@ -1,4 +1,4 @@
-//! Columns and tables in device memory, or waiting on the host for their turn.
+//! Columns and tables in device memory, or on the host until a program reads them.
 
 use std::sync::Arc;
 
@@ -20,11 +20,12 @@ use crate::runtime::{Buffer, Mesh};
 /// One array of a chunk, `[capacity]`.
 pub enum ChunkArray {
     Device(Buffer),
-    /// Waits on the host, and is uploaded when a program reads it.
+    /// Kept on the host, and uploaded when a program reads it.
     Host(HostArray),
 }
 
 impl ChunkArray {
+    /// Returns element type and dimensions.
     pub fn shape(&self) -> &Shape {
         match self {
             Self::Device(buffer) => buffer.shape(),
@@ -32,17 +33,17 @@ impl ChunkArray {
         }
     }
 
-    /// The array in device memory.
+    /// Returns the array in device memory, or an internal error if it is on the host.
     pub fn buffer(&self) -> Result<&Buffer> {
         match self {
             Self::Device(buffer) => Ok(buffer),
             Self::Host(array) => {
-                datafusion::common::internal_err!("{} waits on the host where it is read whole", array.shape())
+                datafusion::common::internal_err!("{} is on the host, not on the device", array.shape())
             }
         }
     }
 
-    /// The bytes of its first `rows` elements.
+    /// Returns the bytes of the first `rows` elements.
     pub fn prefix(&self, rows: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; rows * self.shape().element_type.size_bytes()];
         match self {
@@ -62,24 +63,24 @@ impl ChunkArray {
 
 /// The arrays of one chunk of one column.
 pub struct DeviceChunk {
-    /// As `Representation::element_types` says.
+    /// The value arrays, of the types of `Representation::element_types`.
     pub values: Vec<ChunkArray>,
-    /// `pred`, present if the column has NULLs anywhere.
+    /// Validity as `pred`, present if the column has any NULLs.
     pub valid: Option<ChunkArray>,
 }
 
 impl DeviceChunk {
-    /// Arrays in device memory.
+    /// Creates a chunk of arrays in device memory.
     pub fn on_device(values: Vec<Buffer>, valid: Option<Buffer>) -> Self {
         Self { values: values.into_iter().map(ChunkArray::Device).collect(), valid: valid.map(ChunkArray::Device) }
     }
 
-    /// Its values, then its validity.
+    /// Returns the value arrays, followed by the validity.
     pub fn arrays(&self) -> impl Iterator<Item = &ChunkArray> {
         self.values.iter().chain(&self.valid)
     }
 
-    /// Array `part` of them.
+    /// Returns array number `part` of [`Self::arrays`].
     pub fn array(&self, part: usize) -> Option<&ChunkArray> {
         self.arrays().nth(part)
     }
@@ -87,17 +88,21 @@ impl DeviceChunk {
 
 /// A column in device memory.
 pub struct DeviceColumn {
+    /// Arrow type.
     pub data_type: DataType,
+    /// Arrays that hold the column on the device.
     pub representation: Representation,
-    /// Range of the values (codes for strings) of the rows that are not NULL; `None` for booleans and floats.
+    /// Range of the non-NULL values, or of the codes for strings; `None` for booleans and floats.
     pub range: Option<Range>,
+    /// Whether chunks have a validity array.
     pub has_nulls: bool,
-    /// Whether it is known that no value occurs twice, NULL aside.
+    /// Whether it is known that no value except NULL occurs twice.
     pub unique: bool,
-    /// Whether it is known that no value is less than the one before, and none is NULL.
+    /// Whether it is known that the values are in ascending order without NULLs.
     pub ascending: bool,
+    /// Strings of the codes, for string columns.
     pub dictionary: Option<Arc<Dictionary>>,
-    /// `[shard][chunk]`
+    /// The chunks, as `[shard][chunk]`.
     pub chunks: Vec<Vec<DeviceChunk>>,
 }
 
@@ -130,7 +135,7 @@ impl DeviceColumn {
         Ok(column)
     }
 
-    /// Encodes chunk after chunk; `put(device, shape, bytes)` takes each array, and may give it back later.
+    /// Encodes a column chunk by chunk. `put(device, shape, bytes)` takes each array, and may return it later.
     fn encode(
         encoder: &ColumnEncoder,
         data_type: &DataType,
@@ -167,7 +172,7 @@ impl DeviceColumn {
         })
     }
 
-    /// What the arrays are.
+    /// Returns the column's type and representation.
     pub fn spec(&self) -> ColumnSpec {
         ColumnSpec {
             data_type: self.data_type.clone(),
@@ -177,28 +182,28 @@ impl DeviceColumn {
         }
     }
 
-    /// Bytes in device memory, over all devices.
+    /// Returns the bytes in device memory, over all devices.
     pub fn size_bytes(&self) -> usize {
         (0..self.chunks.len()).map(|device| self.device_bytes(device)).sum()
     }
 
-    /// Bytes in the memory of one device.
+    /// Returns the bytes in the memory of one device.
     pub fn device_bytes(&self, device: usize) -> usize {
         self.chunks[device].iter().flat_map(DeviceChunk::arrays).map(ChunkArray::device_bytes).sum()
     }
 
-    /// Bytes of host memory: its strings, and arrays that wait to be uploaded.
+    /// Returns the bytes of host memory: its strings, and arrays that are uploaded on demand.
     pub fn host_bytes(&self) -> usize {
         let strings = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values().get_array_memory_size());
         strings + self.waiting().map(HostArray::memory_bytes).sum::<usize>()
     }
 
-    /// Bytes in spill files.
+    /// Returns the bytes in spill files.
     pub fn disk_bytes(&self) -> usize {
         self.waiting().map(HostArray::disk_bytes).sum()
     }
 
-    /// Whether its chunks are uploaded for each program that reads them.
+    /// Returns whether the chunks are uploaded for each program that reads them.
     pub fn is_streamed(&self) -> bool {
         self.waiting().next().is_some()
     }
@@ -218,7 +223,7 @@ pub struct DeviceTable {
 }
 
 impl DeviceTable {
-    /// Whether all rows lie in one chunk of one device.
+    /// Returns whether all rows are in one chunk of one device.
     pub fn is_single(&self) -> bool {
         self.layout.shards.len() == 1 && self.layout.chunks_per_shard() == 1
     }

@@ -12,58 +12,31 @@
 //!       HostToDeviceExec
 //! ```
 
-pub mod aggregate;
-pub mod aggregate_call;
-pub mod aggregate_lowering;
+// From low to high: a module imports only from those above it (tests/tidy.rs).
 
-pub mod answer;
-pub mod collect;
-pub mod column_use;
-pub mod context;
-pub mod cost;
-pub mod device_node;
-pub mod device_to_host;
-pub mod engine;
-pub mod filter;
-pub mod group_keys;
-pub mod grouping_sets;
-pub mod groups;
-pub mod host_answer;
-pub mod host_fallback;
-pub mod host_to_device;
-pub mod in_order;
-pub mod join;
-pub mod join_build;
-pub mod join_exists;
-pub mod join_expand;
-pub mod join_keys;
-pub mod join_probe;
-pub mod key_words;
-pub mod limit;
-pub mod loads;
-pub mod memo;
-pub mod memory_mode;
-pub mod parquet_chunk;
-pub mod parquet_load;
-pub mod parquet_prune;
-pub mod parquet_table;
-pub mod parts;
-pub mod pipeline;
-pub mod program_names;
-pub mod projection;
-pub mod reduction;
-pub mod relation;
-pub mod resident;
-pub mod row_functions;
-pub mod row_groups;
-pub mod run;
-pub mod select;
-pub mod side;
-pub mod sort;
-pub mod spool;
-pub mod table_source;
-pub mod tier;
+pub mod state;
+pub mod strategy;
+
+pub mod fallback_error;
 pub mod trace;
-pub mod under_way;
-pub mod union;
-pub mod work;
+
+pub mod run;
+
+pub mod scan;
+
+pub mod device_exec;
+pub mod device_operator;
+pub mod required_encodings;
+pub mod runtime_filter;
+pub mod shape_hash;
+pub mod step_operator;
+
+pub mod spill;
+
+pub mod open;
+
+pub mod operator;
+
+pub mod placement;
+
+pub mod boundary;

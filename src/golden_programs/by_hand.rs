@@ -1,4 +1,4 @@
-//! Goldens whose inputs and outputs are written out.
+//! Golden programs whose inputs and outputs are written out.
 
 use std::ffi::c_void;
 
@@ -14,7 +14,7 @@ pub fn masked_sum(golden: &Program) {
     check(golden, &[ints(live), ints(value)], &[ints([sum])]);
 }
 
-/// The donated accumulators are gone, the output takes their place in the next call, and ids out of bounds add nothing.
+/// Donated accumulators are consumed, the output replaces them in the next call, and ids out of bounds add nothing.
 pub fn scatter_add_in_place(golden: &Program) {
     let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
     let (executable, _) = runtime.compile(golden, 1).unwrap();
@@ -36,7 +36,7 @@ pub fn scatter_add_in_place(golden: &Program) {
     }
 }
 
-/// Positions out of bounds read the nearest element; a parameter that nothing reads is still passed.
+/// Positions out of bounds read the nearest element. A parameter that nothing reads must still be passed.
 pub fn lookup(golden: &Program) {
     let table = floats((0..10).map(|i| f64::from(i) * 1.5));
     let found = floats([4.5, 0.0, 13.5, 13.5, 0.0, 7.5]);
@@ -69,7 +69,7 @@ pub fn prefix_sum(golden: &Program) {
 
 /// `(key s64[n], n u32) -> (rank u32[n], sorted s64[n])`
 pub unsafe extern "C" fn rank(outputs: *mut c_void, inputs: *const *const c_void) {
-    // SAFETY: the golden passes an array of n and the scalar n, and its results are two arrays of n.
+    // SAFETY: the golden passes an array of n elements and the scalar n, and its results are two arrays of n elements.
     let (keys, ranks, sorted) = unsafe {
         let n = **inputs.add(1).cast::<*const u32>() as usize;
         let outputs = outputs.cast::<*mut c_void>();
@@ -151,7 +151,7 @@ pub fn movement_of_elements(golden: &Program) {
     check(golden, &[ints([1, 2, 3, 4, 5, 6])], &expected);
 }
 
-/// Starts out of bounds are moved back.
+/// Starts out of bounds are clamped.
 pub fn dynamic_slices(golden: &Program) {
     let cases = [
         (2, [2, 3, 4], [0, 1, 10, 11, 4, 5, 6, 7], 10),

@@ -7,7 +7,7 @@ use crate::hlo::goldens::coverage;
 use crate::program::ElementType::{self, F16, Pred, S8, S16, S32, S64, U8, U16, U32, U64};
 use crate::program::{Program, Shape};
 
-/// What was written as text is read back bit for bit, NaN payloads aside.
+/// Constants that were written as text are read back bit for bit, except NaN payloads.
 pub fn extreme_constants(golden: &Program) {
     let value = |scalar: Scalar| match scalar {
         Scalar::Pred(v) => ints([v]),
@@ -45,7 +45,7 @@ pub fn bit_casts(golden: &Program) {
     check(golden, &inputs, &expected);
 }
 
-/// Integers wrap, floats are cut towards zero and saturate, NaN gives 0; to floats the nearest.
+/// Integers wrap. Floats are truncated and saturate, and NaN becomes 0. Conversions to floats round to nearest.
 pub fn all_conversions(golden: &Program) {
     let types: Vec<ElementType> = golden.parameters.iter().map(|shape| shape.element_type).collect();
     let inputs: Vec<Values> = types

@@ -1,7 +1,7 @@
-//! Every elementwise operation and every reduction of the float types, against Rust's `f64`, within what the type's precision and
-//! XLA's approximations leave.
+//! Checks every elementwise operation and reduction of the float types against Rust's `f64`, within a tolerance for the
+//! type's precision and XLA's approximations.
 
-// Tables of cases read best as they are.
+// Type aliases would make the tables of cases harder to read.
 #![allow(clippy::type_complexity)]
 
 use crate::golden_programs::values::{Values, floats, ints, round_to};
@@ -94,7 +94,7 @@ pub fn elementwise(golden: &Program) {
     assert!(outputs.next().is_none());
 }
 
-/// The sums and products are exact in every type. Windows are those of the integers' test.
+/// Sums and products of the inputs are exact in every type. The windows are those of the integer test.
 pub fn reductions(golden: &Program) {
     let t = golden.parameters[0].element_type;
     let x = [1.0, 2.0, 0.5, 4.0, -3.0, 6.0, 0.25, 8.0];

@@ -1,11 +1,11 @@
-//! Every elementwise operation and every reduction of `pred` and the integer types, against `i128` arithmetic that is cut to
-//! the type's width.
+//! Checks every elementwise operation and reduction of `pred` and the integer types against `i128` arithmetic truncated
+//! to the type's width.
 
 use crate::golden_programs::check;
 use crate::golden_programs::values::{Values, ints, wrap};
 use crate::program::{ElementType, Program};
 
-/// Reference of an operation of two elements, before its result is cut to the type.
+/// Reference implementation of an operation on two elements, before its result is truncated to the type.
 type Binary<'a> = &'a dyn Fn(i128, i128) -> i128;
 
 /// The group of each element in the scatter of `reductions`.
@@ -58,12 +58,12 @@ pub fn elementwise(golden: &Program) {
     check(golden, &[ints(x), ints(y)], &expected(t, &operations, &x, &y));
 }
 
-/// The number that has the low `bits` of `a`, read as signed.
+/// Returns the low `bits` bits of `a`, sign-extended.
 fn sign_extended(a: i128, bits: i128) -> i128 {
     a << (128 - bits) >> (128 - bits)
 }
 
-/// `base ^ exponent`, cut to the type after every step; XLA looks at six bits of the exponent.
+/// Computes `base ^ exponent`, truncated to the type after every step. XLA uses only six bits of the exponent.
 fn power(t: ElementType, base: i128, exponent: i128) -> i128 {
     let (mut result, mut square, mut rest) = (1, base, exponent & 63);
     while rest > 0 {
@@ -119,7 +119,8 @@ pub fn reductions_pred(golden: &Program) {
     check(golden, &[ints(x), ints([0])], &reduced(ElementType::Pred, &kinds, x, 0));
 }
 
-/// For each kind: each row of x `[2,4]`, all of it, by group in two slots, and by windows of 2 by 2 that begin one row above.
+/// Returns, for each kind, the reductions of x `[2,4]` by rows, as a whole, by group into two slots, and by 2 x 2
+/// windows that begin one row above.
 fn reduced(t: ElementType, kinds: &[Binary], x: [i128; 8], init: i128) -> Vec<Values> {
     let mut outputs = Vec::new();
     for kind in kinds {

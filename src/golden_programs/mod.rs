@@ -1,5 +1,5 @@
-//! The golden programs of `hlo` on devices: each is compiled and run, and its outputs are those of plain Rust. The one
-//! place that sees both `hlo` and `runtime`; it exists in tests only.
+//! Runs the golden programs of `hlo` on devices and compares their outputs with plain Rust. The only module that uses
+//! both `hlo` and `runtime`; it exists in tests only.
 
 mod by_hand;
 mod conversions;
@@ -13,7 +13,7 @@ use crate::program::Program;
 use crate::runtime::custom_call::register;
 use crate::runtime::{Argument, Buffer, Runtime, TEST_DEVICES};
 
-/// Makes a test of each golden, and the list of their names.
+/// Declares a test for each golden, and the list of their names.
 macro_rules! golden_tests {
     ($($name:ident: $check:expr;)*) => {
         const NAMES: &[&str] = &[$(stringify!($name)),*];
@@ -82,12 +82,12 @@ fn every_golden_has_a_test() {
 }
 
 fn golden(name: &str) -> Program {
-    // SAFETY: one golden names this target, and it passes what `rank` reads and writes.
+    // SAFETY: only one golden calls this target, and it passes what `rank` reads and writes.
     unsafe { register(kernels::CUSTOM_CALL_TARGET, by_hand::rank) }.unwrap();
     goldens().into_iter().find(|program| program.name == name).unwrap()
 }
 
-/// Runs a program on as many devices as there are `inputs`, donating them all; `[device][output]`.
+/// Runs a program on `inputs.len()` devices, donating all inputs, and returns `[device][output]`.
 fn run(program: &Program, inputs: &[Vec<Values>]) -> Vec<Vec<Values>> {
     let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
     let (executable, _) = runtime.compile(program, inputs.len()).unwrap();
@@ -105,12 +105,12 @@ fn download(buffer: &Buffer) -> Values {
     Values::of_bytes(buffer.shape(), &buffer.download().unwrap())
 }
 
-/// The outputs of a program on one device.
+/// Returns the outputs of a program on one device.
 fn outputs(program: &Program, inputs: &[Values]) -> Vec<Values> {
     run(program, &[inputs.to_vec()]).remove(0)
 }
 
-/// Asserts that a program of `inputs` gives `expected`.
+/// Asserts that a program returns `expected` for `inputs`.
 fn check(program: &Program, inputs: &[Values], expected: &[Values]) {
     assert_eq!(outputs(program, inputs), expected, "{}", program.name);
 }

@@ -1,4 +1,4 @@
-//! Arrays as the tests write them: integers and booleans as `i128`, floats as `f64`.
+//! Arrays as tests write them: integers and booleans as `i128`, floats as `f64`.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub fn floats(values: impl IntoIterator<Item = f64>) -> Values {
     Values::Floats(values.into_iter().collect())
 }
 
-/// Floats are equal when their bits are, so 0.0 is not -0.0; every NaN is the same.
+/// Floats are equal if their bits are, so 0.0 differs from -0.0. All NaNs are equal.
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
@@ -41,7 +41,7 @@ impl fmt::Debug for Values {
 }
 
 impl Values {
-    /// Rounded or cut to `shape`'s element type.
+    /// Returns the bytes of the values, rounded or wrapped to `shape`'s element type.
     pub fn bytes(&self, shape: &Shape) -> Vec<u8> {
         let element_type = shape.element_type;
         let bytes: Vec<u8> = match self {
@@ -82,7 +82,7 @@ fn unsigned(bytes: &[u8]) -> i128 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | i128::from(*byte))
 }
 
-/// The low bits of `value` as an integer type reads them.
+/// Returns the low bits of `value`, read as an integer type.
 pub fn wrap(element_type: ElementType, value: i128) -> i128 {
     let unused = 128 - 8 * element_type.size_bytes() as u32;
     match element_type.is_signed_integer() {
@@ -99,7 +99,7 @@ fn float_of_bits(element_type: ElementType, bits: u64) -> f64 {
     }
 }
 
-/// `value` rounded to a float type.
+/// Returns `value` rounded to a float type.
 pub fn round_to(element_type: ElementType, value: f64) -> f64 {
     match element_type {
         F16 => half(half_bits(value)),
@@ -108,7 +108,7 @@ pub fn round_to(element_type: ElementType, value: f64) -> f64 {
     }
 }
 
-/// The value of an IEEE 754 half.
+/// Returns the value of an IEEE 754 half.
 fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let mantissa = f64::from(bits & 0x3ff);
@@ -120,7 +120,7 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-/// The nearest half, ties to even, by looking at all of them.
+/// Returns the nearest half, ties to even, by trying all of them.
 fn half_bits(value: f64) -> u16 {
     let sign = u16::from(value.is_sign_negative()) << 15;
     let magnitude = match value.abs() {

@@ -1,20 +1,20 @@
-//! Computations as data: instructions in order, without what the root does not reach.
+//! Computations as data: instructions in order, without those that the root does not reach.
 
 use crate::hlo::operation::Operation;
 use crate::program::Shape;
 
-/// Position of a computation in its builder's list; a callee comes before its callers.
+/// Position of a computation in its builder's list. Callees come before their callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ComputationId(pub(crate) usize);
 
-/// What an instruction yields.
+/// Shape of the result of an instruction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ResultShape {
     Array(Shape),
     Tuple(Vec<Shape>),
 }
 
-/// Operands are positions of earlier instructions of the same computation.
+/// An instruction. Its operands are positions of earlier instructions in the same computation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Instruction {
     pub(crate) operation: Operation,
@@ -24,14 +24,15 @@ pub(crate) struct Instruction {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Computation {
-    /// What it is for, e.g. `add_s64` or `body`; printed as its name.
+    /// The purpose, e.g. `add_s64` or `body`; printed as the name.
     pub(crate) role: String,
     pub(crate) instructions: Vec<Instruction>,
     pub(crate) root: usize,
 }
 
 impl Computation {
-    /// Keeps what `root` reaches, and every parameter: they are the signature.
+    /// Creates a computation of the instructions that `root` reaches and of every parameter, since parameters are the
+    /// signature.
     pub(crate) fn new(role: String, instructions: Vec<Instruction>, root: usize) -> Self {
         let mut is_live = vec![false; instructions.len()];
         if let Some(live) = is_live.get_mut(root) {

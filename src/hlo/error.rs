@@ -1,4 +1,4 @@
-//! What can be wrong with an HLO program under construction. Every message names the operation and the operand shapes.
+//! Errors in building an HLO program. Every message names the operation and the operand shapes.
 
 use crate::program::{ElementType, Shape};
 
@@ -6,18 +6,19 @@ pub type Result<T, E = HloError> = std::result::Result<T, E>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HloError {
-    /// The operands' shapes, or an attribute, do not fit the operation.
+    /// The shapes of the operands, or an attribute, do not fit the operation.
     #[error("{operation}: {problem}: {}", list(operands))]
     Operands { operation: &'static str, problem: String, operands: Vec<Shape> },
 
-    /// HLO computations capture nothing: what a loop body or a comparator needs is passed to it.
+    /// An operand belongs to another computation. HLO computations capture nothing, so everything that a loop body or a
+    /// comparator needs must be passed to it.
     #[error("{operation}: an operand belongs to another computation; pass it in as a parameter or loop-carried value")]
     ForeignValue { operation: &'static str },
 
     #[error("constant: {value} is not exactly representable as {element_type}")]
     Constant { element_type: ElementType, value: i128 },
 
-    /// The list of outputs or of aliases is wrong.
+    /// The list of outputs or aliases passed to `finish` is wrong.
     #[error("finish: {problem}")]
     Finish { problem: String },
 }
@@ -32,7 +33,7 @@ impl HloError {
     }
 }
 
-/// `a`, `a and b`, `a, b and c`.
+/// Formats shapes as `a`, `a and b`, or `a, b and c`.
 fn list(shapes: &[Shape]) -> String {
     let mut text = String::new();
     for (i, shape) in shapes.iter().enumerate() {

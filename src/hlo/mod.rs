@@ -1,8 +1,8 @@
-//! Typed builder of HLO text: the layer in which kernels are written. It needs no device; `runtime` compiles what it makes.
+//! Typed builder for HLO text, in which kernels are written. It needs no device; `runtime` compiles the programs.
 //!
-//! A [`Builder`] makes one [`Program`](crate::program::Program): parameters and constants, then operations on
-//! [`Value`]s, then [`Builder::finish`]. Each method bears the name of XLA's operation in snake_case (`while_loop` and
-//! `optimization_barrier` aside) and checks its operands' shapes, so that a wrong program fails where it is written:
+//! A [`Builder`] creates one [`Program`](crate::program::Program): first parameters and constants, then operations on
+//! [`Value`]s, then [`Builder::finish`]. Each method has the name of XLA's operation in snake_case (except `while_loop`
+//! and `optimization_barrier`) and checks the shapes of its operands, so that a wrong program fails where it is written:
 //!
 //! ```ignore
 //! let mut b = Builder::new("masked_sum");
@@ -15,22 +15,23 @@
 //! let program = b.finish(&[sum], &[])?; // (s64[1024], s64[]) -> (s64[])
 //! ```
 //!
-//! What holds of every program:
+//! Invariants:
 //!
 //! - The text is deterministic: the same calls give the same text, in any process.
-//! - Identical instructions are one, and so are identical called computations; what no output needs is not printed,
-//!   but parameters always are: they are the signature.
-//! - Nothing here panics, and nothing converts element types by itself.
+//! - Identical instructions are shared, and so are identical called computations. Dead instructions are not printed.
+//!   Parameters always are, because they are the signature.
+//! - Nothing here panics, and nothing converts element types implicitly.
 //!
-//! XLA defines what each operation means: <https://openxla.org/xla/operation_semantics>. The words axis, dimension, rank,
-//! window are in the glossary on top of `shape_inference/mod.rs`.
+//! XLA defines the meaning of each operation: <https://openxla.org/xla/operation_semantics>. The glossary in
+//! `shape_inference/mod.rs` defines axis, dimension, rank and window.
 //!
 //! To add an operation:
 //!
-//! 1. Elementwise: a line in a table of `operation.rs` and one in the same-named table of `builder/elementwise.rs`.
-//! 2. Any other: a variant of `Operation` with its name, its attributes in `print.rs`, an `infer_xxx` with a good and a
-//!    bad case in `shape_inference/`, and a method in the file of its family in `builder/`.
-//! 3. Put it into a program of `goldens.rs`: a test with a device compiles and runs every one of those.
+//! 1. For an elementwise one, add a line to a table of `operation.rs` and one to the same-named table of
+//!    `builder/elementwise.rs`.
+//! 2. For any other, add a variant of `Operation` with its name, its attributes in `print.rs`, an `infer_xxx` with a good
+//!    and a bad case in `shape_inference/`, and a method in the file of its family in `builder/`.
+//! 3. Use it in a program of `goldens/coverage.rs`. `golden_programs` compiles and runs all of these.
 
 mod builder;
 mod computation;

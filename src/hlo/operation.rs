@@ -3,7 +3,7 @@
 use crate::hlo::computation::ComputationId;
 use crate::hlo::scalar::Scalar;
 
-/// What an instruction does, with its attributes. Operands and result shape are the instruction's.
+/// An operation with its attributes. Operands and result shape belong to the instruction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     Parameter { number: usize },
@@ -44,7 +44,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The opcode in HLO text.
+    /// Returns the opcode in HLO text.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Parameter { .. } => "parameter",
@@ -84,7 +84,7 @@ impl Operation {
         }
     }
 
-    /// Computations that the instruction calls.
+    /// Returns the computations that the instruction calls.
     pub(crate) fn called(&self) -> Vec<ComputationId> {
         match self {
             Self::Reduce { combiner, .. }
@@ -98,7 +98,7 @@ impl Operation {
     }
 }
 
-/// Which element types an elementwise operation takes.
+/// The element types that an elementwise operation supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Domain {
     Float,
@@ -116,11 +116,11 @@ macro_rules! elementwise_ops {
         pub(crate) enum $name { $($op,)* }
 
         impl $name {
-            /// All of them, in the order of the table.
+            /// All of them, in table order.
             #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$op,)*];
 
-            /// The opcode in HLO text.
+            /// Returns the opcode in HLO text.
             pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$op => $text,)* }
             }
@@ -133,7 +133,7 @@ macro_rules! elementwise_ops {
 }
 
 elementwise_ops! {
-    /// One operand; the result has its shape (`is-finite`: of `pred`).
+    /// Operations with one operand. The result has its shape, with element type `pred` for `is-finite`.
     UnaryOp {
         Abs "abs" Signed,
         Negate "negate" Number,
@@ -161,7 +161,7 @@ elementwise_ops! {
 }
 
 elementwise_ops! {
-    /// Two operands of one element type; the result has their shape.
+    /// Operations with two operands of one element type. The result has their shape.
     BinaryOp {
         Add "add" Number,
         Subtract "subtract" Number,
@@ -193,7 +193,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The value of the `direction` attribute.
+    /// Returns the value of the `direction` attribute.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Eq => "EQ",
@@ -206,7 +206,7 @@ impl Comparison {
     }
 }
 
-/// How values are combined into one: associative and commutative, so XLA may do it in any order.
+/// How values are combined into one. Each kind is associative and commutative, so XLA may combine in any order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReduceKind {
     Add,
@@ -232,12 +232,12 @@ impl ReduceKind {
     }
 }
 
-/// What a scatter does with an update and the element that is there.
+/// How a scatter combines an update with the existing element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScatterKind {
-    /// The update replaces it. Which of several updates to one element stays is not defined.
+    /// The update replaces the element. Which of several updates to one element wins is undefined.
     Assign,
-    /// They are combined.
+    /// Update and element are combined.
     Reduce(ReduceKind),
 }
 
@@ -247,42 +247,46 @@ impl From<ReduceKind> for ScatterKind {
     }
 }
 
-/// A window of `reduce_window`: one entry per axis of the operand in each list.
+/// A window of `reduce_window`. Each list has one entry per axis of the operand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
+    /// Elements of the window along each axis.
     pub sizes: Vec<usize>,
+    /// Distance between successive windows along each axis.
     pub strides: Vec<usize>,
-    /// (low, high): places before and after the axis that hold nothing.
+    /// Empty positions before and after each axis, as (low, high).
     pub padding: Vec<(usize, usize)>,
 }
 
-/// Axes of a `gather`; see XLA's operation semantics. The names are XLA's.
+/// Axes of a `gather`, under XLA's names; see XLA's operation semantics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GatherDims {
     /// Axes of the result that index into a slice.
     pub offset_dims: Vec<usize>,
-    /// Axes of the operand of slice size 1 that the result lacks.
+    /// Axes of the operand with slice size 1 that are removed from the result.
     pub collapsed_slice_dims: Vec<usize>,
-    /// Entry k of an index vector is a position on this axis of the operand.
+    /// Axis of the operand that entry k of an index vector refers to.
     pub start_index_map: Vec<usize>,
-    /// Axis of `indices` that holds the index vectors; `indices`' rank if every element is one of length 1.
+    /// Axis of `indices` that holds the index vectors, or the rank of `indices` if every element is an index vector of
+    /// length 1.
     pub index_vector_dim: usize,
 }
 
-/// Axes of a `scatter`; see XLA's operation semantics. The names are XLA's.
+/// Axes of a `scatter`, under XLA's names; see XLA's operation semantics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ScatterDims {
     /// Axes of the updates that index into a window.
     pub update_window_dims: Vec<usize>,
-    /// Axes of the operand of window size 1 that the updates lack.
+    /// Axes of the operand with window size 1 that are missing from the updates.
     pub inserted_window_dims: Vec<usize>,
-    /// Entry k of an index vector is a position on this axis of the operand.
+    /// Axis of the operand that entry k of an index vector refers to.
     pub scatter_dims_to_operand_dims: Vec<usize>,
-    /// Axis of `indices` that holds the index vectors; `indices`' rank if every element is one of length 1.
+    /// Axis of `indices` that holds the index vectors, or the rank of `indices` if every element is an index vector of
+    /// length 1.
     pub index_vector_dim: usize,
 }
 
-/// What the caller promises of a scatter's index vectors; XLA trusts it.
+/// Promises of the caller about the index vectors of a scatter. XLA trusts them without a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct IndexHints {
     pub indices_are_sorted: bool,

@@ -1,7 +1,9 @@
-//! HLO text of a module. The same instructions print the same text: it is a golden, a cache key and what `\hlo` shows.
+//! Prints a module as HLO text. The same instructions give the same text: it is a golden, a cache key, and what `\hlo`
+//! shows.
 //!
-//! What XLA's parser wants: spaces round the `=` of an instruction (`a=` lexes as an attribute), names that are no type
-//! or keyword (every name here has a dot or an underscore, or is `p0`, `p1` ..), callees before callers.
+//! XLA's parser requires spaces around the `=` of an instruction (`a=` lexes as an attribute), names that are not types
+//! or keywords (every name here contains a dot or an underscore, or is `p0`, `p1` ..), and callees before their
+//! callers.
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
@@ -10,7 +12,7 @@ use crate::hlo::computation::{Computation, ComputationId, Instruction, ResultSha
 use crate::hlo::operation::{Operation, Window};
 use crate::program::Shape;
 
-/// The text of module `name` with the entry computation `entry`; of `computations` those that it reaches are printed.
+/// Prints module `name` with the entry computation `entry` and those of `computations` that it reaches.
 pub(crate) fn print_module(
     name: &str,
     entry: &Computation,
@@ -37,7 +39,7 @@ pub(crate) fn print_module(
     text
 }
 
-/// Names of the computations that `entry` reaches: the role, with a number from its second use on.
+/// Returns the names of the computations that `entry` reaches: the role, with a number from its second use on.
 fn name_computations(entry: &Computation, computations: &[Computation]) -> Vec<Option<String>> {
     let mut is_live = vec![false; computations.len()];
     let mark = |computation: &Computation, is_live: &mut Vec<bool>| {
@@ -63,10 +65,10 @@ fn name_computations(entry: &Computation, computations: &[Computation]) -> Vec<O
     names
 }
 
-/// The parser's keywords that have an underscore; types and other keywords have none.
+/// The parser's keywords with an underscore. Types and other keywords have none.
 const KEYWORDS: [&str; 3] = ["last_tile_dim_replicate", "shard_as", "shard_like"];
 
-/// `name` with what an identifier cannot hold replaced, and never a type or keyword.
+/// Turns `name` into an identifier that is neither a type nor a keyword.
 fn module_name(name: &str) -> String {
     let cleaned: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     let is_safe = cleaned.contains('_')
@@ -130,7 +132,7 @@ fn tuple_shape(shapes: &[Shape]) -> String {
     format!("({})", join(", ", shapes))
 }
 
-/// Everything after the operands, the leading comma included.
+/// Returns everything after the operands, including the leading comma.
 fn attributes(operation: &Operation, names: &[Option<String>]) -> String {
     let callee = |id: &ComputationId| names[id.0].as_deref().unwrap_or_default();
     match operation {

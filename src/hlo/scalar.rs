@@ -1,4 +1,4 @@
-//! Scalar constants, and their text: what XLA's parser reads back is the same value, bit for bit (NaN payloads aside).
+//! Scalar constants and their text. XLA's parser reads back the same value, bit for bit, except for NaN payloads.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use crate::hlo::error::{HloError, Result};
 use crate::program::ElementType;
 
-/// A constant of one element. Two floats are the same constant when their bits are, so 0.0 and -0.0 differ.
+/// A constant of one element. Floats are equal if their bits are, so 0.0 differs from -0.0.
 #[derive(Clone, Copy, Debug)]
 pub enum Scalar {
     Pred(bool),
@@ -18,13 +18,14 @@ pub enum Scalar {
     U16(u16),
     U32(u32),
     U64(u64),
-    /// The bits of an IEEE 754 half (Rust has no stable `f16`).
+    /// The bits of an IEEE 754 half, because Rust has no stable `f16`.
     F16(u16),
     F32(f32),
     F64(f64),
 }
 
 impl Scalar {
+    /// Returns the element type.
     pub fn element_type(self) -> ElementType {
         match self {
             Self::Pred(_) => ElementType::Pred,
@@ -42,11 +43,11 @@ impl Scalar {
         }
     }
 
-    /// The integer `value` as an element of `element_type` (`pred`: 0 or 1).
+    /// Converts an integer to a constant of `element_type`; `pred` takes 0 or 1.
     ///
     /// # Errors
     ///
-    /// When the type cannot hold `value` exactly; for floats, too: 2^53 + 1 is no `f64`.
+    /// Fails if the type cannot represent `value` exactly. This includes floats: 2^53 + 1 is not an `f64`.
     pub fn try_from_integer(element_type: ElementType, value: i128) -> Result<Self> {
         let scalar = match element_type {
             ElementType::Pred => u8::try_from(value).ok().filter(|v| *v < 2).map(|v| Self::Pred(v == 1)),
@@ -65,7 +66,7 @@ impl Scalar {
         scalar.ok_or(HloError::Constant { element_type, value })
     }
 
-    /// Type and bits: what tells two constants apart.
+    /// Returns type and bits, which together identify a constant.
     fn bits(self) -> (ElementType, u64) {
         let bits = match self {
             Self::Pred(v) => u64::from(v),
@@ -85,12 +86,12 @@ impl Scalar {
     }
 }
 
-/// `i128::MAX as f64` rounds up to 2^127, which saturates on the way back: no integer from 2^126 on passes.
+/// Rejects magnitudes from 2^126 on: `i128::MAX as f64` rounds up to 2^127, which saturates on the way back.
 fn is_exact(float: f64, value: i128) -> bool {
     float.abs() < 2f64.powi(126) && float as i128 == value
 }
 
-/// Bits of the half that equals `value`: at most 11 significant bits, magnitude at most 65504.
+/// Returns the bits of the half that equals `value`, which has at most 11 significant bits and a magnitude up to 65504.
 fn f16_bits(value: i128) -> Option<u16> {
     let sign = if value < 0 { 0x8000 } else { 0 };
     let magnitude = u32::try_from(value.unsigned_abs()).ok().filter(|v| *v <= 65504)?;
@@ -98,7 +99,7 @@ fn f16_bits(value: i128) -> Option<u16> {
         return Some(0);
     }
     let exponent = magnitude.ilog2();
-    // Shift the leading one to bit 10; bits that would fall off must be zero.
+    // Shift the leading one to bit 10. Bits that are shifted out must be zero.
     let mantissa = if exponent <= 10 {
         magnitude << (10 - exponent)
     } else {
@@ -111,7 +112,7 @@ fn f16_bits(value: i128) -> Option<u16> {
     u16::try_from(((exponent + 15) << 10) | (mantissa & 0x3ff)).ok().map(|bits| sign | bits)
 }
 
-/// Every half is exactly a double.
+/// Converts a half to a double, which is always exact.
 fn f16_to_f64(bits: u16) -> f64 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let exponent = i32::from((bits >> 10) & 0x1f);
@@ -139,7 +140,7 @@ impl Hash for Scalar {
     }
 }
 
-/// The text inside `constant(...)`.
+/// Prints the text inside `constant(...)`.
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -159,13 +160,13 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// XLA parses every float as a double and narrows it, so a narrower float is printed as the double that it equals:
-/// its own shortest digits could round twice.
+/// Prints narrow floats as the double that they equal. XLA parses every float as a double and narrows it, so the
+/// shortest digits of the narrow type could be rounded twice.
 fn write_float(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         f.write_str(if value.is_sign_negative() { "-nan" } else { "nan" })
     } else {
-        // `Debug` prints the shortest digits that read back as the same double, and `inf`.
+        // `Debug` prints `inf`, and the shortest digits that read back as the same double.
         write!(f, "{value:?}")
     }
 }
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn every_small_integer_is_the_half_that_it_says() {
+    fn small_integers_convert_to_halves_exactly() {
         for value in -2048i128..=2048 {
             let Ok(Scalar::F16(bits)) = Scalar::try_from_integer(ElementType::F16, value) else {
                 panic!("{value} is a half");
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_of_either_sign_are_two_constants() {
+    fn zeros_of_different_sign_are_different_constants() {
         assert_ne!(Scalar::F64(0.0), Scalar::F64(-0.0));
         assert_eq!(Scalar::F64(f64::NAN), Scalar::F64(f64::NAN));
         assert_ne!(Scalar::S32(1), Scalar::S64(1));

@@ -1,5 +1,5 @@
-//! Rows by slot: for each slot the list of its rows, all lists in one array. Native: 3 to 5 ns/row for 6M rows into 1.5M slots
-//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
+//! Groups row ids by slot, with the lists of all slots in one array. The native lowering takes 3 to 5 ns/row for 6M
+//! rows in 1.5M slots (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, Value};
 use crate::host_functions::BUCKET_ROWS;
@@ -10,12 +10,13 @@ use crate::kernels::scan::inclusive;
 use crate::program::ElementType::{S32, U32};
 use crate::program::Shape;
 
-/// Places of `starts` after those of the slots.
-const AFTER: usize = 8;
+/// Extra elements of `starts` behind those of the slots.
+const STARTS_PADDING: usize = 8;
 
-/// `(starts, order)`: the rows of slot s are `order[starts[s]..starts[s + 1]]`, in row order. `slots` is s32 `[n]`, -1 for
-/// rows that belong nowhere; n is a multiple of 8. `starts` is s32 `[n_slots + 8]` and ends with the total; `order` is s32
-/// `[n]` and ends with zeros.
+/// Returns `(starts, order)`. The rows of slot s are `order[starts[s]..starts[s + 1]]`, in row order.
+///
+/// `slots` is s32 `[n]`, with -1 for rows without a slot; n must be a multiple of 8. `starts` is s32 `[n_slots + 8]`
+/// and ends with the total; `order` is s32 `[n]` and ends with zeros.
 pub fn bucket_rows(
     b: &mut Builder,
     lowering: Lowering,
@@ -28,7 +29,7 @@ pub fn bucket_rows(
     }
     let n = shape.element_count();
     if lowering == Lowering::Native {
-        let outputs = [Shape::new(S32, [n_slots + AFTER]), Shape::new(S32, [n])];
+        let outputs = [Shape::new(S32, [n_slots + STARTS_PADDING]), Shape::new(S32, [n])];
         let [starts, order] = native::call(b, BUCKET_ROWS, &[n, n_slots], &[slots], outputs)?;
         return Ok((starts, order));
     }
@@ -36,11 +37,11 @@ pub fn bucket_rows(
     let nowhere = b.constant_of(S32, n_slots as i128)?;
     let is_outside = b.compare(slots, zero, Comparison::Lt)?;
     let slots = b.select(is_outside, nowhere, slots)?;
-    // Counts from place 1 on, so that their running sum is the sum of what is before.
+    // Count from element 1 on, so that the prefix sum of the counts gives the starts.
     let one = b.constant_of(S32, 1)?;
-    let zeros = b.broadcast(zero, &[n_slots + AFTER])?;
+    let zeros = b.broadcast(zero, &[n_slots + STARTS_PADDING])?;
     let next = b.add(slots, one)?;
-    let past = b.constant_of(S32, (n_slots + AFTER) as i128)?;
+    let past = b.constant_of(S32, (n_slots + STARTS_PADDING) as i128)?;
     let next = b.select(is_outside, past, next)?;
     let counts = b.scatter_1d(zeros, next, one, ReduceKind::Add)?;
     let starts = inclusive(b, counts, ReduceKind::Add)?;

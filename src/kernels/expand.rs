@@ -1,4 +1,4 @@
-//! Rows repeated by their counts: the pairs of a join, the elements of lists.
+//! Repeats rows by their counts, for the pairs of a join or the elements of lists.
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, Value};
 use crate::host_functions::EXPAND;
@@ -9,19 +9,19 @@ use crate::kernels::scan::{exclusive_sum, inclusive};
 use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
 
-/// What [`expand`] gives.
+/// Result of [`expand`].
 #[derive(Clone, Copy, Debug)]
 pub struct Expanded {
-    /// `[capacity]` s32: the row that output row j comes from; 0 from the total on.
+    /// Input row of each output row; s32 `[capacity]`, 0 from the total on.
     pub source: Value,
-    /// `[capacity]` s32: which of that row's it is, from 0; 0 from the total on.
+    /// Number of each output row among the copies of its input row, from 0; s32 `[capacity]`, 0 from the total on.
     pub position: Value,
-    /// s64: sum of the counts. The others hold only if it is at most `capacity`.
+    /// Sum of the counts; s64. The other arrays are only valid if it is at most `capacity`.
     #[allow(dead_code, reason = "part of what the kernel gives, which its tests check")]
     pub total: Value,
 }
 
-/// Each row `counts[row]` times; `counts` is s32 `[n]`, none negative, n a multiple of 8.
+/// Repeats each row `counts[row]` times. `counts` is s32 `[n]` and not negative; n must be a multiple of 8.
 pub fn expand(b: &mut Builder, lowering: Lowering, counts: Value, capacity: usize) -> Result<Expanded, HloError> {
     let shape = b.shape(counts).clone();
     if shape.element_type != S32 || shape.rank() != 1 || capacity == 0 {
@@ -36,7 +36,7 @@ pub fn expand(b: &mut Builder, lowering: Lowering, counts: Value, capacity: usiz
     let (starts, total) = exclusive_sum(b, lowering, counts)?;
     let zero = b.constant_of(S32, 0)?;
     let is_there = b.compare(counts, zero, Comparison::Gt)?;
-    // A row's number at its first place, then the largest number so far.
+    // Mark the first place of each row with its number, then take the running maximum.
     let marks = scatter_rows(b, capacity, is_there, starts)?;
     let source = inclusive(b, marks, ReduceKind::Maximum)?;
     let places = b.iota(Shape::new(S32, [capacity]), 0)?;

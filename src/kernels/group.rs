@@ -1,16 +1,16 @@
-//! Group numbers of rows by the equality of keys, in order of first appearance.
+//! Numbers groups of rows with equal keys, in order of first appearance.
 //!
-//! Native: hash tables (`runtime/host_kernels/group.rs`). Portable:
+//! The native lowering uses hash tables (`runtime/host_kernels/group.rs`), the portable one a sort:
 //!
 //! ```text
 //!  order    rows sorted by key, live ones first        2 5 | 0 3 4 | 1 6       runs of equal keys
 //!  starts   first of its run, which is a group's       x     x       x
-//!           first row, for the sort is stable
-//!  ranks    how many first rows are before row i       group number of the first rows 2, 0, 1: 2 0 1
+//!           first row, because the sort is stable
+//!  ranks    number of first rows before row i          group numbers of the first rows 2, 0, 1: 2 0 1
 //! ```
 //!
-//! 6M rows, native, on two busy cores: 10 groups 2.5 ns/row, 100,000 groups 6, 1M groups 13
-//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
+//! With 6M rows on two busy cores, the native lowering takes 2.5 ns/row for 10 groups, 6 ns/row for 100,000 groups and
+//! 13 ns/row for 1M groups (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, ScatterKind, Value};
 use crate::host_functions::GROUP_ROWS;
@@ -22,18 +22,18 @@ use crate::kernels::{key_words, native};
 use crate::program::ElementType::{Pred, S32, U8};
 use crate::program::Shape;
 
-/// What [`group_rows`] gives.
+/// Result of [`group_rows`].
 #[derive(Clone, Copy, Debug)]
 pub struct Groups {
-    /// `[n]` s32: the number of the row's group, by first appearance among live rows; -1 for rows that are not live.
+    /// Number of each row's group, by first appearance among live rows; s32 `[n]`, -1 for rows that are not live.
     pub ids: Value,
-    /// `[n]` s32: the first row of group g at place g, then zeros.
+    /// First row of each group, followed by zeros; s32 `[n]`.
     pub first_rows: Value,
-    /// s32: number of groups.
+    /// Number of groups; s32.
     pub count: Value,
 }
 
-/// Numbers the groups of equal `keys` among the rows where `live`, pred `[n]`, holds; n is a multiple of 8.
+/// Numbers the groups of equal `keys` among the rows where `live`, pred `[n]`, holds. n must be a multiple of 8.
 pub fn group_rows(
     b: &mut Builder,
     lowering: Lowering,
@@ -65,16 +65,16 @@ pub(super) fn check_live(b: &Builder, live: Option<Value>, n: usize) -> Result<(
     }
 }
 
-/// Groups, and how they lie in the order of their keys.
+/// Groups, and their positions in the order of their keys.
 pub(super) struct SortedGroups {
     pub(super) groups: Groups,
-    /// `[n]` s32: the rows sorted by key, live ones first.
+    /// Rows sorted by key, live ones first; s32 `[n]`.
     pub(super) order: Value,
-    /// `[n]` pred: whether the place in `order` is the first of a live group.
+    /// Whether the place in `order` is the first of a live group; pred `[n]`.
     pub(super) starts: Value,
-    /// `[n]` s32: the number of the run that the place in `order` is in, ascending by key; -1 before the first.
+    /// Number of the run that the place in `order` is in, ascending by key; s32 `[n]`, -1 before the first run.
     pub(super) runs: Value,
-    /// `[n]` s32: the group of each run, then zeros.
+    /// Group of each run, followed by zeros; s32 `[n]`.
     pub(super) ids_of_runs: Value,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn sorted_groups(
         }
         None => starts,
     };
-    // All but the last are in row order.
+    // Number the first rows in row order.
     let none = b.constant_of(Pred, 0)?;
     let none = b.broadcast(none, &[n])?;
     let is_first = b.scatter_1d(none, order, starts, ScatterKind::Assign)?;
@@ -128,7 +128,8 @@ pub(super) fn sorted_groups(
     Ok(SortedGroups { groups, order, starts, runs, ids_of_runs })
 }
 
-/// `[n]` pred: whether the row at a place in `order` has other keys than the one before; the first has.
+/// Returns whether the row at each place in `order` has other keys than the row before it; pred `[n]`, true for the
+/// first.
 fn run_starts(b: &mut Builder, keys: &[SortKey], order: Value, n: usize) -> Result<Value, HloError> {
     let places = b.iota(Shape::new(S32, [n]), 0)?;
     let zero = b.constant_of(S32, 0)?;

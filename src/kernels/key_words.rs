@@ -1,10 +1,11 @@
-//! Several sort keys as few words: keys side by side in one integer compare as they do one after another.
+//! Packs several sort keys into few words. Keys packed side by side into one integer compare like the keys one after
+//! another.
 
 use crate::hlo::{Builder, HloError, Value};
 use crate::kernels::radix_sort::SortKey;
 use crate::program::ElementType::{self, U16, U32, U64};
 
-/// `keys` (first most significant) packed into keys of at most 64 bits each. Keys without bits are left out.
+/// Packs `keys`, most significant first, into keys of at most 64 bits each. Keys without bits are left out.
 pub(super) fn pack(b: &mut Builder, keys: &[SortKey]) -> Result<Vec<SortKey>, HloError> {
     let mut words: Vec<Vec<SortKey>> = Vec::new();
     for key in with_bits(keys) {
@@ -16,7 +17,8 @@ pub(super) fn pack(b: &mut Builder, keys: &[SortKey]) -> Result<Vec<SortKey>, Hl
     words.into_iter().map(|word| concatenate(b, &word)).collect()
 }
 
-/// What a native function gets, which packs `keys` itself: `first` and the bytes and bits of each key, and the keys.
+/// Returns the sizes and operands for a native function that packs `keys` itself: `first` followed by byte width and
+/// bit count of each key, and the keys.
 pub(super) fn operands<const N: usize>(b: &Builder, keys: &[SortKey], first: [usize; N]) -> (Vec<usize>, Vec<Value>) {
     let (mut sizes, mut values) = (first.to_vec(), Vec::with_capacity(keys.len() + 1));
     for key in with_bits(keys) {
@@ -26,12 +28,12 @@ pub(super) fn operands<const N: usize>(b: &Builder, keys: &[SortKey], first: [us
     (sizes, values)
 }
 
-/// The keys that can differ between rows.
+/// Returns the keys that can differ between rows.
 pub(super) fn with_bits(keys: &[SortKey]) -> impl Iterator<Item = &SortKey> {
     keys.iter().filter(|key| key.bits > 0)
 }
 
-/// An error unless each key is `[n]` of u8 to u64 and has no more bits than its type.
+/// Checks that each key is `[n]` of u8 to u64 and has no more bits than its type.
 pub(super) fn check(b: &Builder, keys: &[SortKey], n: usize) -> Result<(), HloError> {
     for key in keys {
         let shape = b.shape(key.value);
@@ -48,7 +50,7 @@ fn bits_of(keys: &[SortKey]) -> u32 {
     keys.iter().map(|key| key.bits).sum()
 }
 
-/// The narrowest type of at least 16 bits (XLA:GPU sorts no bytes) that holds `bits`.
+/// Returns the narrowest type of at least 16 bits that holds `bits`. XLA:GPU does not sort bytes.
 fn type_of(bits: u32) -> ElementType {
     match bits {
         0..=16 => U16,

@@ -1,7 +1,7 @@
-//! Relational algorithms written in HLO. A kernel takes and returns `hlo` values of one chunk and knows nothing of
-//! DataFusion, Arrow or devices; NULLs and types are the business of `expr` and `exec`.
+//! Relational algorithms in HLO. A kernel takes and returns `hlo` values of one chunk and knows nothing about
+//! DataFusion, Arrow or devices. NULLs and SQL types are handled in `expr` and `exec`.
 //!
-//! Some have two lowerings, which give equal results: [`Lowering`].
+//! Some kernels have two lowerings with equal results; see [`Lowering`].
 
 pub mod bucket_rows;
 pub mod compact;
@@ -18,11 +18,11 @@ pub mod scan;
 pub mod slot_rows;
 pub mod wide;
 
-/// How a kernel is written into a program.
+/// The form in which a kernel is written into a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lowering {
-    /// A call of a Rust function, which only the CPU has.
+    /// A call of a Rust function, available only on the CPU.
     Native,
-    /// Pure HLO, for any device. Sorts keep to the form that XLA:GPU turns into a radix sort.
+    /// Pure HLO, for any device. Sorts have the form that XLA:GPU turns into a radix sort.
     Portable,
 }

@@ -1,9 +1,9 @@
-//! Calls of the functions below `runtime/host_kernels/`: they get their sizes first, as an `s64` array.
+//! Calls of the functions in `runtime/host_kernels/`, which get their sizes first, as an `s64` array.
 
 use crate::hlo::{Builder, HloError, Scalar, Value};
 use crate::program::Shape;
 
-/// The results of the native function `target`, of the shapes `outputs`.
+/// Calls the native function `target` and returns its results, of the shapes `outputs`.
 pub(super) fn call<const N: usize>(
     b: &mut Builder,
     target: &str,

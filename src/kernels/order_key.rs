@@ -1,10 +1,10 @@
-//! Order-preserving integer keys: floats compare by IEEE 754 totalOrder (as arrow does: -NaN < -inf < -0.0 < 0.0 <
-//! inf < NaN) through integers of their own width.
+//! Order-preserving integer keys for floats. Integers of the same width represent IEEE 754 totalOrder, which arrow
+//! uses: -NaN < -inf < -0.0 < 0.0 < inf < NaN.
 
 use crate::hlo::{Builder, Comparison, HloError, Value};
 use crate::program::ElementType;
 
-/// `f32 -> s32`, `f64 -> s64`, such that the integers compare as the floats do in total order.
+/// Maps f32 to s32 or f64 to s64 such that the integers compare like the floats in total order.
 pub fn from_float(b: &mut Builder, value: Value) -> Result<Value, HloError> {
     let bits_type = match b.element_type(value) {
         ElementType::F32 => ElementType::S32,
@@ -14,8 +14,8 @@ pub fn from_float(b: &mut Builder, value: Value) -> Result<Value, HloError> {
     flip_negative(b, bits)
 }
 
-/// As [`from_float`], with one zero: -0.0 gets the key of 0.0, as DataFusion compares them. All in integers, since
-/// XLA:CPU's float operations take subnormal numbers for zero.
+/// Does the same as [`from_float`], but gives -0.0 the key of 0.0, because DataFusion treats them as equal. It uses
+/// integers only, because XLA:CPU's float operations treat subnormal numbers as zero.
 pub fn from_float_one_zero(b: &mut Builder, value: Value) -> Result<Value, HloError> {
     let key = from_float(b, value)?;
     let element_type = b.element_type(key);
@@ -25,7 +25,7 @@ pub fn from_float_one_zero(b: &mut Builder, value: Value) -> Result<Value, HloEr
     b.select(is_negative_zero, zero, key)
 }
 
-/// The inverse of [`from_float`].
+/// Inverts [`from_float`].
 pub fn to_float(b: &mut Builder, key: Value) -> Result<Value, HloError> {
     let float_type = match b.element_type(key) {
         ElementType::S32 => ElementType::F32,
@@ -35,7 +35,7 @@ pub fn to_float(b: &mut Builder, key: Value) -> Result<Value, HloError> {
     b.bitcast_convert(bits, float_type)
 }
 
-/// Inverts every bit but the sign of a negative number; its own inverse.
+/// Inverts all bits but the sign of a negative number. The function is its own inverse.
 fn flip_negative(b: &mut Builder, bits: Value) -> Result<Value, HloError> {
     let element_type = b.element_type(bits);
     let width = element_type.size_bytes() as i128 * 8;

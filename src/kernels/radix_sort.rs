@@ -1,11 +1,11 @@
 //! Stable sorts of row ids by unsigned keys.
 //!
-//! Keys are packed side by side into words of at most 64 bits. Native: a radix sort that looks only at bits that differ
-//! between rows (`runtime/host_kernels/radix_sort.rs`). Portable: a stable sort of (word, row id) for each word from the last
-//! to the first.
+//! Keys are packed side by side into words of at most 64 bits. The native lowering is a radix sort that processes only
+//! bits that differ between rows (`runtime/host_kernels/radix_sort.rs`). The portable one sorts (word, row id) stably
+//! for each word, from the last to the first.
 //!
-//! 10M random keys, native, on two busy cores: 64 bits 11 ns/row, 32 bits 8; the first 100 of them 0.3 ns/row
-//! (`cargo test --release --test kernels speed -- --ignored --nocapture`).
+//! With 10M random keys on two busy cores, the native lowering takes 11 ns/row for 64 bits, 8 ns/row for 32 bits, and
+//! 0.3 ns/row for the first 100 rows (`cargo test --release --test kernels speed -- --ignored --nocapture`).
 
 use crate::hlo::{Builder, HloError, Value};
 use crate::host_functions::{ARGSORT, ARGSORT_TOP};
@@ -14,16 +14,16 @@ use crate::kernels::{key_words, native};
 use crate::program::ElementType::{S32, U8};
 use crate::program::Shape;
 
-/// A key of each row, in an order-preserving unsigned encoding.
+/// One key of each row, in an order-preserving unsigned encoding.
 #[derive(Clone, Copy, Debug)]
 pub struct SortKey {
-    /// `[n]` u8, u16, u32 or u64.
+    /// `[n]` of u8, u16, u32 or u64.
     pub value: Value,
-    /// Only the low `bits` bits can be set.
+    /// Only the low `bits` bits may be set.
     pub bits: u32,
 }
 
-/// Row ids `[n]` s32 in ascending order of `keys`, the first of which is the most significant; ties in row order.
+/// Returns the row ids, s32 `[n]`, in ascending order of `keys`, most significant key first. Ties stay in row order.
 pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) -> Result<Value, HloError> {
     key_words::check(b, keys, n)?;
     match lowering {
@@ -40,7 +40,7 @@ pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) 
             let mut rows = b.iota(Shape::new(S32, [n]), 0)?;
             let words = key_words::pack(b, keys)?;
             for (i, word) in words.into_iter().rev().enumerate() {
-                // The first one is in row order as it is.
+                // The first word is still in row order.
                 let word = if i == 0 { word.value } else { b.take(word.value, rows)? };
                 rows = b.sort_unsigned(word, Some(rows))?.1.unwrap_or(rows);
             }
@@ -49,8 +49,8 @@ pub fn argsort(b: &mut Builder, lowering: Lowering, keys: &[SortKey], n: usize) 
     }
 }
 
-/// The first `limit` (at most n) rows of [`argsort`], `[limit]` s32. Rows outside `live` (pred `[n]`) come behind all others, in any
-/// order.
+/// Returns the first `limit` (at most n) rows of [`argsort`], s32 `[limit]`. Rows outside `live`, pred `[n]`, follow
+/// all others, in any order.
 pub fn argsort_top(
     b: &mut Builder,
     lowering: Lowering,

@@ -1,25 +1,26 @@
-//! Ungrouped reductions in the form that XLA:CPU vectorises: `[n]` becomes `[n/8, 8]`, producers fuse into a reduce
-//! over the last axis, an `opt-barrier` keeps XLA from merging it with the second reduce to a scalar. Without the
-//! barrier the same sum is eight times slower (docs/architecture.md, "Reductions").
+//! Ungrouped reductions in the form that XLA:CPU vectorises. `[n]` becomes `[n/8, 8]`, producers are fused into a
+//! reduce over the last axis, and an `opt-barrier` keeps XLA from merging it with the second reduce, to a scalar.
+//! Without the barrier the same sum is eight times slower (docs/architecture.md, "Reductions").
 
 use crate::hlo::{Builder, HloError, ReduceKind, Scalar, Value};
 use crate::program::ElementType;
 
-/// Lanes of the first reduce. 4 costs twice as much, 16 and 32 four times (xla-notes.md).
+/// Lanes of the first reduce. 4 lanes cost twice as much, 16 and 32 four times (xla-notes.md).
 const LANES: usize = 8;
 
 /// One reduction of a whole chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct Reduction {
-    /// `[n]`, with the identity where a row does not count; n is a multiple of 8.
+    /// `[n]`, with the identity in rows that do not count. n must be a multiple of 8.
     pub operand: Value,
+    /// How the elements are combined.
     pub kind: ReduceKind,
-    /// Element type of the second reduce and of the result. The first reduce stays in the operand's own type, in
-    /// which eight operands must not overflow.
+    /// Element type of the second reduce and of the result. The first reduce stays in the operand's own type, in which
+    /// the combination of eight elements must not overflow.
     pub total_type: ElementType,
 }
 
-/// The identity of `kind`: what a row that does not count contributes.
+/// Returns the identity of `kind`, which rows that do not count contribute.
 pub fn identity(b: &mut Builder, kind: ReduceKind, element_type: ElementType) -> Result<Value, HloError> {
     let bits = element_type.size_bytes() as u32 * 8;
     let (min, max) = match element_type {
@@ -47,14 +48,15 @@ fn infinity(b: &mut Builder, element_type: ElementType) -> Result<Value, HloErro
     b.convert(infinity, element_type)
 }
 
-/// Most operands of one variadic reduce; thirty-six take three times as long in one as in six.
+/// Maximum number of operands of one variadic reduce. Thirty-six operands take three times as long in one reduce as in
+/// six.
 const MAX_OPERANDS: usize = 8;
 
-/// Reduces each operand to a scalar of its `total_type`. Operands go through variadic reduces, so that what they share
-/// (the mask above all) is computed once: two reductions of Q6's shape take as long as one, eight a third of eight
-/// single ones (docs/architecture.md). One barrier serves all.
+/// Reduces each operand to a scalar of its `total_type`. Operands share variadic reduces, so that common inputs such as
+/// the mask are computed once: two reductions as in Q6 take as long as one, and eight a third of eight single ones
+/// (docs/architecture.md). One barrier serves all of them.
 pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value>, HloError> {
-    // XLA's verifier refuses floats of different precisions in one reduce.
+    // XLA's verifier rejects floats of different precision in one reduce.
     let is_f32 = |b: &Builder, r: &Reduction| b.element_type(r.operand) == ElementType::F32;
     let (singles, others): (Vec<usize>, Vec<usize>) = (0..reductions.len()).partition(|i| is_f32(b, &reductions[*i]));
     let mut order = Vec::with_capacity(reductions.len());
@@ -79,7 +81,7 @@ pub fn reduce_all(b: &mut Builder, reductions: &[Reduction]) -> Result<Vec<Value
     Ok(totals.into_iter().map(|(_, total)| total).collect())
 }
 
-/// One variadic reduce over the last axis of `[n/8, 8]`.
+/// Returns one variadic reduce over the last axis of `[n/8, 8]`.
 fn reduce_to_lanes(b: &mut Builder, group: &[(usize, Reduction)]) -> Result<Vec<Value>, HloError> {
     let mut operands = Vec::with_capacity(group.len());
     let mut inits = Vec::with_capacity(group.len());
@@ -95,7 +97,7 @@ fn reduce_to_lanes(b: &mut Builder, group: &[(usize, Reduction)]) -> Result<Vec<
     })
 }
 
-/// `lhs KIND rhs`, elementwise.
+/// Returns `lhs KIND rhs`, elementwise.
 pub fn combine(b: &mut Builder, kind: ReduceKind, lhs: Value, rhs: Value) -> Result<Value, HloError> {
     match kind {
         ReduceKind::Add => b.add(lhs, rhs),

@@ -8,8 +8,8 @@ use crate::kernels::reduce::{self, Reduction, reduce_all};
 use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
 
-/// The sums of the elements before each, `[n]` s32 (they wrap), and the sum of all, s64. `values` is s32 `[n]`; n is a
-/// multiple of 8.
+/// Returns the wrapping sum of the elements before each, s32 `[n]`, and the sum of all, s64. `values` is s32 `[n]`; n
+/// must be a multiple of 8.
 pub fn exclusive_sum(b: &mut Builder, lowering: Lowering, values: Value) -> Result<(Value, Value), HloError> {
     let shape = b.shape(values).clone();
     match lowering {
@@ -31,7 +31,7 @@ pub fn exclusive_sum(b: &mut Builder, lowering: Lowering, values: Value) -> Resu
     }
 }
 
-/// Each element of `values` `[n]` combined with all before it; pure HLO, which XLA makes a tree of.
+/// Combines each element of `values` `[n]` with all before it. This is pure HLO, which XLA turns into a tree.
 pub(super) fn inclusive(b: &mut Builder, values: Value, kind: ReduceKind) -> Result<Value, HloError> {
     let n = b.shape(values).element_count();
     let element_type = b.element_type(values);

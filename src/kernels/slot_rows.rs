@@ -1,5 +1,5 @@
-//! For each slot a row that is in it: the table of a join on dense keys. Native, because XLA:CPU's scatter into millions of slots and
-//! the gather that looks for duplicates take 40 to 80 ns/row (docs/architecture.md).
+//! Lookup table from slot to row, for joins on dense keys. The native lowering exists because XLA:CPU's scatter into
+//! millions of slots, and the gather that looks for duplicates, take 40 to 80 ns/row (docs/architecture.md).
 
 use crate::hlo::{Builder, Comparison, HloError, ReduceKind, Value};
 use crate::host_functions::SLOT_ROWS;
@@ -8,8 +8,8 @@ use crate::kernels::{Lowering, native};
 use crate::program::ElementType::S32;
 use crate::program::Shape;
 
-/// `(row_of, duplicates)`: s32 `[n_slots]`, the last row of each slot or -1, and a scalar s32 that is 1 where two rows share a slot,
-/// else 0. `slots` is s32 `[n]`, -1 for rows that belong nowhere; n is a multiple of 8.
+/// Returns `(row_of, duplicates)`: s32 `[n_slots]` with the last row of each slot or -1, and a scalar s32 that is 1 if
+/// two rows share a slot, else 0. `slots` is s32 `[n]`, with -1 for rows without a slot; n must be a multiple of 8.
 pub fn slot_rows(
     b: &mut Builder,
     lowering: Lowering,
@@ -30,7 +30,7 @@ pub fn slot_rows(
     let none = b.constant_of(S32, -1)?;
     let empty = b.broadcast(none, &[n_slots])?;
     let row_of = b.scatter_1d(empty, slots, row, ReduceKind::Maximum)?;
-    // Of equal slots the last row stays; whoever does not find itself is a duplicate.
+    // The last row of a slot wins. A row that does not find itself in its slot is a duplicate.
     let zero = b.constant_of(S32, 0)?;
     let inside = b.maximum(slots, zero)?;
     let found = b.take(row_of, inside)?;

@@ -9,18 +9,20 @@ use crate::program::ElementType::{self, F64, S64, U64};
 /// A 128-bit integer: `hi * 2^64 + lo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wide {
+    /// High limb, s64.
     pub hi: Value,
+    /// Low limb, u64.
     pub lo: Value,
 }
 
 type Result<T> = std::result::Result<T, HloError>;
 
-/// The constant `value`.
+/// Returns the constant `value`.
 pub fn constant(b: &mut Builder, value: i128) -> Wide {
     Wide { hi: b.constant(Scalar::S64((value >> 64) as i64)), lo: b.constant(Scalar::U64(value as u64)) }
 }
 
-/// Sign-extends an integer of any signed width.
+/// Sign-extends a signed integer of any width.
 pub fn from_narrow(b: &mut Builder, value: Value) -> Result<Wide> {
     let value = b.convert(value, S64)?;
     let sign_shift = b.constant(Scalar::S64(63));
@@ -29,16 +31,17 @@ pub fn from_narrow(b: &mut Builder, value: Value) -> Result<Wide> {
     Ok(Wide { hi, lo })
 }
 
-/// The low 64 bits as s64: the value itself where it fits.
+/// Returns the low 64 bits as s64, which is the value itself if it fits.
 pub fn to_narrow(b: &mut Builder, value: Wide) -> Result<Value> {
     b.bitcast_convert(value.lo, S64)
 }
 
+/// Returns `on_true` where `pred` holds, and `on_false` elsewhere.
 pub fn select(b: &mut Builder, pred: Value, on_true: Wide, on_false: Wide) -> Result<Wide> {
     Ok(Wide { hi: b.select(pred, on_true.hi, on_false.hi)?, lo: b.select(pred, on_true.lo, on_false.lo)? })
 }
 
-/// `lhs + rhs` and whether it left the signed 128-bit range.
+/// Returns `lhs + rhs`, and whether it exceeds the signed 128-bit range.
 pub fn add(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
     let lo = b.add(lhs.lo, rhs.lo)?;
     let carry = b.compare(lo, lhs.lo, Comparison::Lt)?;
@@ -52,7 +55,7 @@ pub fn add(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
     Ok((Wide { hi, lo }, overflow))
 }
 
-/// `lhs - rhs` and whether it left the signed 128-bit range.
+/// Returns `lhs - rhs`, and whether it exceeds the signed 128-bit range.
 pub fn subtract(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
     let lo = b.subtract(lhs.lo, rhs.lo)?;
     let borrow = b.compare(lhs.lo, rhs.lo, Comparison::Lt)?;
@@ -66,13 +69,13 @@ pub fn subtract(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> 
     Ok((Wide { hi, lo }, overflow))
 }
 
-/// `-value`; wraps for the minimum.
+/// Returns `-value`, which wraps for the minimum.
 pub fn negate(b: &mut Builder, value: Wide) -> Result<Wide> {
     let zero = constant(b, 0);
     Ok(subtract(b, zero, value)?.0)
 }
 
-/// `lhs * rhs` and whether it left the signed 128-bit range.
+/// Returns `lhs * rhs`, and whether it exceeds the signed 128-bit range.
 pub fn multiply(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> {
     let signs = b.xor(lhs.hi, rhs.hi)?;
     let negative = is_negative(b, signs)?;
@@ -98,7 +101,7 @@ pub fn multiply(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> 
     let both_wide = b.and(x_wide, y_wide)?;
     overflow = b.or(overflow, both_wide)?;
 
-    // A magnitude of 2^127 is in range for a negative product only.
+    // A magnitude of 2^127 is in range only for a negative product.
     let hi_signed = b.bitcast_convert(hi_sum, S64)?;
     let top_bit = is_negative(b, hi_signed)?;
     let minimum_hi = b.constant(Scalar::S64(i64::MIN));
@@ -115,11 +118,8 @@ pub fn multiply(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Value)> 
     Ok((select(b, negative, negated, product)?, overflow))
 }
 
-/// Truncating division and its remainder (with the sign of `lhs`), as Rust's `/` and `%`; the quotient of the
-/// minimum by -1 wraps, and a zero divisor gives an unspecified value: the caller flags both.
-///
-/// Binary long division, one quotient bit a step: 128 steps over the whole chunk. Narrow operands take XLA's own
-/// `divide` and never come here.
+/// Returns truncated quotient and remainder (with the sign of `lhs`), like Rust's `/` and `%`. The quotient of the
+/// minimum by
 pub fn divide(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Wide)> {
     let signs = b.xor(lhs.hi, rhs.hi)?;
     let quotient_negative = is_negative(b, signs)?;
@@ -169,7 +169,7 @@ pub fn divide(b: &mut Builder, lhs: Wide, rhs: Wide) -> Result<(Wide, Wide)> {
     Ok((select(b, quotient_negative, q_negated, quotient)?, select(b, remainder_negative, r_negated, remainder)?))
 }
 
-/// `lhs OP rhs` as signed 128-bit integers.
+/// Returns `lhs OP rhs` of signed 128-bit integers.
 pub fn compare(b: &mut Builder, lhs: Wide, rhs: Wide, direction: Comparison) -> Result<Value> {
     let hi_equal = b.compare(lhs.hi, rhs.hi, Comparison::Eq)?;
     match direction {
@@ -191,13 +191,13 @@ pub fn compare(b: &mut Builder, lhs: Wide, rhs: Wide, direction: Comparison) -> 
     }
 }
 
-/// Nearest `F32` or `F64`, ties to even.
+/// Converts to the nearest `F32` or `F64`, ties to even.
 pub fn to_float(b: &mut Builder, value: Wide, element_type: ElementType) -> Result<Value> {
     let negative = is_negative(b, value.hi)?;
     let magnitude = magnitude(b, value)?;
     let hi = b.bitcast_convert(magnitude.hi, U64)?;
-    // The topmost 64 bits from the first that is set on. A float keeps fewer, so the last one can also stand for all the bits
-    // that fall away: then the conversion rounds once. (Shifts by 64 give 0.)
+    // Take the topmost 64 bits, starting at the first set bit. A float has fewer significant bits, so the last one can
+    // also stand for all bits that are dropped; then the conversion rounds only once. (Shifts by 64 give 0.)
     let zeros = b.count_leading_zeros(hi)?;
     let width = b.constant(Scalar::U64(64));
     let zero = b.constant(Scalar::U64(0));
@@ -212,7 +212,7 @@ pub fn to_float(b: &mut Builder, value: Wide, element_type: ElementType) -> Resu
     let sticky = b.convert(inexact, U64)?;
     let top = b.or(top, sticky)?;
     let top = b.convert(top, element_type)?;
-    // 2^below, by its exponent bits.
+    // Build 2^below from its exponent bits.
     let bias = b.constant(Scalar::U64(1023));
     let mantissa_bits = b.constant(Scalar::U64(52));
     let exponent = b.add(below, bias)?;
@@ -224,11 +224,11 @@ pub fn to_float(b: &mut Builder, value: Wide, element_type: ElementType) -> Resu
     b.select(negative, negated, absolute)
 }
 
-/// Truncates an f64 whose magnitude is below 2^127; of others the value is unspecified.
+/// Truncates an f64 whose magnitude is below 2^127. Other values give an unspecified result.
 pub fn from_f64(b: &mut Builder, value: Value) -> Result<Wide> {
     let zero = b.constant(Scalar::F64(0.0));
     let negative = b.compare(value, zero, Comparison::Lt)?;
-    // Each limb of a magnitude is exact: a float has no bits between the two that it would lose.
+    // Both limbs are exact: neither has more significant bits than the float.
     let magnitude = b.abs(value)?;
     let magnitude = b.floor(magnitude)?;
     let scale = b.constant(Scalar::F64(18446744073709551616.0));
@@ -241,8 +241,8 @@ pub fn from_f64(b: &mut Builder, value: Value) -> Result<Wide> {
     select(b, negative, negated, absolute)
 }
 
-/// Four s64 lanes of 32 bits each, the topmost signed: lanes of up to 2^31 rows add up without overflow, in any
-/// order, by scatter, reduce or all-reduce. [`from_lanes`] puts the sums together.
+/// Splits a value into four s64 lanes of 32 bits each, of which only the topmost is signed. Lanes of up to 2^31 rows
+/// can be summed in any order without overflow, by scatter, reduce or all-reduce. [`from_lanes`] combines the sums.
 pub fn to_lanes(b: &mut Builder, value: Wide) -> Result<[Value; 4]> {
     let mask = b.constant(Scalar::U64(0xffff_ffff));
     let shift = b.constant(Scalar::U64(32));
@@ -255,7 +255,7 @@ pub fn to_lanes(b: &mut Builder, value: Wide) -> Result<[Value; 4]> {
     Ok([b.convert(lo0, S64)?, b.convert(lo1, S64)?, hi0, hi1])
 }
 
-/// Two lanes of a 64-bit value: the low 32 bits unsigned, the high 32 signed.
+/// Splits a 64-bit value into two lanes: the low 32 bits, unsigned, and the high 32 bits, signed.
 pub fn narrow_to_lanes(b: &mut Builder, value: Value) -> Result<[Value; 2]> {
     let value = b.convert(value, S64)?;
     let mask = b.constant(Scalar::S64(0xffff_ffff));
@@ -263,15 +263,16 @@ pub fn narrow_to_lanes(b: &mut Builder, value: Value) -> Result<[Value; 2]> {
     Ok([b.and(value, mask)?, b.shift_right_arithmetic(value, shift)?])
 }
 
-/// The value of one to four summed lanes (32 bits apart, least significant first), and whether it left the 128-bit range. The
-/// lanes are sums of what [`to_lanes`] or [`narrow_to_lanes`] gave; sums that only pass beyond the range on the way are exact.
+/// Combines one to four summed lanes, 32 bits apart and least significant first, and returns whether the value exceeds
+/// the 128-bit range. The lanes must be sums of lanes of [`to_lanes`] or [`narrow_to_lanes`]. Sums that exceed the
+/// range only in between are exact.
 pub fn from_lanes(b: &mut Builder, lanes: &[Value]) -> Result<(Wide, Value)> {
     if lanes.is_empty() || lanes.len() > 4 {
         return Err(HloError::operands("from_lanes", format!("{} lanes", lanes.len()), &[]));
     }
     let mask = b.constant(Scalar::S64(0xffff_ffff));
     let shift = b.constant(Scalar::S64(32));
-    // What a lane has beyond 32 bits is carried to the next; the last carry is the sign.
+    // Bits of a lane above 32 carry into the next lane. The last carry is the sign.
     let mut limbs = Vec::with_capacity(4);
     let mut carry: Option<Value> = None;
     for i in 0..4 {
@@ -298,14 +299,14 @@ fn is_negative(b: &mut Builder, value: Value) -> Result<Value> {
     b.compare(value, zero, Comparison::Lt)
 }
 
-/// Absolute value as an unsigned 128-bit integer (`hi` holds the bits).
+/// Returns the absolute value as an unsigned 128-bit integer; `hi` holds its bits.
 fn magnitude(b: &mut Builder, value: Wide) -> Result<Wide> {
     let negative = is_negative(b, value.hi)?;
     let negated = negate(b, value)?;
     select(b, negative, negated, value)
 }
 
-/// u64 x u64 -> (low 64, high 64) by 32-bit halves.
+/// Multiplies u64 by u64 in 32-bit halves and returns the low and the high 64 bits.
 fn multiply_u64(b: &mut Builder, x: Value, y: Value) -> Result<(Value, Value)> {
     let mask = b.constant(Scalar::U64(0xffff_ffff));
     let shift = b.constant(Scalar::U64(32));
@@ -329,7 +330,7 @@ fn multiply_u64(b: &mut Builder, x: Value, y: Value) -> Result<(Value, Value)> {
     Ok((product_low, b.add(sum, mid_high)?))
 }
 
-/// `value << 1` and the bit that fell out, as a u64 of 0 or 1.
+/// Returns `value << 1`, and the bit shifted out as a u64 of 0 or 1.
 fn shift_left_one(b: &mut Builder, value: Wide) -> Result<(Wide, Value)> {
     let one = b.constant(Scalar::U64(1));
     let top = b.constant(Scalar::U64(63));

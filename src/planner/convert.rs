@@ -2,131 +2,38 @@
 
 use std::sync::Arc;
 
-use datafusion::datasource::sink::DataSinkExec;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::AggregateExec;
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
-use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
-use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::sorts::sort::SortExec;
-use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
-use datafusion::physical_plan::union::UnionExec;
 
-use crate::exec::aggregate::{XlaAggregateExec, reads_rows};
-use crate::exec::device_to_host::DeviceToHostExec;
-use crate::exec::filter::XlaFilterExec;
-use crate::exec::host_to_device::HostToDeviceExec;
-use crate::exec::join::XlaJoinExec;
-use crate::exec::limit::XlaLimitExec;
-use crate::exec::projection::XlaProjectionExec;
-use crate::exec::sort::XlaSortExec;
-use crate::exec::union::XlaUnionExec;
+use crate::exec::boundary::device_to_host::DeviceToHostExec;
+use crate::exec::boundary::host_to_device::HostToDeviceExec;
+use crate::exec::operator::convert::Inputs;
+use crate::exec::operator::host_plan::only_moves_rows;
+use crate::exec::operator::registry;
 use crate::expr::fallback::FallbackReason;
 
-/// A host operator with its children already planned: the device node that replaces it, without its upper border.
+/// A host operator with its children already planned: the device node that replaces it, without its upper boundary.
 pub fn try_convert(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let input = device_input(filter.input())?;
-        return Ok(Arc::new(XlaFilterExec::try_convert(filter, input)?));
-    }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let input = device_input(projection.input())?;
-        return Ok(Arc::new(XlaProjectionExec::try_convert(projection, input)?));
-    }
-    if let Some(last) = plan.downcast_ref::<AggregateExec>() {
-        let first = first_of(last)?;
-        let input = device_input(first.input())?;
-        return Ok(Arc::new(XlaAggregateExec::try_convert(last, first, input)?));
-    }
-    if let Some(sort) = plan.downcast_ref::<SortExec>() {
-        let input = device_input(sort.input())?;
-        return Ok(Arc::new(XlaSortExec::try_convert(sort, input)?));
-    }
-    if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>() {
-        if limit.input().children().is_empty() {
-            return Err(FallbackReason::LimitOfScan);
-        }
-        return Ok(Arc::new(XlaLimitExec::of_global(limit, device_input(limit.input())?)));
-    }
-    if let Some(limit) = plan.downcast_ref::<LocalLimitExec>() {
-        if limit.input().children().is_empty() {
-            return Err(FallbackReason::LimitOfScan);
-        }
-        return Ok(Arc::new(XlaLimitExec::of_local(limit, device_input(limit.input())?)));
-    }
-    if let Some(union) = plan.downcast_ref::<UnionExec>() {
-        let inputs = device_inputs(&union.inputs().iter().collect::<Vec<_>>())?;
-        return Ok(Arc::new(XlaUnionExec::convert(union, inputs)));
-    }
-    if is_join(plan) {
-        let [left, right] = <[_; 2]>::try_from(device_inputs(&plan.children())?)
-            .map_err(|_| FallbackReason::Operator { name: "a join of other than two inputs".to_string() })?;
-        return Ok(Arc::new(XlaJoinExec::try_convert(plan, left, right)?));
-    }
-    Err(FallbackReason::Operator { name: plan.name().to_string() })
+    registry::try_convert(plan, Inputs(&device_inputs))
 }
 
-fn is_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.downcast_ref::<HashJoinExec>().is_some()
-        || plan.downcast_ref::<SortMergeJoinExec>().is_some()
-        || plan.downcast_ref::<NestedLoopJoinExec>().is_some()
-        || plan.downcast_ref::<CrossJoinExec>().is_some()
-}
-
-/// The node that reads the rows of an aggregation whose last node is `last`.
-fn first_of(last: &AggregateExec) -> Result<&AggregateExec, FallbackReason> {
-    if reads_rows(last.mode()) {
-        return match last.mode() {
-            datafusion::physical_plan::aggregates::AggregateMode::Partial => {
-                Err(FallbackReason::Operator { name: "a partial aggregate whose final is elsewhere".to_string() })
-            }
-            _ => Ok(last),
-        };
-    }
-    let mut below = last.input();
-    loop {
-        if let Some(first) = below.downcast_ref::<AggregateExec>() {
-            if reads_rows(first.mode()) {
-                return Ok(first);
-            }
-            break;
-        }
-        match below.children().as_slice() {
-            [child] if is_plumbing(below) => below = child,
-            _ => break,
-        }
-    }
-    Err(FallbackReason::Operator { name: "a final aggregate without its partial one".to_string() })
-}
-
-/// What a device operator reads: the operators below a border, or a new border above a host plan.
-fn device_input(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
-    if reads_no_table(input) {
-        return Err(FallbackReason::NoRows);
-    }
-    below_border(input)
-}
-
-/// As [`device_input`] for an operator of several inputs, of which some may be constants.
+/// What a device operator reads: the operators below a boundary, or a new boundary above a host plan. Some of several inputs may be
+/// constants.
 fn device_inputs(inputs: &[&Arc<dyn ExecutionPlan>]) -> Result<Vec<Arc<dyn ExecutionPlan>>, FallbackReason> {
     if inputs.iter().all(|input| reads_no_table(input)) {
         return Err(FallbackReason::NoRows);
     }
-    inputs.iter().map(|input| below_border(input)).collect()
+    inputs.iter().map(|input| below_boundary(input)).collect()
 }
 
-fn below_border(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
-    if let Some(border) = input.downcast_ref::<DeviceToHostExec>() {
-        return Ok(border.input.clone());
+fn below_boundary(input: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, FallbackReason> {
+    if let Some(boundary) = input.downcast_ref::<DeviceToHostExec>() {
+        return Ok(boundary.input.clone());
     }
-    if is_plumbing(input)
+    if only_moves_rows(input)
         && let [child] = input.children().as_slice()
         && child.downcast_ref::<DeviceToHostExec>().is_some()
     {
-        return below_border(child);
+        return below_boundary(child);
     }
     Ok(Arc::new(HostToDeviceExec::try_new(input.clone())?))
 }
@@ -137,22 +44,4 @@ fn reads_no_table(plan: &Arc<dyn ExecutionPlan>) -> bool {
         [] => matches!(plan.name(), "PlaceholderRowExec" | "EmptyExec"),
         children => children.iter().all(|child| reads_no_table(child)),
     }
-}
-
-/// Operators that only move, merge or store rows: no work of their own to place.
-pub fn is_plumbing(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.downcast_ref::<RepartitionExec>().is_some()
-        || plan.downcast_ref::<CoalescePartitionsExec>().is_some()
-        || plan.downcast_ref::<SortPreservingMergeExec>().is_some()
-        || plan.downcast_ref::<DataSinkExec>().is_some()
-        || matches!(
-            plan.name(),
-            "OutputRequirementExec"
-                | "CooperativeExec"
-                | "AnalyzeExec"
-                | "BufferExec"
-                | "ScalarSubqueryExec"
-                | "DeviceToHostExec"
-                | "HostToDeviceExec"
-        )
 }

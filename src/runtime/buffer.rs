@@ -7,7 +7,8 @@ use crate::runtime::executable::xla_error;
 use crate::runtime::memory::Reservation;
 use crate::runtime::scratch::Scratch;
 
-/// An array on one device, counted in the runtime's memory until it is dropped.
+/// An array on one device. Its bytes count against the runtime's [`DeviceMemory`](crate::runtime::DeviceMemory) until
+/// it is dropped.
 pub struct Buffer {
     pub(super) pjrt: xla::PjRtBuffer,
     shape: Shape,
@@ -20,29 +21,37 @@ impl Buffer {
         Self { pjrt, shape, device, reservation }
     }
 
-    /// Element type and dimensions.
+    /// Returns the element type and dimensions.
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
-    /// Index of its device in the runtime.
+    /// Returns the index of the buffer's device in the runtime.
     pub fn device(&self) -> usize {
         self.device
     }
 
-    /// Bytes it holds.
+    /// Returns the size in bytes.
     pub fn size_bytes(&self) -> usize {
         self.shape.size_bytes()
     }
 
-    /// All its bytes, row-major; one byte, 0 or 1, for each element of a `pred`.
+    /// Downloads the whole array, row-major. Each element of a `pred` is one byte, 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Xla`] if the transfer fails.
     pub fn download(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.size_bytes()];
         self.download_into(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Its first `out.len()` bytes, which must be whole elements: what lies behind the live rows need not travel.
+    /// Downloads the first `out.len()` bytes, so that padding behind the live rows is not transferred.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Xla`] if `out` is not a whole number of elements or is longer than the array, or if the transfer fails.
     pub fn download_into(&self, out: &mut [u8]) -> Result<()> {
         if out.len() > self.size_bytes() || !out.len().is_multiple_of(self.shape.element_type.size_bytes()) {
             return self.refuse(format!("{} bytes", out.len()));
@@ -54,12 +63,21 @@ impl Buffer {
             .map_err(|error| xla_error(format!("downloading {}", self.shape), error))
     }
 
-    /// All its elements.
+    /// Downloads all elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Xla`] if `T` is not the buffer's element type, or if the transfer fails.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         self.to_vec_prefix(self.shape.element_count())
     }
 
-    /// Its first `n` elements.
+    /// Downloads the first `n` elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Xla`] if `T` is not the buffer's element type, if the array has fewer than `n` elements, or if the
+    /// transfer fails.
     pub fn to_vec_prefix<T: Element>(&self, n: usize) -> Result<Vec<T>> {
         if T::TYPE != self.shape.element_type || n > self.shape.element_count() {
             return self.refuse(format!("{n} elements of {}", T::TYPE));
@@ -69,7 +87,11 @@ impl Buffer {
         Ok(values)
     }
 
-    /// All its elements, in memory that is used again. Elements of another type of the same size keep their bits.
+    /// Downloads all elements into pooled memory. `T` may be another type of the same size: the bits are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Xla`] if the size of `T` is not that of the buffer's element type, or if the transfer fails.
     pub fn to_scratch<T: Element>(&self) -> Result<Scratch<T>> {
         if T::TYPE.size_bytes() != self.shape.element_type.size_bytes() {
             return self.refuse(format!("elements of {}", T::TYPE));
@@ -80,7 +102,7 @@ impl Buffer {
     }
 
     fn refuse<T>(&self, asked: String) -> Result<T> {
-        Err(Error::Xla { what: format!("downloading {}", self.shape), message: format!("{asked} were asked for") })
+        Err(Error::Xla { what: format!("downloading {}", self.shape), message: format!("requested {asked}") })
     }
 }
 
@@ -109,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_comes_back_as_it_went() {
+    fn every_element_type_survives_a_round_trip() {
         round_trip(&[true, false, true]);
         round_trip(&[i8::MIN, -1, i8::MAX]);
         round_trip(&[i16::MIN, -1, i16::MAX]);
@@ -124,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn half_floats_travel_as_bytes() {
+    fn half_floats_are_transferred_as_bytes() {
         let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
         let bytes = [0x00, 0x3c, 0x00, 0xc0]; // 1.0, -2.0
         let buffer = runtime.upload(0, &Shape::new(ElementType::F16, [2]), &bytes).unwrap();
@@ -132,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_arrays_and_scalars() {
+    fn empty_arrays_and_scalars_survive_a_round_trip() {
         let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
         let empty = runtime.upload_values::<i64>(0, &[0], &[]).unwrap();
         assert_eq!(empty.to_vec::<i64>().unwrap(), [0i64; 0]);
@@ -141,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn asking_for_another_type_or_too_much_is_an_error() {
+    fn downloading_another_type_or_too_much_is_an_error() {
         let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
         let buffer = runtime.upload_values(0, &[2], &[1i64, 2]).unwrap();
         let error = buffer.to_vec::<f64>().unwrap_err();
-        assert_eq!(error.to_string(), "downloading s64[2]: 2 elements of f64 were asked for");
+        assert_eq!(error.to_string(), "downloading s64[2]: requested 2 elements of f64");
         buffer.to_vec_prefix::<i64>(3).unwrap_err();
         buffer.download_into(&mut [0; 24]).unwrap_err();
         buffer.download_into(&mut [0; 9]).unwrap_err();

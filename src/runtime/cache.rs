@@ -1,4 +1,4 @@
-//! Compiled programs, by their text: the most recently used ones.
+//! LRU cache of compiled programs, keyed by program text and replica count.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,45 +10,46 @@ use crate::error::Result;
 use crate::program::{Program, Shape};
 use crate::runtime::Executable;
 
-/// Most programs that are kept. XLA:CPU maps the code of each in a dozen pieces or so, and Linux gives a process 65,530 mappings
-/// (`vm.max_map_count`); at the last one `mmap` fails, in whatever thread is next.
-const MOST_PROGRAMS: usize = 1024;
+/// Maximum number of cached programs. XLA:CPU maps the code of each in about a dozen pieces, and Linux allows a process
+/// 65,530 mappings (`vm.max_map_count`). Beyond that, `mmap` fails in any thread.
+const MAX_PROGRAMS: usize = 1024;
 
-/// How a program was come by.
+/// How [`Runtime::compile`](crate::runtime::Runtime::compile) obtained a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheOutcome {
-    /// It was compiled before.
+    /// The program was in the cache.
     pub hit: bool,
-    /// What compiling took now; zero for a hit.
+    /// Time spent compiling; zero for a hit.
     pub compile_time: Duration,
 }
 
-/// One compiled program, for `SHOW PROGRAMS`.
+/// Statistics of one cached program, for `SHOW PROGRAMS`.
 #[derive(Clone, Debug)]
 pub struct ProgramStats {
-    /// Name of the module.
+    /// Module name.
     pub name: String,
-    /// Hash of the text; the same text has the same hash in every run of the same build.
+    /// Hash of the text. The same text has the same hash in every run of one build.
     pub text_hash: u64,
-    /// Entry parameters.
+    /// Shapes of the entry parameters.
     pub parameters: Vec<Shape>,
-    /// Devices it runs on at once.
+    /// Number of devices that run the program together.
     pub n_replicas: usize,
-    /// What compiling took.
+    /// Time spent compiling it.
     pub compile_time: Duration,
-    /// How often it was found in the cache.
+    /// Number of cache hits.
     pub hits: u64,
 }
 
-/// The executables of one runtime, which fixes the device kind and XLA's version. The key is the rest: text, replicas.
+/// The executables of one runtime. The runtime fixes device kind and XLA version, so text and replica count make up the
+/// key.
 pub(super) struct ProgramCache<E = Executable> {
-    most: usize,
+    capacity: usize,
     slots: Mutex<Slots<E>>,
 }
 
 struct Slots<E> {
     by_key: HashMap<Key, Arc<Slot<E>>>,
-    /// Requests so far.
+    /// Number of requests so far.
     clock: u64,
 }
 
@@ -64,25 +65,26 @@ struct Slot<E> {
     parameters: Vec<Shape>,
     n_replicas: usize,
     hits: AtomicU64,
-    /// The requests that asked for it first and last, by the clock.
+    /// The first and the last request for this program, as values of `Slots::clock`.
     first_used: u64,
     last_used: AtomicU64,
-    /// Locked while it is compiled, so that others wait; empty after a failure, so that the next one tries again.
+    /// Locked during compilation, so that concurrent requests wait. Empty after a failure, so that the next request
+    /// retries.
     compiled: Mutex<Option<(Arc<E>, Duration)>>,
 }
 
 impl<E> Default for ProgramCache<E> {
     fn default() -> Self {
-        Self::new(MOST_PROGRAMS)
+        Self::new(MAX_PROGRAMS)
     }
 }
 
 impl<E> ProgramCache<E> {
-    fn new(most: usize) -> Self {
-        Self { most, slots: Mutex::new(Slots { by_key: HashMap::new(), clock: 0 }) }
+    fn new(capacity: usize) -> Self {
+        Self { capacity, slots: Mutex::new(Slots { by_key: HashMap::new(), clock: 0 }) }
     }
 
-    /// Finds the program, or puts in what `compile` returns with the time that it took.
+    /// Returns the cached program, or caches what `compile` returns: the executable and the time spent compiling.
     pub(super) fn get_or_compile(
         &self,
         program: &Program,
@@ -109,8 +111,8 @@ impl<E> ProgramCache<E> {
             slot.last_used.store(slots.clock, Ordering::Relaxed);
             return Arc::clone(slot);
         }
-        if slots.by_key.len() >= self.most {
-            // Whoever runs it still has it.
+        if slots.by_key.len() >= self.capacity {
+            // Executions in flight hold their own `Arc` of the evicted program.
             let oldest = slots.by_key.values().map(|slot| slot.last_used.load(Ordering::Relaxed)).min();
             slots.by_key.retain(|_, slot| Some(slot.last_used.load(Ordering::Relaxed)) != oldest);
         }
@@ -130,7 +132,7 @@ impl<E> ProgramCache<E> {
         slot
     }
 
-    /// What was compiled and is kept, in the order in which it was first asked for. Waits for compiles under way.
+    /// Returns the cached programs in the order in which they were first requested. Waits for compilations in progress.
     pub(super) fn stats(&self) -> Vec<ProgramStats> {
         let mut slots: Vec<_> = lock(&self.slots).by_key.values().cloned().collect();
         slots.sort_unstable_by_key(|slot| slot.first_used);
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_program_makes_room() {
+    fn the_least_recently_used_program_is_evicted() {
         let cache = ProgramCache::new(2);
         let hit = |text| cache.get_or_compile(&program(text), 1, || Ok(((), Duration::ZERO))).unwrap().1.hit;
         assert_eq!([hit("a"), hit("b"), hit("a"), hit("c")], [false, false, true, false]);
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_not_kept() {
+    fn a_failure_is_not_cached() {
         let cache = ProgramCache::<()>::default();
         let failure = cache.get_or_compile(&program("a"), 1, || Err(Error::Unsupported("no".into())));
         assert_eq!(failure.unwrap_err().to_string(), "no");

@@ -1,4 +1,4 @@
-//! The process's PJRT client and its devices.
+//! One PJRT client for each kind of device, shared by the whole process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +13,19 @@ use crate::runtime::executable::{Executable, xla_error};
 use crate::runtime::memory::DeviceMemory;
 use crate::runtime::{Buffer, Turns, host_kernels, host_memory, silence};
 
-/// Raises the number of virtual CPU devices that the first runtime of a process makes.
+/// Raises the number of virtual CPU devices, which is fixed when a process creates its CPU runtime.
 const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
 
-/// XLA's own flag for it, in the variable `XLA_FLAGS`.
+/// XLA's own flag for the number of CPU devices, set through `XLA_FLAGS`.
 const CPU_DEVICES_FLAG: &str = "--xla_force_host_platform_device_count";
 
-/// Unit tests share a process, and any of them may be the first.
-const LEAST_CPU_DEVICES: usize = if cfg!(test) { 4 } else { 1 };
+/// Unit tests share a process, and any of them may create the runtime.
+const MIN_CPU_DEVICES: usize = if cfg!(test) { 4 } else { 1 };
 
 /// Runtimes live as long as the process: XLA reads its flags once, and a plugin is loaded once.
 static RUNTIMES: Mutex<Vec<Arc<Runtime>>> = Mutex::new(Vec::new());
 
-/// A PJRT client with its devices, the programs compiled for them and the account of their memory.
+/// A PJRT client: its devices, the programs compiled for them, and the accounting of their memory.
 pub struct Runtime {
     kind: DeviceKind,
     client: xla::PjRtClient,
@@ -33,15 +33,21 @@ pub struct Runtime {
     memory: DeviceMemory,
     turns: Turns,
     programs: ProgramCache,
-    /// Held while a program runs on several devices: collectives of two runs must not interleave.
+    /// Held while a program runs on several devices: the collectives of two runs must not interleave.
     replicated: Arc<Mutex<()>>,
 }
 
 impl Runtime {
-    /// The CPU, with at least `n_devices` virtual devices.
+    /// Returns the process's CPU runtime, which has at least `n_devices` virtual devices.
     ///
-    /// XLA reads the number once per process, so the first call decides (the variable `PARALLAX_CPU_DEVICES` may raise
-    /// it). Later calls share the runtime; one that wants more gets [`Error::NoSuchDevice`].
+    /// The first call creates it and fixes the number of devices, because XLA reads the number once per process. The
+    /// variable `PARALLAX_CPU_DEVICES` raises that number. Later calls share the runtime.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NoSuchDevice`] if the existing runtime has fewer than `n_devices` devices.
+    /// - [`Error::Setting`] if `PARALLAX_CPU_DEVICES` is not a number from 1 to 1024.
+    /// - [`Error::Xla`] if XLA does not start.
     pub fn cpu(n_devices: usize) -> Result<Arc<Self>> {
         Self::shared(DeviceKind::Cpu, n_devices, || {
             let wanted = std::env::var(CPU_DEVICES_VARIABLE).ok();
@@ -49,8 +55,9 @@ impl Runtime {
             let flags = std::env::var("XLA_FLAGS").unwrap_or_default();
             if !flags.contains(CPU_DEVICES_FLAG) {
                 let flags = format!("{flags} {CPU_DEVICES_FLAG}={wanted}");
-                // SAFETY: Rust's own readers of the environment share a lock with this. What is left is C code that
-                // reads it at the same moment on another thread; XLA, the reader that matters, starts below.
+                // SAFETY: Rust's own readers of the environment share a lock with this call. What remains is C code
+                // that reads the environment at the same time on another thread; XLA, the reader that matters, is only
+                // started below.
                 unsafe { std::env::set_var("XLA_FLAGS", flags.trim()) };
             }
             host_memory::keep_freed_memory();
@@ -59,8 +66,15 @@ impl Runtime {
         })
     }
 
-    /// The runtime of a device that a user names: `cpu`; `gpu`, `cuda`, `rocm` or `tpu` through the PJRT plugin in
-    /// `PARALLAX_PJRT_PLUGIN=<device_type>:<path>`. It has at least `n_devices` devices.
+    /// Returns the runtime of a kind of device: `cpu`, or `gpu`, `cuda`, `rocm` or `tpu` through the PJRT plugin that
+    /// `PARALLAX_PJRT_PLUGIN=<device_type>:<path>` names. It has at least `n_devices` devices.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::NoSuchDevice`] if the kind is unknown, no plugin is set for it, or it has fewer than `n_devices`
+    ///   devices.
+    /// - [`Error::Setting`] if an environment variable is malformed.
+    /// - [`Error::Xla`] if XLA does not start or the plugin does not load.
     pub fn for_device(kind: &str, n_devices: usize) -> Result<Arc<Self>> {
         let kind = DeviceKind::parse(kind)?;
         if kind == DeviceKind::Cpu {
@@ -100,36 +114,36 @@ impl Runtime {
         if n_devices > runtime.n_devices {
             let how = match kind {
                 DeviceKind::Cpu => format!(
-                    "; XLA fixes the number at its first use in a process, so ask for {n_devices} first, \
+                    "; XLA fixes the number at its first use in a process, so request {n_devices} first, \
                      or set {CPU_DEVICES_VARIABLE}={n_devices} before the start"
                 ),
                 DeviceKind::Gpu | DeviceKind::Tpu => String::new(),
             };
             return Err(Error::NoSuchDevice {
-                asked: format!("{n_devices} {kind} devices were asked for"),
-                available: format!("there {}{how}", count(runtime.n_devices)),
+                asked: format!("requested {n_devices} {kind} devices"),
+                available: available(runtime.n_devices) + &how,
             });
         }
         Ok(runtime)
     }
 
-    /// What its devices are.
+    /// Returns the kind of its devices.
     pub fn kind(&self) -> DeviceKind {
         self.kind
     }
 
-    /// Number of devices.
+    /// Returns the number of devices.
     pub fn device_count(&self) -> usize {
         self.n_devices
     }
 
-    /// Name and version of the platform, as XLA or the plugin gives them.
+    /// Returns name and version of the platform, as reported by XLA or the plugin.
     pub fn platform_version(&self) -> String {
         let (name, version) = (self.client.platform_name(), self.client.platform_version());
         if version.is_empty() || version == name { name } else { format!("{name} {version}") }
     }
 
-    /// The account of what its buffers hold.
+    /// Returns the accounting of device memory.
     pub fn memory(&self) -> &DeviceMemory {
         &self.memory
     }
@@ -170,19 +184,23 @@ impl Runtime {
         &self.turns
     }
 
-    /// Copies `bytes` (row-major, as many as `shape` has) to a device.
+    /// Copies `bytes` to a device. They are row-major and fill `shape`; each element of a `pred` is one byte, 0 or 1.
     ///
-    /// Elements of a `pred` are one byte each, 0 or 1.
+    /// # Errors
+    ///
+    /// [`Error::NoSuchDevice`], [`Error::DeviceMemory`] if the memory limit is exceeded, or [`Error::Xla`] if the
+    /// length does not match the shape or the transfer fails.
     pub fn upload(&self, device: usize, shape: &Shape, bytes: &[u8]) -> Result<Buffer> {
         if device >= self.n_devices {
             return Err(Error::NoSuchDevice {
-                asked: format!("{} device {device} was asked for", self.kind),
-                available: format!("there {}", count(self.n_devices)),
+                asked: format!("there is no {} device {device}", self.kind),
+                available: available(self.n_devices),
             });
         }
         let what = || format!("uploading {shape}");
         if bytes.len() != shape.size_bytes() {
-            return Err(Error::Xla { what: what(), message: format!("{} bytes were given", bytes.len()) });
+            let message = format!("expected {} bytes, got {}", shape.size_bytes(), bytes.len());
+            return Err(Error::Xla { what: what(), message });
         }
         let reservation = self.memory.try_reserve(bytes.len(), &what())?;
         let devices = self.client.addressable_devices();
@@ -193,19 +211,28 @@ impl Runtime {
         Ok(Buffer::new(pjrt, shape.clone(), device, reservation))
     }
 
-    /// Copies the elements of an array to a device; no dimensions make a scalar.
+    /// Copies `values` to a device as an array of dimensions `dims`; empty `dims` make a scalar.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::upload`].
     pub fn upload_values<T: Element>(&self, device: usize, dims: &[usize], values: &[T]) -> Result<Buffer> {
         self.upload(device, &Shape::new(T::TYPE, dims), T::bytes_of(values))
     }
 
-    /// Compiles a program, or finds it in the cache; of concurrent calls for the same program, one compiles.
+    /// Compiles a program, or finds it in the cache. Concurrent calls for the same program compile it once.
     ///
-    /// With one replica it runs on device 0; with more, on the first `n_replicas` devices at once.
+    /// With one replica the program runs on device 0, with more on the first `n_replicas` devices together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchDevice`] if the runtime has fewer than `n_replicas` devices, or [`Error::Xla`] with XLA's
+    /// message.
     pub fn compile(&self, program: &Program, n_replicas: usize) -> Result<(Arc<Executable>, CacheOutcome)> {
         if n_replicas == 0 || n_replicas > self.n_devices {
             return Err(Error::NoSuchDevice {
-                asked: format!("program {} was to run on {n_replicas} {} devices", program.name, self.kind),
-                available: format!("there {}", count(self.n_devices)),
+                asked: format!("program {} needs {n_replicas} {} devices", program.name, self.kind),
+                available: available(self.n_devices),
             });
         }
         self.programs.get_or_compile(program, n_replicas, || {
@@ -228,7 +255,7 @@ impl Runtime {
         })
     }
 
-    /// The compiled programs that are kept, in the order of their first compile.
+    /// Returns the cached programs in the order in which they were first requested.
     pub(crate) fn programs(&self) -> Vec<ProgramStats> {
         self.programs.stats()
     }
@@ -240,12 +267,12 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// How many virtual devices to make: what the first caller wants, or more by the variable.
+/// Returns the number of virtual devices to create: what the first caller needs, or more if the variable says so.
 fn cpu_devices(n_devices: usize, variable: Option<&str>) -> Result<usize> {
-    let least = n_devices.max(LEAST_CPU_DEVICES);
+    let min_devices = n_devices.max(MIN_CPU_DEVICES);
     match variable.map(|value| (value, value.trim().parse::<usize>())) {
-        None => Ok(least),
-        Some((_, Ok(raised @ 1..=1024))) => Ok(least.max(raised)),
+        None => Ok(min_devices),
+        Some((_, Ok(raised @ 1..=1024))) => Ok(min_devices.max(raised)),
         Some((value, _)) => Err(Error::Setting {
             name: CPU_DEVICES_VARIABLE.into(),
             value: value.into(),
@@ -254,55 +281,55 @@ fn cpu_devices(n_devices: usize, variable: Option<&str>) -> Result<usize> {
     }
 }
 
-fn count(n: usize) -> String {
-    if n == 1 { "is 1".into() } else { format!("are {n}") }
+fn available(n: usize) -> String {
+    format!("{n} available")
 }
 
 #[cfg(test)]
 mod tests {
     use crate::runtime::TEST_DEVICES;
-    use crate::runtime::client::{LEAST_CPU_DEVICES, Runtime, cpu_devices};
+    use crate::runtime::client::{MIN_CPU_DEVICES, Runtime, cpu_devices};
     use crate::runtime::device::DeviceKind;
     use crate::runtime::executable::xla_error;
     use std::sync::Arc;
 
     #[test]
-    fn the_cpu_is_shared_and_has_what_the_first_call_asked_for() {
+    fn the_first_call_fixes_the_number_of_cpu_devices() {
         let runtime = Runtime::cpu(1).unwrap();
         assert!(Arc::ptr_eq(&runtime, &Runtime::for_device("cpu", TEST_DEVICES).unwrap()));
         assert_eq!((runtime.kind(), runtime.device_count()), (DeviceKind::Cpu, TEST_DEVICES));
         assert_eq!(
             Runtime::cpu(9).unwrap_err().to_string(),
-            "9 cpu devices were asked for: there are 4; XLA fixes the number at its first use in a process, so ask for \
-             9 first, or set PARALLAX_CPU_DEVICES=9 before the start"
+            "requested 9 cpu devices: 4 available; XLA fixes the number at its first use in a process, so request 9 \
+             first, or set PARALLAX_CPU_DEVICES=9 before the start"
         );
         assert!(runtime.platform_version().starts_with("cpu"), "{}", runtime.platform_version());
     }
 
     #[test]
-    fn the_variable_raises_the_number_of_devices() {
-        assert_eq!(cpu_devices(2, None).unwrap(), LEAST_CPU_DEVICES.max(2));
+    fn the_environment_variable_raises_the_number_of_devices() {
+        assert_eq!(cpu_devices(2, None).unwrap(), MIN_CPU_DEVICES.max(2));
         assert_eq!(cpu_devices(2, Some("16")).unwrap(), 16);
         assert_eq!(cpu_devices(16, Some("8")).unwrap(), 16);
         assert_eq!(
             cpu_devices(2, Some("many")).unwrap_err().to_string(),
-            r#"PARALLAX_CPU_DEVICES is "many": a number from 1 to 1024 was expected"#
+            r#"invalid value "many" for PARALLAX_CPU_DEVICES: expected a number from 1 to 1024"#
         );
         cpu_devices(2, Some("0")).unwrap_err();
     }
 
     #[test]
-    fn a_device_that_is_not_there_is_an_error() {
+    fn a_missing_device_is_an_error() {
         let runtime = Runtime::cpu(TEST_DEVICES).unwrap();
         let error = runtime.upload_values(7, &[1], &[1i32]).unwrap_err();
-        assert_eq!(error.to_string(), "cpu device 7 was asked for: there are 4");
+        assert_eq!(error.to_string(), "there is no cpu device 7: 4 available");
         let error = runtime.upload_values(0, &[3], &[1i32]).unwrap_err();
-        assert_eq!(error.to_string(), "uploading s32[3]: 4 bytes were given");
+        assert_eq!(error.to_string(), "uploading s32[3]: expected 12 bytes, got 4");
         Runtime::for_device("quantum", 1).unwrap_err();
     }
 
     #[test]
-    fn a_file_that_is_no_plugin_is_an_error() {
+    fn a_file_that_is_not_a_plugin_is_an_error() {
         let path = std::env::current_exe().unwrap();
         let error = xla::PjRtClient::plugin("cuda", path).err().map(|error| xla_error("loading", error).to_string());
         assert!(error.is_some_and(|error| error.starts_with("loading: ") && error.lines().count() == 1));

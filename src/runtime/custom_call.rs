@@ -1,4 +1,4 @@
-//! Native functions that programs call on the CPU: HLO's `custom-call`.
+//! Registration of native functions that programs call on the CPU through HLO's `custom-call`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,29 +7,34 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// A native function, in XLA's original convention for the host.
+/// A native function with the signature that XLA calls on the host (`API_VERSION_ORIGINAL`).
 ///
-/// `output` is the result's memory, or an array of pointers if the result is a tuple; `inputs` are the operands', in
-/// order. Sizes are not passed: give them as a scalar operand. It runs on one of XLA's threads and must not unwind.
+/// `inputs` points to the operands in order. `output` points to the result, or to an array of pointers if the result is
+/// a tuple. Sizes are not passed, so pass them as a scalar operand. The function runs on one of XLA's threads and must
+/// not unwind.
 pub type HostFunction = unsafe extern "C" fn(output: *mut c_void, inputs: *const *const c_void);
 
-/// XLA aborts the process when a name is registered twice, so the names are kept here, too.
+/// Names registered so far: XLA aborts the process if a name is registered twice.
 static REGISTERED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 
-/// Makes `function` the target `name` of custom calls on the CPU. The same pair may be registered again.
+/// Registers `function` as the custom-call target `name` on the CPU. Registering the same pair again does nothing.
 ///
-/// In a program: `custom-call(a, b), custom_call_target="name", api_version=API_VERSION_ORIGINAL`.
+/// A program calls it by `custom-call(a, b), custom_call_target="name", api_version=API_VERSION_ORIGINAL`.
+///
+/// # Errors
+///
+/// [`Error::Xla`] if another function is registered under `name`.
 ///
 /// # Safety
 ///
-/// Every program that names it must pass the operands and the result shape that `function` reads and writes.
+/// Every program that calls `name` must pass the operands and the result shape that `function` reads and writes.
 pub unsafe fn register(name: &str, function: HostFunction) -> Result<()> {
     let address = function as usize;
     let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     match registered.entry(name.to_string()) {
         Entry::Occupied(entry) if *entry.get() == address => {}
         Entry::Occupied(_) => {
-            let message = "another function has that name".into();
+            let message = "the name is taken by another function".into();
             return Err(Error::Xla { what: format!("registering the custom call {name}"), message });
         }
         Entry::Vacant(entry) => {
@@ -66,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_program_calls_a_rust_function() {
-        // SAFETY: the program below is the only one that names it.
+        // SAFETY: only the program below calls it.
         unsafe { register("parallax_test_reverse", reverse) }.unwrap();
         let (array, scalar) = (Shape::new(ElementType::S32, [4]), Shape::scalar(ElementType::S32));
         let program = Program {
@@ -90,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_registered_once() {
-        // SAFETY: no program names it.
+    fn a_name_belongs_to_one_function() {
+        // SAFETY: no program calls it.
         let register = |function| unsafe { register("parallax_test_twice", function) };
         register(reverse).unwrap();
         register(reverse).unwrap();
         assert_eq!(
             register(other).unwrap_err().to_string(),
-            "registering the custom call parallax_test_twice: another function has that name"
+            "registering the custom call parallax_test_twice: the name is taken by another function"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Kinds of devices, and where their PJRT plugin is found.
+//! Kinds of devices, and lookup of their PJRT plugin.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// `<device_type>:<path>` of a PJRT plugin, e.g. `cuda:/opt/jax/xla_cuda_plugin.so`.
 pub(super) const PLUGIN_VARIABLE: &str = "PARALLAX_PJRT_PLUGIN";
 
-/// What kind of device a runtime drives. Chunk sizes and kernels are chosen by it.
+/// The kind of device that a runtime drives. It decides chunk sizes and kernel lowerings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
     /// XLA:CPU, built in.
@@ -20,15 +20,19 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// The kind that a user's word or a plugin's device type means: `cpu`, `gpu`, `cuda`, `rocm` or `tpu`.
+    /// Parses a kind as a user or a plugin's device type writes it: `cpu`, `gpu`, `cuda`, `rocm` or `tpu`, in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchDevice`] for any other word.
     pub fn parse(word: &str) -> Result<Self> {
         match word.to_ascii_lowercase().as_str() {
             "cpu" => Ok(Self::Cpu),
             "gpu" | "cuda" | "rocm" => Ok(Self::Gpu),
             "tpu" => Ok(Self::Tpu),
             _ => Err(Error::NoSuchDevice {
-                asked: format!("there is no device {word:?}"),
-                available: "the kinds are cpu, gpu (or cuda, rocm) and tpu".into(),
+                asked: format!("unknown device {word:?}"),
+                available: "expected cpu, gpu (or cuda, rocm) or tpu".into(),
             }),
         }
     }
@@ -44,7 +48,7 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// A PJRT plugin library as the environment names it.
+/// A PJRT plugin library, as set in the environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plugin {
     pub(super) device_type: String,
@@ -52,14 +56,14 @@ pub(super) struct Plugin {
 }
 
 impl Plugin {
-    /// The plugin for `kind` in the value of `PARALLAX_PJRT_PLUGIN`, or an error that says how to name one.
+    /// Returns the plugin for `kind` in the value of `PARALLAX_PJRT_PLUGIN`, or an error that explains how to set one.
     pub(super) fn find(kind: DeviceKind, variable: Option<&str>) -> Result<Self> {
         let missing = |available: String| {
             Err(Error::NoSuchDevice { asked: format!("device {kind} needs a PJRT plugin"), available })
         };
         let Some(value) = variable else {
             return missing(format!(
-                "set {PLUGIN_VARIABLE}=<device_type>:<path of the plugin library>; without it only cpu is there"
+                "set {PLUGIN_VARIABLE}=<device_type>:<path of the plugin library>; without it, only cpu is available"
             ));
         };
         let Some((device_type, path)) =
@@ -72,7 +76,7 @@ impl Plugin {
             });
         };
         if DeviceKind::parse(device_type)? != kind {
-            return missing(format!("{PLUGIN_VARIABLE} names one for {device_type}"));
+            return missing(format!("{PLUGIN_VARIABLE} names a plugin for {device_type}"));
         }
         if !std::path::Path::new(path).is_file() {
             return missing(format!("{PLUGIN_VARIABLE} names {path}, which is not a file"));
@@ -92,24 +96,24 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kind_lists_the_known() {
+    fn the_error_for_an_unknown_kind_lists_the_known_kinds() {
         assert_eq!(
             error(DeviceKind::parse("npu")),
-            r#"there is no device "npu": the kinds are cpu, gpu (or cuda, rocm) and tpu"#
+            r#"unknown device "npu": expected cpu, gpu (or cuda, rocm) or tpu"#
         );
         assert_eq!(DeviceKind::parse("CUDA").unwrap().to_string(), "gpu");
     }
 
     #[test]
-    fn a_missing_plugin_says_how_to_name_one() {
+    fn the_error_for_a_missing_plugin_explains_how_to_set_one() {
         assert_eq!(
             error(Plugin::find(DeviceKind::Gpu, None)),
             "device gpu needs a PJRT plugin: set PARALLAX_PJRT_PLUGIN=<device_type>:<path of the plugin library>; \
-             without it only cpu is there"
+             without it, only cpu is available"
         );
         assert_eq!(
             error(Plugin::find(DeviceKind::Gpu, Some("tpu:/lib/libtpu.so"))),
-            "device gpu needs a PJRT plugin: PARALLAX_PJRT_PLUGIN names one for tpu"
+            "device gpu needs a PJRT plugin: PARALLAX_PJRT_PLUGIN names a plugin for tpu"
         );
         assert_eq!(
             error(Plugin::find(DeviceKind::Gpu, Some("cuda:/no/such.so"))),
@@ -117,7 +121,7 @@ mod tests {
         );
         assert_eq!(
             error(Plugin::find(DeviceKind::Gpu, Some("cuda"))),
-            r#"PARALLAX_PJRT_PLUGIN is "cuda": <device_type>:<path of the plugin library> was expected"#
+            r#"invalid value "cuda" for PARALLAX_PJRT_PLUGIN: expected <device_type>:<path of the plugin library>"#
         );
     }
 }

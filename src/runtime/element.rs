@@ -1,21 +1,21 @@
-//! Element types on the host and in the `xla` crate.
+//! Mapping between Rust types, program element types and the element types of the `xla` crate.
 
 use crate::error::Result;
 use crate::program::ElementType;
 use crate::runtime::Buffer;
 
-/// A Rust type whose slices are uploaded and downloaded as they are.
+/// A Rust type whose slices are transferred to and from devices without conversion.
 pub trait Element: Copy + Default + sealed::Sealed + 'static {
-    /// The same type in a program.
+    /// The corresponding element type in a program.
     const TYPE: ElementType;
 
-    /// The bytes of a slice, as a device holds them.
+    /// Returns the bytes of a slice in the layout that devices use.
     fn bytes_of(values: &[Self]) -> &[u8] {
-        // SAFETY: implemented only for types without padding, every byte of which is initialised.
+        // SAFETY: implemented only for types without padding, so that every byte is initialised.
         unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
     }
 
-    /// Reads the first elements of a buffer, which must be of `TYPE` and have as many.
+    /// Fills `out` with the first elements of a buffer, which must be of `TYPE` and have at least as many elements.
     #[doc(hidden)]
     fn read(buffer: &Buffer, out: &mut [Self]) -> Result<()>;
 }
@@ -31,7 +31,7 @@ macro_rules! elements {
             const TYPE: ElementType = ElementType::$variant;
 
             fn read(buffer: &Buffer, out: &mut [Self]) -> Result<()> {
-                // SAFETY: any bytes are a value of this type, and `u8` needs no alignment.
+                // SAFETY: every bit pattern is a value of this type, and `u8` needs no alignment.
                 let bytes = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), size_of_val(out)) };
                 buffer.download_into(bytes)
             }
@@ -59,7 +59,7 @@ impl Element for bool {
     }
 }
 
-/// The `xla` crate's name for an element type.
+/// Returns the `xla` crate's name of an element type.
 pub(super) fn to_xla(element_type: ElementType) -> xla::ElementType {
     match element_type {
         ElementType::Pred => xla::ElementType::Pred,
@@ -77,10 +77,10 @@ pub(super) fn to_xla(element_type: ElementType) -> xla::ElementType {
     }
 }
 
-/// Copies the first `out.len()` bytes of a buffer of `element_type` to the host; `out` holds whole elements.
+/// Copies the first `out.len()` bytes of a buffer of `element_type` to the host. `out` must hold whole elements.
 pub(super) fn copy_out(buffer: &xla::PjRtBuffer, element_type: ElementType, out: &mut [u8]) -> xla::Result<()> {
-    /// Copies through elements made of bytes: the `xla` crate wants a type for each element type, and has none for
-    /// `pred` and `f16`; and `out` need not be aligned.
+    /// Copies through elements made of bytes, because `out` need not be aligned and because the `xla` crate, which
+    /// needs a Rust type for each element type, has none for `pred` and `f16`.
     macro_rules! copy_as {
         ($variant:ident, $size:literal) => {{
             #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ pub(super) fn copy_out(buffer: &xla::PjRtBuffer, element_type: ElementType, out:
                 const ZERO: Self = Self([0; $size]);
             }
             let (elements, _) = out.as_chunks_mut::<$size>();
-            // SAFETY: `Bytes` is transparent over the array.
+            // SAFETY: `Bytes` is `repr(transparent)` over the array.
             let elements = unsafe { &mut *(elements as *mut [[u8; $size]] as *mut [Bytes]) };
             buffer.copy_raw_to_host_sync(elements, 0)
         }};

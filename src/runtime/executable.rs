@@ -1,4 +1,4 @@
-//! Compiled programs, and running them.
+//! Compiled programs and their execution.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,8 @@ use crate::program::Program;
 use crate::runtime::Buffer;
 use crate::runtime::memory::{DeviceMemory, Reservation};
 
-/// A program compiled for one device, or for several that run it at once. Calls from several threads are fine.
+/// A program compiled for one device, or for several that run it together. It may be called from several threads at
+/// once.
 pub struct Executable {
     program: Program,
     n_replicas: usize,
@@ -16,13 +17,12 @@ pub struct Executable {
     replicated: Arc<Mutex<()>>,
 }
 
-/// What a call passes for a parameter. A parameter that an output aliases must be donated: the output takes over its
-/// memory.
+/// An argument of a call. A parameter that an output aliases must be donated, because the output takes over its memory.
 #[derive(Debug)]
 pub enum Argument<'a> {
-    /// Read, and still there afterwards.
+    /// Read by the call; still valid afterwards.
     Borrow(&'a Buffer),
-    /// Gone after the call, also when it fails.
+    /// Consumed by the call, even if it fails.
     Donate(Buffer),
 }
 
@@ -58,26 +58,37 @@ impl Executable {
         Self { program, n_replicas, loaded, memory, replicated }
     }
 
-    /// What was compiled.
+    /// Returns the program that was compiled.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Number of devices that run it at once: the first ones of the runtime.
+    /// Returns the number of devices that run it together, which are the runtime's first.
     pub fn n_replicas(&self) -> usize {
         self.n_replicas
     }
 
-    /// Runs a program without aliases on device 0; one buffer for each output.
+    /// Runs a program without aliases on device 0 and returns one buffer for each output.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::execute_donating`].
     pub fn execute(&self, args: &[&Buffer]) -> Result<Vec<Buffer>> {
         self.execute_donating(args.iter().map(|&buffer| Argument::Borrow(buffer)).collect())
     }
 
-    /// Runs it on device 0; one buffer for each output. Donated arguments are gone, and memory of those that outputs
-    /// alias is used again.
+    /// Runs the program on device 0 and returns one buffer for each output. Donated arguments are consumed; an output
+    /// that aliases one reuses its memory.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Signature`] if number, shapes or devices of the arguments do not match the program, or if an aliased
+    ///   parameter is not donated.
+    /// - [`Error::DeviceMemory`] if the outputs exceed the memory limit.
+    /// - [`Error::Xla`] if the execution fails.
     pub fn execute_donating(&self, args: Vec<Argument<'_>>) -> Result<Vec<Buffer>> {
         if self.n_replicas != 1 {
-            return self.misuse(format!("it was compiled for {} replicas and called for one", self.n_replicas));
+            return self.misuse(format!("compiled for {} replicas, but run on one", self.n_replicas));
         }
         let reserved = self.prepare(0, &args)?;
         let buffers: Vec<_> = args.iter().map(|arg| &arg.buffer().pjrt).collect();
@@ -87,14 +98,15 @@ impl Executable {
         self.wrap(0, results, args, reserved)
     }
 
-    /// Runs it on all its devices at once, with the arguments of each; `[replica][output]`.
+    /// Runs the program on all its devices together. `args[replica]` are the arguments of one device; the result is
+    /// `[replica][output]`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::execute_donating`].
     pub fn execute_replicated(&self, args: Vec<Vec<Argument<'_>>>) -> Result<Vec<Vec<Buffer>>> {
         if args.len() != self.n_replicas {
-            return self.misuse(format!(
-                "it was compiled for {} replicas and called for {}",
-                self.n_replicas,
-                args.len()
-            ));
+            return self.misuse(format!("compiled for {} replicas, but run on {}", self.n_replicas, args.len()));
         }
         if self.n_replicas == 1 {
             return args.into_iter().map(|args| self.execute_donating(args)).collect();
@@ -114,23 +126,19 @@ impl Executable {
         outputs.map(|(replica, ((results, args), reserved))| self.wrap(replica, results, args, reserved)).collect()
     }
 
-    /// Checks the arguments of one replica, and reserves memory for the outputs that do not alias one.
+    /// Checks the arguments of one replica, and reserves memory for the outputs that alias no parameter.
     fn prepare(&self, replica: usize, args: &[Argument<'_>]) -> Result<Vec<Option<Reservation>>> {
         let Program { parameters, outputs, aliases, name, .. } = &self.program;
         if args.len() != parameters.len() {
-            return self.misuse(format!(
-                "it has {} parameters and {} arguments were given",
-                parameters.len(),
-                args.len()
-            ));
+            return self.misuse(format!("expected {} arguments, got {}", parameters.len(), args.len()));
         }
         for (i, (arg, parameter)) in args.iter().zip(parameters).enumerate() {
             let buffer = arg.buffer();
             if buffer.shape() != parameter {
-                return self.misuse(format!("parameter {i} is {parameter} and {} was given", buffer.shape()));
+                return self.misuse(format!("parameter {i} is {parameter}, but the argument is {}", buffer.shape()));
             }
             if buffer.device() != replica {
-                return self.misuse(format!("parameter {i} is on device {} and not {replica}", buffer.device()));
+                return self.misuse(format!("argument {i} is on device {}, not on device {replica}", buffer.device()));
             }
             if matches!(arg, Argument::Borrow(_)) && aliases.iter().any(|&(_, parameter)| parameter == i) {
                 return self.misuse(format!("parameter {i} is aliased by an output and must be donated"));
@@ -143,7 +151,7 @@ impl Executable {
         outputs.iter().enumerate().map(fresh).collect()
     }
 
-    /// Makes buffers of what XLA returned for one replica: a tuple root comes back as one buffer for each leaf.
+    /// Wraps the buffers that XLA returned for one replica. A tuple root comes back as one buffer for each leaf.
     fn wrap(
         &self,
         replica: usize,
@@ -153,7 +161,7 @@ impl Executable {
     ) -> Result<Vec<Buffer>> {
         if results.len() != self.program.outputs.len() {
             let expected = self.program.outputs.len();
-            return self.misuse(format!("it says that it has {expected} outputs and XLA returned {}", results.len()));
+            return self.misuse(format!("declares {expected} outputs, but XLA returned {}", results.len()));
         }
         let mut donated: Vec<_> = args
             .into_iter()
@@ -189,7 +197,7 @@ impl std::fmt::Debug for Executable {
     }
 }
 
-/// An error of the `xla` crate with what was tried; of XLA's message, what stands before any stack trace.
+/// Converts an error of the `xla` crate. `what` is the attempted operation. XLA's message is cut at its stack trace.
 pub(super) fn xla_error(what: impl Into<String>, error: xla::Error) -> Error {
     let message = match error {
         xla::Error::XlaError { msg, .. } => msg,
@@ -226,7 +234,7 @@ mod tests {
         Shape::new(ElementType::S64, [n])
     }
 
-    /// Sum and product of two vectors.
+    /// Computes sum and product of two vectors.
     fn two_outputs() -> Program {
         Program {
             name: "two_outputs".into(),
@@ -240,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Adds the second parameter into the first, in place.
+    /// Adds the second parameter to the first, in place.
     fn accumulate(n: usize) -> Program {
         Program {
             name: "accumulate".into(),
@@ -255,7 +263,7 @@ mod tests {
         }
     }
 
-    /// The sum over all replicas of a vector, and the replica's number.
+    /// Returns the sum of a vector over all replicas, and the replica's number.
     fn all_reduce() -> Program {
         Program {
             name: "all_reduce".into(),
@@ -271,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_comes_back_as_its_leaves() {
+    fn a_tuple_is_returned_as_its_leaves() {
         let executable = compile(&two_outputs(), 1);
         let outputs = executable.execute(&[&upload(0, &[1, 2, 3, 4]), &upload(0, &[10, 20, 30, 40])]).unwrap();
         assert_eq!(outputs[0].to_vec::<i64>().unwrap(), [11, 22, 33, 44]);
@@ -283,14 +291,14 @@ mod tests {
         let executable = compile(&two_outputs(), 1);
         let (four, three, elsewhere) = (upload(0, &[1, 2, 3, 4]), upload(0, &[1, 2, 3]), upload(1, &[1, 2, 3, 4]));
         let message = |args: &[&Buffer]| executable.execute(args).unwrap_err().to_string();
-        assert_eq!(message(&[&four]), "program two_outputs: it has 2 parameters and 1 arguments were given");
-        assert_eq!(message(&[&four, &three]), "program two_outputs: parameter 1 is s64[4] and s64[3] was given");
-        assert_eq!(message(&[&four, &elsewhere]), "program two_outputs: parameter 1 is on device 1 and not 0");
+        assert_eq!(message(&[&four]), "program two_outputs: expected 2 arguments, got 1");
+        assert_eq!(message(&[&four, &three]), "program two_outputs: parameter 1 is s64[4], but the argument is s64[3]");
+        assert_eq!(message(&[&four, &elsewhere]), "program two_outputs: argument 1 is on device 1, not on device 0");
         executable.execute_replicated(vec![vec![], vec![]]).unwrap_err();
     }
 
     #[test]
-    fn an_aliased_parameter_is_donated_and_its_memory_used_again() {
+    fn an_aliased_parameter_is_donated_and_its_memory_is_reused() {
         let executable = compile(&accumulate(1000), 1);
         let (ones, mut acc) = (upload(0, &[1; 1000]), upload(0, &[0; 1000]));
         let error = executable.execute(&[&acc, &ones]).unwrap_err();
@@ -319,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_run_the_same_program_at_once() {
+    fn threads_run_the_same_program_concurrently() {
         let (single, replicated) = (compile(&two_outputs(), 1), compile(&all_reduce(), 4));
         let (a, b) = (upload(0, &[1, 2, 3, 4]), upload(0, &[5, 6, 7, 8]));
         let shards: Vec<_> = (0..4).map(|device| upload(device, &[1, 2, 3])).collect();
@@ -343,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xla_refuses_is_an_error_with_its_message() {
+    fn errors_of_xla_keep_its_message() {
         let message = |text: &str| {
             let program = Program { text: text.into(), name: "wrong".into(), ..two_outputs() };
             let message = runtime().compile(&program, 1).unwrap_err().to_string();
@@ -360,10 +368,10 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_belies_its_text_is_an_error() {
+    fn a_program_whose_outputs_do_not_match_its_text_is_an_error() {
         let program = Program { outputs: vec![vector(4)], text: two_outputs().text + "\n", ..two_outputs() };
         let error = compile(&program, 1).execute(&[&upload(0, &[0; 4]), &upload(0, &[0; 4])]).unwrap_err();
-        assert!(error.to_string().ends_with("it says that it has 1 outputs and XLA returned 2"), "{error}");
+        assert!(error.to_string().ends_with("declares 1 outputs, but XLA returned 2"), "{error}");
         let program = Program { parameters: vec![vector(4), vector(3)], text: two_outputs().text + "\n\n", ..program };
         compile(&program, 1).execute(&[&upload(0, &[0; 4]), &upload(0, &[0; 3])]).unwrap_err();
     }

@@ -1,11 +1,11 @@
-//! The end of a process that may still be compiling.
+//! Immediate exit of a process that may still be compiling.
 
 use std::io::Write;
 
-/// Ends the process at once. XLA's threads may be at work in the background, and would find its static objects gone if the C
-/// library's exit handlers ran.
+/// Exits the process at once, without running exit handlers. XLA threads may still be compiling in the background, and
+/// the C library's exit handlers would destroy static objects that they use.
 pub fn leave(code: u8) -> ! {
-    // Nobody is left to tell that it failed.
+    // A failed flush cannot be reported any more.
     let _ = std::io::stdout().flush();
     let _ = std::io::stderr().flush();
     // SAFETY: `_exit` takes no pointers and does not return.

@@ -1,13 +1,13 @@
-//! Accounting of device memory: what buffers hold, the most they held, and a limit.
+//! Accounting of device memory: bytes in use, their peak, and a limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Bytes that the buffers of a runtime hold, on all its devices together. Clones share the account.
+/// Accounts for the bytes that a runtime's buffers hold on all its devices together. Clones share the account.
 ///
-/// XLA's temporaries inside a running program are not counted: chunks bound them.
+/// Temporaries that XLA allocates inside a running program are not counted; the chunk size bounds them.
 #[derive(Clone, Debug)]
 pub struct DeviceMemory(Arc<Account>);
 
@@ -15,7 +15,7 @@ pub struct DeviceMemory(Arc<Account>);
 struct Account {
     used: AtomicU64,
     peak: AtomicU64,
-    /// `u64::MAX` stands for no limit.
+    /// `u64::MAX` means no limit.
     limit: AtomicU64,
 }
 
@@ -24,32 +24,37 @@ impl DeviceMemory {
         Self(Arc::new(Account { used: 0.into(), peak: 0.into(), limit: u64::MAX.into() }))
     }
 
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The most bytes that were in use at once since the start or the last `reset_peak`.
+    /// Returns the largest number of bytes in use at once, since the start or the last [`Self::reset_peak`].
     pub fn peak(&self) -> u64 {
         self.0.peak.load(Ordering::Relaxed)
     }
 
-    /// Starts a new measurement of `peak`.
+    /// Sets the peak to the bytes in use now.
     pub fn reset_peak(&self) {
         self.0.peak.store(self.used(), Ordering::Relaxed);
     }
 
-    /// Bytes allowed, if there is a limit.
+    /// Returns the limit in bytes, if there is one.
     pub fn limit(&self) -> Option<u64> {
         Some(self.0.limit.load(Ordering::Relaxed)).filter(|&limit| limit != u64::MAX)
     }
 
-    /// Sets or lifts the limit. What is in use stays; a lower limit only refuses what comes next.
+    /// Sets the limit in bytes, or removes it. A lower limit leaves existing reservations alone and only refuses new
+    /// ones.
     pub(crate) fn set_limit(&self, limit: Option<usize>) {
         self.0.limit.store(limit.map_or(u64::MAX, |limit| limit as u64), Ordering::Relaxed);
     }
 
-    /// Takes `bytes` into the account, for `operator`, until the reservation is dropped.
+    /// Reserves `bytes` until the reservation is dropped. `operator` is named in the error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DeviceMemory`] if the limit would be exceeded.
     pub(crate) fn try_reserve(&self, bytes: usize, operator: &str) -> Result<Reservation> {
         let bytes = bytes as u64;
         let limit = self.0.limit.load(Ordering::Relaxed);
@@ -64,7 +69,7 @@ impl DeviceMemory {
     }
 }
 
-/// Bytes taken from a [`DeviceMemory`]; given back on drop.
+/// Bytes reserved in a [`DeviceMemory`]; returned on drop.
 #[derive(Debug)]
 pub struct Reservation {
     memory: DeviceMemory,
@@ -72,7 +77,7 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Bytes reserved.
+    /// Returns the number of bytes reserved.
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -90,7 +95,7 @@ mod tests {
     use crate::runtime::memory::DeviceMemory;
 
     #[test]
-    fn reservations_count_until_they_are_dropped() {
+    fn reservations_count_until_dropped() {
         let memory = DeviceMemory::unlimited();
         let first = memory.try_reserve(100, "test").unwrap();
         let second = memory.try_reserve(50, "test").unwrap();
@@ -102,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_limit_is_an_error_that_says_what_to_change() {
+    fn the_error_for_exceeding_the_limit_names_the_option_to_change() {
         let memory = DeviceMemory::unlimited();
         let _held = memory.try_reserve(100, "test").unwrap();
         memory.set_limit(Some(128));

@@ -1,19 +1,20 @@
-//! Programs on devices: the only module that uses the `xla` crate, and the only one with `unsafe`.
+//! Compiles programs and runs them on devices. The only module that uses the `xla` crate, and the only one with `unsafe`.
 //!
 //! ```text
 //!  Runtime ── compile(Program) ──▶ Arc<Executable> ── execute(&[&Buffer]) ──▶ Vec<Buffer>
 //!     │                                                      ▲
 //!     ├── upload(device, shape, bytes) ──▶ Buffer ───────────┘      Buffer::to_vec ──▶ host
-//!     └── memory() ──▶ DeviceMemory: every Buffer holds a Reservation of its bytes
+//!     └── memory() ──▶ DeviceMemory (every Buffer holds a Reservation of its bytes)
 //! ```
 //!
-//! A [`Runtime`] is one PJRT client: the CPU (with as many virtual devices as wanted) or a plugin for GPU or TPU. A
-//! [`Mesh`] is its first n devices; a program compiled for n replicas runs on all of them at once, with collectives.
+//! A [`Runtime`] is one PJRT client: the CPU, with any number of virtual devices, or a plugin for GPU or TPU. A [`Mesh`] is
+//! its first n devices; a program compiled for n replicas runs on all of them together and may use collectives.
 //!
-//! What is absent on purpose: no row, column, NULL or plan. The module knows arrays and programs, nothing of SQL.
+//! Rows, columns, NULLs and plans are deliberately absent: the module knows arrays and programs, and nothing about SQL.
 
 #![allow(unsafe_code, reason = "it passes memory to XLA and to native kernels, and is the only module that does")]
 
+mod admission;
 mod buffer;
 mod cache;
 mod client;
@@ -28,7 +29,6 @@ mod memory;
 mod mesh;
 mod scratch;
 mod silence;
-mod turns;
 
 pub use client::Runtime;
 pub use device::DeviceKind;
@@ -40,21 +40,21 @@ pub use mesh::Mesh;
 // Buffers and executables are below the API: the engine has them, and the tests.
 #[cfg(not(feature = "internals"))]
 pub(crate) use {
+    admission::{Turn, Turns},
     buffer::Buffer,
     cache::CacheOutcome,
     element::Element,
     executable::{Argument, Executable},
     scratch::Scratch,
-    turns::{Turn, Turns},
 };
 #[cfg(feature = "internals")]
 pub use {
+    admission::{Turn, Turns},
     buffer::Buffer,
     cache::CacheOutcome,
     element::Element,
     executable::{Argument, Executable},
     scratch::Scratch,
-    turns::{Turn, Turns},
 };
 
 /// Virtual CPU devices in unit tests. XLA reads the number once per process, so all tests of a binary share it.

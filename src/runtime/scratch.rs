@@ -1,5 +1,5 @@
-//! Host memory that is used again, of native functions and of downloaded columns: fresh pages cost more than the work on them
-//! (an argsort of 10M keys takes 15 ns/row in fresh memory and 6 in kept memory).
+//! Pooled host memory for native functions and downloaded columns. Touching fresh pages costs more than the work on
+//! them: an argsort of 10M keys takes 15 ns/row in fresh memory and 6 ns/row in pooled memory.
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -10,21 +10,21 @@ use bytes::Bytes;
 
 use crate::runtime::Element;
 
-/// Unit of memory: aligned for every record.
+/// Allocation unit, with an alignment that suits every record.
 type Unit = MaybeUninit<u128>;
 
-/// Blocks that nobody uses, oldest first.
-static KEPT: Mutex<Vec<Vec<Unit>>> = Mutex::new(Vec::new());
+/// Free blocks, oldest first.
+static POOL: Mutex<Vec<Vec<Unit>>> = Mutex::new(Vec::new());
 
-/// Most bytes that are kept.
-const MOST_KEPT: usize = 1 << 30;
+/// Maximum number of bytes in the pool.
+const MAX_POOLED: usize = 1 << 30;
 
-/// Smaller blocks are left to the allocator, which keeps them itself.
-const LEAST_KEPT: usize = 1 << 20;
+/// Smaller blocks are not pooled: the allocator keeps them itself.
+const MIN_POOLED: usize = 1 << 20;
 
-/// An array of `T`, empty at first, in memory that goes back to the pool.
+/// An array of `T`, initially empty, of fixed capacity. Its memory returns to the pool on drop.
 pub struct Scratch<T: Copy> {
-    /// Only its capacity counts; its length is 0.
+    /// Only the capacity is used; the length stays 0.
     block: Vec<Unit>,
     len: usize,
     elements: PhantomData<T>,
@@ -35,16 +35,16 @@ impl<T: Copy> Scratch<T> {
         const { assert!(align_of::<T>() <= align_of::<Unit>()) };
         let units = (n * size_of::<T>()).div_ceil(size_of::<Unit>());
         let found = {
-            let mut kept = kept();
-            // Not one that is much too large: another call may need it.
+            let mut pool = pool();
+            // Leave blocks that are much too large to other calls.
             let fits = |block: &Vec<Unit>| (units..=units.saturating_mul(4)).contains(&block.capacity());
-            let smallest = (0..kept.len()).filter(|i| fits(&kept[*i])).min_by_key(|i| kept[*i].capacity());
-            smallest.map(|i| kept.remove(i))
+            let smallest = (0..pool.len()).filter(|i| fits(&pool[*i])).min_by_key(|i| pool[*i].capacity());
+            smallest.map(|i| pool.remove(i))
         };
         Self { block: found.unwrap_or_else(|| Vec::with_capacity(units)), len: 0, elements: PhantomData }
     }
 
-    /// `n` times `value`.
+    /// Creates an array of `n` elements, all `value`.
     pub fn filled(n: usize, value: T) -> Self {
         let mut scratch = Self::with_capacity(n);
         for i in 0..n {
@@ -55,10 +55,10 @@ impl<T: Copy> Scratch<T> {
         scratch
     }
 
-    /// The first `n` places, to be written; n is at most the capacity that was asked for.
+    /// Returns the first `n` elements for writing. `n` must not exceed the requested capacity.
     pub(super) fn spare(&mut self, n: usize) -> &mut [MaybeUninit<T>] {
         assert!(n * size_of::<T>() <= self.block.capacity() * size_of::<Unit>());
-        // SAFETY: the block is as large and aligned; its elements may be uninitialised.
+        // SAFETY: the block is large enough and aligned, and its elements may be uninitialised.
         unsafe { std::slice::from_raw_parts_mut(self.block.as_mut_ptr().cast(), n) }
     }
 
@@ -66,16 +66,19 @@ impl<T: Copy> Scratch<T> {
         self.block.as_mut_ptr().cast()
     }
 
+    /// Sets the number of elements.
+    ///
     /// # Safety
     ///
-    /// `len` is at most the capacity that was asked for, and so many elements have been written.
+    /// `len` must not exceed the requested capacity, and the first `len` elements must have been written.
     pub(super) unsafe fn set_len(&mut self, len: usize) {
         self.len = len;
     }
 }
 
 impl<T: Element + Send + Sync> Scratch<T> {
-    /// Its bytes, for an Arrow buffer; the memory goes back to the pool with the last of its owners.
+    /// Returns the bytes as an owner for an Arrow buffer. The memory returns to the pool when the last reference is
+    /// dropped.
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(Owner(self))
     }
@@ -93,14 +96,14 @@ impl<T: Copy> Deref for Scratch<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: so many elements have been written, and the block is aligned for them.
+        // SAFETY: the first `len` elements have been written, and the block is aligned for them.
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast(), self.len) }
     }
 }
 
 impl<T: Copy> DerefMut for Scratch<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        // SAFETY: as above.
+        // SAFETY: as in `deref`.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
     }
 }
@@ -108,24 +111,24 @@ impl<T: Copy> DerefMut for Scratch<T> {
 impl<T: Copy> Drop for Scratch<T> {
     fn drop(&mut self) {
         let bytes = |block: &Vec<Unit>| block.capacity() * size_of::<Unit>();
-        if !(LEAST_KEPT..=MOST_KEPT).contains(&bytes(&self.block)) {
+        if !(MIN_POOLED..=MAX_POOLED).contains(&bytes(&self.block)) {
             return;
         }
-        let mut kept = kept();
-        kept.push(std::mem::take(&mut self.block));
-        let mut total: usize = kept.iter().map(bytes).sum();
-        let mut dropped = 0;
-        while total > MOST_KEPT {
-            total -= bytes(&kept[dropped]);
-            dropped += 1;
+        let mut pool = pool();
+        pool.push(std::mem::take(&mut self.block));
+        let mut total: usize = pool.iter().map(bytes).sum();
+        let mut n_dropped = 0;
+        while total > MAX_POOLED {
+            total -= bytes(&pool[n_dropped]);
+            n_dropped += 1;
         }
-        let dropped: Vec<_> = kept.drain(..dropped).collect();
-        // Freeing takes a while: others need not wait for it.
-        std::mem::drop(kept);
+        let dropped: Vec<_> = pool.drain(..n_dropped).collect();
+        // Freeing takes a while, so release the lock first.
+        std::mem::drop(pool);
         std::mem::drop(dropped);
     }
 }
 
-fn kept() -> MutexGuard<'static, Vec<Vec<Unit>>> {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+fn pool() -> MutexGuard<'static, Vec<Vec<Unit>>> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }

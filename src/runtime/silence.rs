@@ -1,34 +1,34 @@
-//! Keeps XLA's, TensorFlow's and Abseil's own log lines off the terminal. Errors come back as values anyway.
+//! Keeps the log lines of XLA, TensorFlow and Abseil off the terminal. Errors are returned as values anyway.
 //!
 //! ```text
 //!  loader: .preinit_array of the executable   stderr -> /dev/null
-//!          initialisers of shared libraries   the library logs here, before any level can be set: glibc throws away
+//!          initialisers of shared libraries   the library logs here, before any level can be set: glibc discards
 //!                                             variables that .preinit_array sets
 //!          .init_array of the executable      stderr again; TF_CPP_MIN_LOG_LEVEL for what is logged later
 //!  main
 //!    Runtime::cpu                             Abseil's level
 //! ```
 //!
-//! Whoever wants the lines sets `TF_CPP_MIN_LOG_LEVEL=0`. Linkers allow `.preinit_array` in executables only.
+//! Set `TF_CPP_MIN_LOG_LEVEL=0` to see the lines. Linkers allow `.preinit_array` in executables only.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 const LEVEL: &CStr = c"TF_CPP_MIN_LOG_LEVEL";
 
-/// The environment in which the lines are wanted. Any other level is ours too: what the libraries' initialisers log is
-/// printed at every level, and a child of this process inherits the level that is set below.
+/// The environment entry that keeps the log lines. Any other level is treated as quiet: initialisers of the libraries
+/// log at every level, and a child process inherits the level that is set below.
 const ALL_LINES: &CStr = c"TF_CPP_MIN_LOG_LEVEL=0";
 
-/// Where stderr is kept meanwhile; -1 if it was not moved.
+/// Descriptor that holds the original stderr while it is redirected, or -1.
 static KEPT_STDERR: AtomicI32 = AtomicI32::new(-1);
 
 /// glibc passes these arguments to the functions of both arrays.
 type Initialiser = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
 extern "C" fn before_libraries(_: c_int, _: *const *const c_char, variables: *const *const c_char) {
-    // SAFETY: the loader passes the process's environment, an array of C strings that ends with a null. No other thread
-    // exists, and only system calls are made, for the libraries are not initialised yet.
+    // SAFETY: the loader passes the process's environment, a null-terminated array of C strings. No other thread
+    // exists, and only system calls are made, because the libraries are not initialised yet.
     unsafe {
         let mut variable = variables;
         while !(*variable).is_null() {
@@ -51,7 +51,7 @@ extern "C" fn before_libraries(_: c_int, _: *const *const c_char, variables: *co
 
 extern "C" fn after_libraries(_: c_int, _: *const *const c_char, _: *const *const c_char) {
     let kept = KEPT_STDERR.swap(-1, Ordering::Relaxed);
-    // SAFETY: the descriptor is the one kept above; the strings are C strings; `main` has started no thread yet.
+    // SAFETY: the descriptor is the one saved above, the strings are C strings, and `main` has started no thread yet.
     unsafe {
         if kept >= 0 {
             libc::dup2(kept, libc::STDERR_FILENO);
@@ -71,7 +71,7 @@ static BEFORE_LIBRARIES: Initialiser = before_libraries;
 #[unsafe(link_section = ".init_array")]
 static AFTER_LIBRARIES: Initialiser = after_libraries;
 
-/// Sets Abseil's own level, which no variable reaches. Called before a client is made.
+/// Sets Abseil's own level, which no environment variable controls. Must be called before a client is created.
 pub(super) fn quiet_abseil() {
     let level = std::env::var(LEVEL.to_str().unwrap_or_default());
     xla::set_min_log_level(match level.as_deref() {
@@ -85,8 +85,8 @@ pub(super) fn quiet_abseil() {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn starting_compiling_and_failing_print_nothing() {
-        let noisy = "runtime::executable::tests::what_xla_refuses_is_an_error_with_its_message";
+    fn starting_compiling_and_failing_print_no_log_lines() {
+        let noisy = "runtime::executable::tests::errors_of_xla_keep_its_message";
         let run = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", noisy, "--nocapture"])
             .env_remove("TF_CPP_MIN_LOG_LEVEL")

@@ -1,6 +1,7 @@
 //! The backslash commands: one table that dispatches them, prints their help and says how each argument is completed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use futures::future::LocalBoxFuture;
@@ -8,12 +9,14 @@ use futures::future::LocalBoxFuture;
 use crate::shell::error::ShellError;
 use crate::shell::format::Format;
 use crate::shell::names::Names;
-use crate::shell::{Flow, Shell, inspect, message};
+use crate::shell::{Flow, Shell, inspect, message, progress};
 
 /// A command: how it is typed, what it does, and the function that does it.
 pub struct Command {
     /// With its backslash.
     pub name: &'static str,
+    /// What the shells of DuckDB and SQLite call it.
+    pub aliases: &'static [&'static str],
     /// What comes after the name.
     pub argument: Argument,
     /// What it does, for the help.
@@ -40,6 +43,8 @@ pub enum Argument {
     Setting,
     /// The path of a file.
     File,
+    /// A number of rows.
+    Rows,
 }
 
 impl Argument {
@@ -52,6 +57,7 @@ impl Argument {
             Self::Query => " QUERY",
             Self::Setting => " [key [value]]",
             Self::File => " file",
+            Self::Rows => " [n]",
         }
     }
 }
@@ -60,54 +66,77 @@ impl Argument {
 pub const COMMANDS: &[Command] = &[
     Command {
         name: "\\?",
+        aliases: &[".help"],
         argument: Argument::None,
         help: "this help",
         run: |shell, _| Box::pin(async { shell.say(&help()) }),
     },
     Command {
         name: "\\d",
+        aliases: &[".tables", ".schema"],
         argument: Argument::Table,
         help: "the tables, or the columns of one",
         run: |shell, table| Box::pin(describe(shell, table)),
     },
     Command {
         name: "\\timing",
+        aliases: &[".timer"],
         argument: Argument::OnOff,
         help: "whether the time of each query is printed",
         run: |shell, value| Box::pin(async { timing(shell, value) }),
     },
     Command {
         name: "\\format",
+        aliases: &[".mode"],
         argument: Argument::Format,
-        help: "how rows are printed: table, csv, json or markdown",
+        help: "how rows are printed: table, vertical, csv, tsv, json, ndjson, markdown or none",
         run: |shell, name| Box::pin(async { format(shell, name) }),
     },
     Command {
+        name: "\\maxrows",
+        aliases: &[".maxrows"],
+        argument: Argument::Rows,
+        help: "how many rows of a result are printed; 0 is all of them",
+        run: |shell, rows| Box::pin(async { max_rows(shell, rows) }),
+    },
+    Command {
+        name: "\\refresh",
+        aliases: &[],
+        argument: Argument::None,
+        help: "looks for new, changed and removed files in the folder of --data",
+        run: |shell, _| Box::pin(refresh(shell)),
+    },
+    Command {
         name: "\\hlo",
+        aliases: &[],
         argument: Argument::Query,
         help: "the XLA programs that a query would run",
         run: |shell, query| Box::pin(inspect_query(shell, "\\hlo", query)),
     },
     Command {
         name: "\\why",
+        aliases: &[],
         argument: Argument::Query,
         help: "why operators of a query stay on the host",
         run: |shell, query| Box::pin(inspect_query(shell, "\\why", query)),
     },
     Command {
         name: "\\set",
+        aliases: &[],
         argument: Argument::Setting,
         help: "the xla options, or the value of one; a second word sets it",
         run: |shell, words| Box::pin(set(shell, words)),
     },
     Command {
         name: "\\i",
+        aliases: &[".read"],
         argument: Argument::File,
         help: "runs the statements and commands of a file",
         run: |shell, file| Box::pin(include(shell, file)),
     },
     Command {
         name: "\\q",
+        aliases: &[".quit", ".exit"],
         argument: Argument::None,
         help: "leaves the shell, as Ctrl-D does",
         run: |_, _| Box::pin(async { Ok(Flow::Quit) }),
@@ -122,7 +151,12 @@ pub fn parse(text: &str) -> (&str, &str) {
 
 /// The command with this name.
 pub fn find(name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name)
+    COMMANDS.iter().find(|command| command.name == name || command.aliases.contains(&name))
+}
+
+/// Every name of every command.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().flat_map(|command| std::iter::once(command.name).chain(command.aliases.iter().copied()))
 }
 
 /// Whether the argument of the command that begins `line` is a query, which may go on for several lines.
@@ -150,13 +184,15 @@ pub async fn run(shell: &mut Shell, text: &str) -> Result<Flow, ShellError> {
     (command.run)(shell, argument).await
 }
 
-/// The commands, one a line.
+/// The commands, one a line, and their other names.
 pub fn help() -> String {
     let lines = COMMANDS.iter().map(|command| {
         let usage = format!("{}{}", command.name, command.argument.usage());
         format!("  {usage:<20}{}", command.help)
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let aliases = COMMANDS.iter().flat_map(|command| command.aliases.iter().copied());
+    let aliases = format!("  as in DuckDB and SQLite: {}", aliases.collect::<Vec<_>>().join(" "));
+    lines.chain([aliases]).collect::<Vec<_>>().join("\n")
 }
 
 async fn describe(shell: &mut Shell, table: &str) -> Result<Flow, ShellError> {
@@ -187,11 +223,41 @@ fn timing(shell: &mut Shell, value: &str) -> Result<Flow, ShellError> {
 
 fn format(shell: &mut Shell, name: &str) -> Result<Flow, ShellError> {
     if name.is_empty() {
-        return shell.say(&format!("the format is {}; there are table, csv, json and markdown", shell.format.name()));
+        return shell.say(&format!("the format is {}; there are {}", shell.format.name(), Format::names("and")));
     }
     shell.format = Format::from_str(name, true)
-        .map_err(|_| ShellError::Message(format!("'{name}' is not a format; use table, csv, json or markdown")))?;
+        .map_err(|_| ShellError::Message(format!("'{name}' is not a format; use {}", Format::names("or"))))?;
     Ok(Flow::Continue)
+}
+
+fn max_rows(shell: &mut Shell, rows: &str) -> Result<Flow, ShellError> {
+    if !rows.is_empty() {
+        let rows: usize = rows.replace(['_', ','], "").parse().map_err(|_| {
+            ShellError::Message(format!("\\maxrows takes a number of rows, or 0 for all of them, not '{rows}'"))
+        })?;
+        shell.max_rows = Some(rows);
+    }
+    shell.say(&match shell.row_limit() {
+        Some(rows) => format!("printing at most {} of each result", progress::row_count(rows)),
+        None => "printing all rows".to_string(),
+    })
+}
+
+async fn refresh(shell: &mut Shell) -> Result<Flow, ShellError> {
+    let session = Arc::clone(shell.session());
+    let Some(data) = &mut shell.data else {
+        return Err(ShellError::Message("there is no folder to look at: start with --data DIR".to_string()));
+    };
+    let changes = data.refresh(session.context()).await;
+    let changes = changes.map_err(|error| ShellError::Message(message::of(&error)))?;
+    let count = data.tables().len();
+    let tables = if count == 1 { "1 table".to_string() } else { format!("{count} tables") };
+    let listed = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("; {what}: {}", names.join(", ")),
+    };
+    let changes = listed("new", &changes.added) + &listed("gone", &changes.removed);
+    shell.say(&format!("{tables}{}", if changes.is_empty() { "; nothing new" } else { &changes }))
 }
 
 async fn inspect_query(shell: &mut Shell, command: &str, query: &str) -> Result<Flow, ShellError> {
@@ -259,22 +325,34 @@ async fn include(shell: &mut Shell, file: &str) -> Result<Flow, ShellError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::shell::command::{COMMANDS, help, parse, takes_query};
+    use crate::shell::command::{COMMANDS, find, help, names, parse, takes_query};
 
     #[test]
     fn the_table_is_the_help() {
-        assert_eq!(help().lines().count(), COMMANDS.len());
+        assert_eq!(help().lines().count(), COMMANDS.len() + 1);
         insta::assert_snapshot!(help(), @r"
         \?                  this help
         \d [table]          the tables, or the columns of one
         \timing [on|off]    whether the time of each query is printed
-        \format [name]      how rows are printed: table, csv, json or markdown
+        \format [name]      how rows are printed: table, vertical, csv, tsv, json, ndjson, markdown or none
+        \maxrows [n]        how many rows of a result are printed; 0 is all of them
+        \refresh            looks for new, changed and removed files in the folder of --data
         \hlo QUERY          the XLA programs that a query would run
         \why QUERY          why operators of a query stay on the host
         \set [key [value]]  the xla options, or the value of one; a second word sets it
         \i file             runs the statements and commands of a file
         \q                  leaves the shell, as Ctrl-D does
+        as in DuckDB and SQLite: .help .tables .schema .timer .mode .maxrows .read .quit .exit
         ");
+    }
+
+    #[test]
+    fn every_name_is_one_command() {
+        let mut all: Vec<_> = names().collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "{all:?}");
+        assert_eq!(find(".schema").map(|command| command.name), Some("\\d"));
+        assert_eq!(find("\\tables").map(|command| command.name), None);
     }
 
     #[test]

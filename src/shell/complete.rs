@@ -1,9 +1,10 @@
 //! What Tab offers: commands, options, tables, columns, functions and keywords, by what stands before the cursor.
 
+use clap::ValueEnum;
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Whitespace};
 
-use crate::shell::command::{self, Argument, COMMANDS};
+use crate::shell::command::{self, Argument};
 use crate::shell::format::Format;
 use crate::shell::keywords::{BEFORE_TABLE, STATEMENTS, WORDS, is_keyword};
 use crate::shell::names::{Names, TableNames, quote};
@@ -29,14 +30,14 @@ pub fn complete(names: &Names, line: &str, pos: usize, dialect: &dyn Dialect) ->
     let word_start = pos - word_len;
     let sql = Sql { names, tokens: significant(before, dialect), word, tail: significant(tail, dialect) };
 
-    if !statement.starts_with('\\') {
+    if !statements::is_command(statement) {
         let words = if in_text_or_comment(head, dialect) { Vec::new() } else { sql.words() };
         return Completion::Words(word_start, words);
     }
     let (name, argument) = command::parse(before);
     if before.is_empty() || !before.contains(char::is_whitespace) {
-        let commands = COMMANDS.iter().map(|command| command.name.to_string());
-        return Completion::Words(start, commands.filter(|name| name.starts_with(statement)).collect());
+        let names = command::names().filter(|name| name.starts_with(statement)).map(str::to_string);
+        return Completion::Words(start, names.collect());
     }
     let words = match command::find(name).map_or(Argument::None, |command| command.argument) {
         Argument::File => return Completion::File,
@@ -47,10 +48,8 @@ pub fn complete(names: &Names, line: &str, pos: usize, dialect: &dyn Dialect) ->
         Argument::Table => sql.tables(),
         Argument::Setting if argument.is_empty() => sql.options(),
         Argument::OnOff => matching(word, ["on", "off"]),
-        Argument::Format => {
-            matching(word, [Format::Table, Format::Csv, Format::Json, Format::Markdown].map(Format::name))
-        }
-        Argument::Setting | Argument::None => Vec::new(),
+        Argument::Format => matching(word, Format::value_variants().iter().map(|format| format.name())),
+        Argument::Setting | Argument::Rows | Argument::None => Vec::new(),
     };
     Completion::Words(word_start, words)
 }
@@ -244,7 +243,7 @@ mod tests {
             tables: vec![table("lineitem", &["l_orderkey", "l_tax", "Note"]), table("orders", &["o_orderkey"])],
             functions: ["sum", "substr", "lower"].map(String::from).to_vec(),
             table_functions: vec!["range".to_string()],
-            options: [("xla.placement", "auto"), ("xla.resident", "true")]
+            options: [("xla.placement", "auto"), ("xla.cache_columns", "true")]
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .to_vec(),
         };
@@ -285,26 +284,31 @@ mod tests {
         assert_eq!(words("SELECT o_|"), "o_orderkey");
         assert_eq!(at("SELECT x.l_t| FROM lineitem AS x"), (7, "x.l_tax".to_string()));
         assert_eq!(words("SELECT o.| FROM lineitem l, orders o"), "o.o_orderkey");
-        assert_eq!(words("SELECT su|"), "sum( substr(");
+        assert_eq!(words("SELECT su|"), "sum( substr( summarize");
     }
 
     #[test]
     fn options_come_after_set_and_their_values_after_the_sign() {
-        assert_eq!(at("SET xla.|"), (4, "xla.placement xla.resident".to_string()));
+        assert_eq!(at("SET xla.|"), (4, "xla.placement xla.cache_columns".to_string()));
         assert_eq!(words("set xla.placement = |"), "auto always never");
-        assert_eq!(words("SET xla.resident TO f|"), "false");
+        assert_eq!(words("SET xla.cache_columns TO f|"), "false");
         assert_eq!(words("SHOW xla.p|"), "xla.placement");
         assert_eq!(words("show ta|"), "tables");
     }
 
     #[test]
     fn commands_complete_their_names_and_arguments() {
-        assert_eq!(at("\\|"), (0, "\\? \\d \\timing \\format \\hlo \\why \\set \\i \\q".to_string()));
+        assert_eq!(
+            at("\\|"),
+            (0, "\\? \\d \\timing \\format \\maxrows \\refresh \\hlo \\why \\set \\i \\q".to_string())
+        );
         assert_eq!(words("\\ti|"), "\\timing");
+        assert_eq!(at(".m|"), (0, ".mode .maxrows".to_string()));
+        assert_eq!(words(".mode nd|"), "ndjson");
         assert_eq!(words("\\d |"), "lineitem orders range(");
         assert_eq!(words("\\timing o|"), "on off");
         assert_eq!(words("\\format j|"), "json");
-        assert_eq!(words("\\set xla.r|"), "xla.resident");
+        assert_eq!(words("\\set xla.ca|"), "xla.cache_columns");
         assert_eq!(words("\\why SELECT l_t| FROM lineitem"), "l_tax");
         assert_eq!(words("\\why sel|"), "select");
         assert_eq!(words("\\i sr|"), "FILE");

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-/// Why a statement or a command came to no good end. Its text is one line.
+/// Reason a statement or a command came to no good end. Its text is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum ShellError {
     /// Something to tell the user, who can go on.

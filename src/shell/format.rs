@@ -1,4 +1,4 @@
-//! Rows as text: a table, CSV, JSON or Markdown.
+//! Rows as text: a table, a line for each value, CSV, JSON or Markdown.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,13 +16,26 @@ use datafusion::arrow::util::pretty::pretty_format_batches_with_options;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Columns in a frame; EXPLAIN as plain text
+    #[value(aliases = ["box", "duckbox"])]
     Table,
+    /// A line for each value, for wide rows
+    #[value(aliases = ["line", "expanded"])]
+    Vertical,
     /// A header line, then one line a row
     Csv,
+    /// The same with tabs
+    #[value(alias = "tabs")]
+    Tsv,
     /// An array with one object a row
     Json,
+    /// One object a line
+    #[value(aliases = ["jsonl", "jsonlines"])]
+    Ndjson,
     /// A Markdown table
     Markdown,
+    /// No rows, only the time
+    #[value(alias = "trash")]
+    None,
 }
 
 impl Format {
@@ -30,15 +43,28 @@ impl Format {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
+            Self::Vertical => "vertical",
             Self::Csv => "csv",
+            Self::Tsv => "tsv",
             Self::Json => "json",
+            Self::Ndjson => "ndjson",
             Self::Markdown => "markdown",
+            Self::None => "none",
+        }
+    }
+
+    /// All names, as `table, csv and json` with `and` for the last word.
+    pub fn names(last: &str) -> String {
+        let names: Vec<&str> = Self::value_variants().iter().map(|format| format.name()).collect();
+        match names.split_last() {
+            Some((none, others)) => format!("{} {last} {none}", others.join(", ")),
+            None => String::new(),
         }
     }
 
     /// Whether it is for eyes, so that a long result may be cut.
     pub const fn is_for_people(self) -> bool {
-        matches!(self, Self::Table | Self::Markdown)
+        matches!(self, Self::Table | Self::Vertical | Self::Markdown)
     }
 }
 
@@ -69,8 +95,9 @@ impl Printer {
             return Ok(());
         }
         match self.format {
-            Format::Table => Ok(()),
-            Format::Csv => write_csv(&RecordBatch::new_empty(Arc::clone(&self.schema)), true, out),
+            Format::Table | Format::Vertical | Format::Ndjson | Format::None => Ok(()),
+            Format::Csv => write_csv(&RecordBatch::new_empty(Arc::clone(&self.schema)), b',', true, out),
+            Format::Tsv => write_csv(&RecordBatch::new_empty(Arc::clone(&self.schema)), b'\t', true, out),
             Format::Json => out.write_all(b"["),
             Format::Markdown => write_markdown_header(&self.schema, out),
         }
@@ -79,7 +106,7 @@ impl Printer {
     /// Prints rows, or keeps them. Rows over the limit are only counted.
     pub fn write(&mut self, batch: &RecordBatch, out: &mut dyn Write) -> io::Result<()> {
         let room = self.limit.saturating_sub(self.rows);
-        let first = self.rows == 0;
+        let before = self.rows;
         self.rows += batch.num_rows();
         let batch = batch.slice(0, batch.num_rows().min(room));
         if batch.num_rows() == 0 || self.has_no_columns() {
@@ -91,9 +118,18 @@ impl Printer {
                 self.kept.push(batch);
                 Ok(())
             }
-            Format::Csv => write_csv(&batch, false, out),
-            Format::Json => write_json(&batch, first, out),
+            // A plan is text of its own.
+            Format::Vertical if is_explain(&self.schema) => {
+                self.kept.push(batch);
+                Ok(())
+            }
+            Format::Vertical => write_vertical(&batch, before, out),
+            Format::Csv => write_csv(&batch, b',', false, out),
+            Format::Tsv => write_csv(&batch, b'\t', false, out),
+            Format::Json => write_json(&batch, if before == 0 { "" } else { ",\n" }, ",\n", "", out),
+            Format::Ndjson => write_json(&batch, "", "\n", "\n", out),
             Format::Markdown => write_markdown(&batch, out),
+            Format::None => Ok(()),
         }
     }
 
@@ -102,7 +138,7 @@ impl Printer {
         self.start(out)?;
         match self.format {
             _ if self.has_no_columns() => Ok(()),
-            Format::Table if is_explain(&self.schema) => write_plans(&self.kept, out),
+            Format::Table | Format::Vertical if is_explain(&self.schema) => write_plans(&self.kept, out),
             Format::Table => {
                 if self.kept.is_empty() {
                     self.kept.push(RecordBatch::new_empty(Arc::clone(&self.schema)));
@@ -111,7 +147,7 @@ impl Printer {
                 writeln!(out, "{table}")
             }
             Format::Json => out.write_all(b"]\n"),
-            Format::Csv | Format::Markdown => Ok(()),
+            Format::Vertical | Format::Csv | Format::Tsv | Format::Ndjson | Format::Markdown | Format::None => Ok(()),
         }
     }
 
@@ -142,9 +178,10 @@ fn invalid(error: ArrowError) -> io::Error {
     }
 }
 
-fn write_csv(batch: &RecordBatch, header: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write_csv(batch: &RecordBatch, delimiter: u8, header: bool, out: &mut dyn Write) -> io::Result<()> {
     let batch = nested_as_text(batch).map_err(invalid)?;
-    csv::WriterBuilder::new().with_header(header).build(out).write(&batch).map_err(invalid)
+    let writer = csv::WriterBuilder::new().with_delimiter(delimiter).with_header(header);
+    writer.build(out).write(&batch).map_err(invalid)
 }
 
 /// CSV has no lists or structs: they become their text.
@@ -169,17 +206,37 @@ fn nested_as_text(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-/// An object a line, with `,` between them: what DuckDB's shell prints.
-fn write_json(batch: &RecordBatch, first: bool, out: &mut dyn Write) -> io::Result<()> {
+/// An object a line. `first` comes before the first, `between` between two of them, and `last` after the last; DuckDB's shell
+/// prints an array with `,` at the ends of its lines.
+fn write_json(batch: &RecordBatch, first: &str, between: &str, last: &str, out: &mut dyn Write) -> io::Result<()> {
     let mut text = Vec::new();
     let mut writer: LineDelimitedWriter<_> = WriterBuilder::new().with_explicit_nulls(true).build(&mut text);
     writer.write(batch).and_then(|()| writer.finish()).map_err(invalid)?;
     // A line break within a value is escaped, so each line is a row.
     for (row, line) in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
-        if !(first && row == 0) {
-            out.write_all(b",\n")?;
-        }
+        out.write_all(if row == 0 { first } else { between }.as_bytes())?;
         out.write_all(line)?;
+    }
+    out.write_all(last.as_bytes())
+}
+
+/// A heading for each row, then `name | value` lines; a value of several lines goes on below its first.
+fn write_vertical(batch: &RecordBatch, rows_before: usize, out: &mut dyn Write) -> io::Result<()> {
+    let options = options();
+    let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+    let schema = batch.schema();
+    let width = schema.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
+    for row in 0..batch.num_rows() {
+        writeln!(out, "-[ row {} ]-", rows_before + row + 1)?;
+        for (field, column) in schema.fields().iter().zip(&columns) {
+            let text = column.value(row).to_string();
+            let mut lines = text.lines();
+            writeln!(out, "{:width$} | {}", field.name(), lines.next().unwrap_or_default())?;
+            for line in lines {
+                writeln!(out, "{:width$} | {line}", "")?;
+            }
+        }
     }
     Ok(())
 }
@@ -274,6 +331,23 @@ mod tests {
         [{"n":1,"s":"a|b","x":1.5},
         {"n":null,"s":"c,\"d\"\ne","x":null}]
         "#);
+        assert_eq!(print(Format::Tsv, ROWS, None).await.0, "n\ts\tx\n1\ta|b\t1.5\n\t\"c,\"\"d\"\"\ne\"\t\n");
+        insta::assert_snapshot!(print(Format::Ndjson, ROWS, None).await.0, @r#"
+        {"n":1,"s":"a|b","x":1.5}
+        {"n":null,"s":"c,\"d\"\ne","x":null}
+        "#);
+        insta::assert_snapshot!(print(Format::Vertical, ROWS, None).await.0, @r#"
+        -[ row 1 ]-
+        n | 1
+        s | a|b
+        x | 1.5
+        -[ row 2 ]-
+        n | NULL
+        s | c,"d"
+          | e
+        x | NULL
+        "#);
+        assert_eq!(print(Format::None, ROWS, None).await.0, "");
         insta::assert_snapshot!(print(Format::Markdown, ROWS, None).await.0, @r#"
         | n | s | x |
         | ---: | --- | ---: |
@@ -287,7 +361,10 @@ mod tests {
         let empty = "SELECT 1 AS a, 2 AS b LIMIT 0";
         assert_eq!(print(Format::Table, empty, None).await.0, "+---+---+\n| a | b |\n+---+---+\n+---+---+\n");
         assert_eq!(print(Format::Csv, empty, None).await.0, "a,b\n");
+        assert_eq!(print(Format::Tsv, empty, None).await.0, "a\tb\n");
         assert_eq!(print(Format::Json, empty, None).await.0, "[]\n");
+        assert_eq!(print(Format::Ndjson, empty, None).await.0, "");
+        assert_eq!(print(Format::Vertical, empty, None).await.0, "");
         assert_eq!(print(Format::Markdown, empty, None).await.0, "| a | b |\n| ---: | ---: |\n");
     }
 
@@ -295,6 +372,8 @@ mod tests {
     async fn rows_over_the_limit_are_counted() {
         let (text, left_out) = print(Format::Csv, "SELECT value FROM range(1000)", Some(2)).await;
         assert_eq!((text.as_str(), left_out), ("value\n0\n1\n", 998));
+        let (text, _) = print(Format::Json, "SELECT value FROM range(1000)", Some(2)).await;
+        assert_eq!(text, "[{\"value\":0},\n{\"value\":1}]\n");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Whitespace};
 
 use crate::shell::command;
 use crate::shell::keywords::is_keyword;
+use crate::shell::statements::is_command;
 use crate::shell::tokens::scan;
 
 const KEYWORD: &str = "\x1b[1;34m";
@@ -18,7 +19,7 @@ const PLAIN: &str = "\x1b[0m";
 
 /// `line` with colours.
 pub fn highlight(line: &str, dialect: &dyn Dialect) -> String {
-    if !line.trim_start().starts_with('\\') {
+    if !is_command(line.trim_start()) {
         return sql(line, dialect);
     }
     let start = line.len() - line.trim_start().len();

@@ -1,11 +1,10 @@
 //! What `\hlo` and `\why` show of a query that is planned but not run.
 
-use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
 
 use crate::config::{Placement, XlaOptions};
 use crate::program::Program;
-use crate::session::Session;
+use crate::session::{Fallback, Session, fallbacks, uses_device};
 
 /// The programs that `query` would run, as text that an HLO tool can read: a comment names each.
 pub async fn hlo(session: &Session, query: &str) -> Result<String> {
@@ -19,67 +18,58 @@ pub async fn hlo(session: &Session, query: &str) -> Result<String> {
 
 /// Each operator of `query` that stays on the host, with the reason.
 pub async fn why(session: &Session, query: &str) -> Result<String> {
-    let plan = physical_plan(session, query).await?;
+    let plan = session.sql(query).await?.create_physical_plan().await?;
+    let on_host = fallbacks(&plan);
+    if !on_host.is_empty() {
+        let lines =
+            on_host.iter().map(|Fallback { display, reason, .. }| format!("{display}\n  stays on the host: {reason}"));
+        return Ok(lines.collect::<Vec<_>>().join("\n"));
+    }
     let placement = XlaOptions::of(session.context().state().config_options()).placement;
-    Ok(explain_placement(&plan, placement))
+    Ok(without_fallbacks(uses_device(&plan), placement).to_string())
 }
 
 fn program(program: &Program) -> String {
     format!("// {}\n{}", program.name, program.text.trim_end())
 }
 
-async fn physical_plan(session: &Session, query: &str) -> Result<String> {
-    let mut text = String::new();
-    for batch in session.collect(&format!("EXPLAIN FORMAT INDENT {query}")).await? {
-        let [kinds, plans] = batch.columns() else { continue };
-        for row in 0..batch.num_rows() {
-            if array_value_to_string(kinds, row)? == "physical_plan" {
-                text.push_str(&array_value_to_string(plans, row)?);
-            }
-        }
-    }
-    Ok(text)
-}
-
-fn explain_placement(plan: &str, placement: Placement) -> String {
-    let on_host: Vec<String> = plan.lines().filter_map(fallback).collect();
-    if !on_host.is_empty() {
-        return on_host.join("\n");
-    }
-    let on_device = plan.lines().any(|line| line.trim().starts_with("Xla"));
+/// What there is to say of a query without fallbacks.
+fn without_fallbacks(on_device: bool, placement: Placement) -> &'static str {
     match (on_device, placement) {
         (true, Placement::Auto) => {
-            "Every operator that Parallax has a device form of can run on the device; EXPLAIN shows what is expected of either side."
+            "All operators with a device form can run on the device. EXPLAIN VERBOSE shows where they are expected to be faster."
         }
-        (true, _) => "Every operator that Parallax has a device form of runs on the device.",
+        (true, _) => "All operators with a device form run on the device.",
         (false, Placement::Never) => {
-            "Everything runs on the host, because xla.placement is 'never'; SET xla.placement = 'auto' changes that."
+            "Everything runs on the host, because xla.placement is 'never'. SET xla.placement = 'auto' changes that."
         }
-        (false, _) => "This query has no operator that Parallax would put on the device.",
+        (false, _) => "This query has no operator for the device.",
     }
-    .to_string()
-}
-
-/// Reads the line of a plan that `HostFallbackExec` shows: the operator, then its reason as `[host: reason]`.
-fn fallback(line: &str) -> Option<String> {
-    let (operator, reason) = line.trim().strip_suffix(']')?.rsplit_once(" [host: ")?;
-    Some(format!("{operator}\n  stays on the host: {reason}"))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::config::Placement;
     use crate::session::Session;
-    use crate::shell::inspect::{explain_placement, hlo, why};
+    use crate::shell::inspect::{hlo, why, without_fallbacks};
 
     #[test]
-    fn reasons_are_those_of_the_plan() {
-        let plan = "DeviceToHostExec\n  SortExec: expr=[a] [host: it sorts [a] table]\n    XlaFilterExec: a > 1\n";
-        let shown = "SortExec: expr=[a]\n  stays on the host: it sorts [a] table";
-        assert_eq!(explain_placement(plan, Placement::Auto), shown);
-        assert!(explain_placement("XlaFilterExec\n", Placement::Auto).starts_with("Every operator"));
-        assert!(explain_placement("EmptyExec\n", Placement::Never).contains("SET xla.placement"));
-        assert!(explain_placement("EmptyExec\n", Placement::Auto).starts_with("This query has no operator"));
+    fn what_is_said_depends_on_device_and_placement() {
+        assert!(without_fallbacks(true, Placement::Auto).contains("EXPLAIN VERBOSE"));
+        assert!(without_fallbacks(false, Placement::Never).contains("SET xla.placement"));
+        assert!(without_fallbacks(false, Placement::Auto).starts_with("This query has no operator"));
+    }
+
+    #[tokio::test]
+    async fn reasons_are_those_of_the_plan() {
+        let session = Session::new().unwrap();
+        session.collect("CREATE TABLE t(a INT) AS VALUES (1), (2)").await.unwrap();
+        let shown = why(&session, "SELECT array_agg(a) FROM t").await.unwrap();
+        assert!(
+            shown.starts_with("AggregateExec: ") && shown.contains("\n  stays on the host: array_agg(t.a): "),
+            "{shown}"
+        );
+        assert!(why(&session, "SELECT a + 1 FROM t").await.unwrap().starts_with("All operators"));
     }
 
     #[tokio::test]

@@ -2,12 +2,31 @@
 
 /// Words that begin a statement.
 pub const STATEMENTS: &[&str] = &[
-    "ALTER", "ANALYZE", "CACHE", "COPY", "CREATE", "DELETE", "DESCRIBE", "DROP", "EXPLAIN", "INSERT", "RESET",
-    "SELECT", "SET", "SHOW", "TRUNCATE", "UNCACHE", "UPDATE", "VALUES", "WITH",
+    "ALTER",
+    "ANALYZE",
+    "CACHE",
+    "COPY",
+    "CREATE",
+    "DELETE",
+    "DESCRIBE",
+    "DROP",
+    "EXPLAIN",
+    "FROM",
+    "INSERT",
+    "RESET",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "SUMMARIZE",
+    "TRUNCATE",
+    "UNCACHE",
+    "UPDATE",
+    "VALUES",
+    "WITH",
 ];
 
 /// Words after which a table is named.
-pub const BEFORE_TABLE: &[&str] = &["FROM", "JOIN", "INTO", "TABLE", "UPDATE", "DESCRIBE"];
+pub const BEFORE_TABLE: &[&str] = &["FROM", "JOIN", "INTO", "TABLE", "UPDATE", "DESCRIBE", "SUMMARIZE"];
 
 /// The other words.
 pub const WORDS: &[&str] = &[
@@ -45,7 +64,6 @@ pub const WORDS: &[&str] = &[
     "FLOAT",
     "FOLLOWING",
     "FORMAT",
-    "FROM",
     "FULL",
     "FUNCTION",
     "GROUP",

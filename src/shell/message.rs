@@ -1,6 +1,7 @@
 //! An error as one line for a person: no prefix that names a Rust type, no second line, and what to do where it is known.
 
 use std::error::Error;
+use std::path::Path;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::utils::datafusion_strsim::levenshtein;
@@ -110,11 +111,16 @@ fn location(text: &str) -> Option<(usize, usize)> {
 fn unknown_table(text: &str) -> Option<String> {
     let long = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
     let name = long.or_else(|| text.strip_prefix("No table named '").and_then(|rest| rest.strip_suffix('\'')))?;
-    Some(name.strip_prefix("datafusion.public.").unwrap_or(name).to_string())
+    let short = name.strip_prefix("datafusion.public.").or_else(|| name.strip_prefix("datafusion."));
+    Some(short.unwrap_or(name).to_string())
 }
 
 /// The table that was probably meant, or those that there are.
 fn other_tables(name: &str, ctx: &SessionContext) -> String {
+    // `FROM sales.csv`, which SQL reads as table csv of schema sales.
+    if Path::new(name).is_file() {
+        return format!("; to read the file write '{name}', in quotes");
+    }
     let mut tables: Vec<String> = ctx
         .catalog("datafusion")
         .and_then(|catalog| catalog.schema("public"))
@@ -127,7 +133,7 @@ fn other_tables(name: &str, ctx: &SessionContext) -> String {
     }
     const SHOWN: usize = 12;
     match tables.len() {
-        0 => "; there are no tables yet: --data DIR or CREATE EXTERNAL TABLE makes some".to_string(),
+        0 => "; there are no tables yet: SELECT * FROM 'file.parquet' needs none".to_string(),
         n if n <= SHOWN => format!("; the tables are {}", tables.join(", ")),
         n => format!("; there are {n} tables, and \\d lists them"),
     }

@@ -31,14 +31,15 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 
-use crate::session::Session;
+use crate::session::{RanOn, Session};
 use crate::shell::error::ShellError;
 use crate::shell::format::{Format, Printer};
 use crate::shell::query::{Failure, Outcome, Settings};
 use crate::shell::statements::Piece;
+use crate::tables::DataFolder;
 
-/// Most rows that the interactive shell prints of one result.
-const INTERACTIVE_ROWS: usize = 100;
+/// Most rows that a terminal gets of one result, unless it is asked for more: as many as DuckDB's shell prints.
+const TERMINAL_ROWS: usize = 40;
 
 /// Files that include one another go no deeper than this.
 const INCLUDE_DEPTH: usize = 16;
@@ -62,6 +63,12 @@ pub struct Shell {
     pub timing: bool,
     /// Whether the number of rows is printed after them.
     pub footers: bool,
+    /// Most rows that are printed of a result, where that was asked for; 0 is no limit.
+    pub max_rows: Option<usize>,
+    /// The output is a terminal.
+    pub terminal: bool,
+    /// The folder that the tables are from.
+    pub data: Option<DataFolder>,
     interactive: bool,
     include_depth: usize,
 }
@@ -69,12 +76,32 @@ pub struct Shell {
 impl Shell {
     /// A shell for scripts: it prints rows and nothing else.
     pub fn new(session: Arc<Session>, out: Box<dyn Write>, format: Format) -> Self {
-        Self { session, out, format, timing: false, footers: false, interactive: false, include_depth: 0 }
+        Self {
+            session,
+            out,
+            format,
+            timing: false,
+            footers: false,
+            max_rows: None,
+            terminal: false,
+            data: None,
+            interactive: false,
+            include_depth: 0,
+        }
     }
 
     /// A shell for a person: long tables are cut, each query says its rows and time, and Ctrl-C cancels it.
     pub fn interactive(session: Arc<Session>, out: Box<dyn Write>, format: Format) -> Self {
-        Self { timing: true, footers: true, interactive: true, ..Self::new(session, out, format) }
+        Self { timing: true, footers: true, terminal: true, interactive: true, ..Self::new(session, out, format) }
+    }
+
+    /// Most rows to print of a result.
+    pub fn row_limit(&self) -> Option<usize> {
+        match self.max_rows {
+            Some(0) => None,
+            Some(rows) => Some(rows),
+            None => (self.terminal && self.format.is_for_people()).then_some(TERMINAL_ROWS),
+        }
     }
 
     /// The session that statements run in.
@@ -133,15 +160,12 @@ impl Shell {
     }
 
     async fn run_statement(&mut self, piece: Piece<'_>, origin: Option<&str>) -> Result<(), ShellError> {
-        let limit = (self.interactive && self.format.is_for_people()).then_some(INTERACTIVE_ROWS);
-        let settings = Settings { format: self.format, limit, interruptible: self.interactive };
-        let before = self.session.host_answers();
+        let settings = Settings { format: self.format, limit: self.row_limit(), interruptible: self.interactive };
         let ran = query::run(&self.session, piece.text, settings, &mut self.out).await;
-        let on_host = self.session.host_answers() > before;
         // What a failed statement has printed comes before its error.
         self.out.flush()?;
         match ran {
-            Ok(outcome) => self.print_outcome(outcome, on_host),
+            Ok(outcome) => self.print_outcome(outcome),
             Err(Failure::Shell(error)) => Err(error),
             Err(Failure::Statement(error)) => {
                 let message = message::of_statement(&error, self.session.context());
@@ -150,27 +174,58 @@ impl Shell {
         }
     }
 
-    fn print_outcome(&mut self, outcome: Outcome, on_host: bool) -> Result<(), ShellError> {
-        if outcome.left_out > 0 {
-            let more = progress::count(outcome.left_out);
-            writeln!(self.out, "... {more} more rows; \\format csv or -c prints all")?;
-        }
-        let rows = outcome.rows.map_or("done".to_string(), progress::row_count);
-        let line = if self.timing {
-            // Which tier has answered.
-            let tier = if on_host { " by host operators" } else { "" };
-            format!("({rows}, {}{tier})", progress::duration(outcome.elapsed))
-        } else {
-            format!("({rows})")
-        };
-        if self.footers {
-            writeln!(self.out, "{line}")?;
-        } else if self.timing {
-            // The output of a script is data.
-            eprintln!("{line}");
+    fn print_outcome(&mut self, outcome: Outcome) -> Result<(), ShellError> {
+        let more = (outcome.left_out > 0).then(|| progress::count(outcome.left_out));
+        let timing = self.timing || self.format == Format::None;
+        let line = (self.footers || timing).then(|| Self::outcome_line(outcome, timing));
+        // The output of a script is data.
+        let in_output = self.footers && self.format.is_for_people();
+        if in_output {
+            if let Some(more) = more {
+                writeln!(self.out, "... {more} more rows (\\maxrows 0 shows all)")?;
+            }
+            if let Some(line) = line {
+                writeln!(self.out, "{line}")?;
+            }
+            self.out.flush()?;
+            return Ok(());
         }
         self.out.flush()?;
+        if let Some(more) = more {
+            eprintln!("note: {more} more rows were left out (--max-rows 0 prints all)");
+        }
+        if let Some(line) = line {
+            eprintln!("{line}");
+        }
         Ok(())
+    }
+
+    /// `10 rows in 3.2 ms (device)`.
+    fn outcome_line(outcome: Outcome, timing: bool) -> String {
+        let rows = outcome.rows.map_or("done".to_string(), progress::row_count);
+        if !timing {
+            return rows;
+        }
+        let place = match outcome.ran_on {
+            None => "",
+            Some(RanOn::Device) => " (device)",
+            Some(_) if outcome.compiling => " (host; compiling for the device in the background)",
+            Some(RanOn::Host) => " (host)",
+            Some(RanOn::Both) => " (host and device)",
+        };
+        format!("{rows} in {}{place}", progress::duration(outcome.elapsed))
+    }
+
+    /// Runs a statement and prints nothing, for its time.
+    pub async fn time(&mut self, sql: &str) -> Result<Outcome, ShellError> {
+        let settings = Settings { format: Format::None, limit: None, interruptible: self.interactive };
+        let ran = query::run(&self.session, sql, settings, &mut self.out).await;
+        ran.map_err(|failure| match failure {
+            Failure::Shell(error) => error,
+            Failure::Statement(error) => {
+                ShellError::Message(message::of_statement(&error, self.session.context()).text)
+            }
+        })
     }
 
     /// Prints text of the shell itself.

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-use crate::exec::loads::Loading;
+use crate::exec::state::load_progress::LoadProgress;
 
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -36,7 +36,7 @@ impl Progress {
     }
 
     /// Draws the line afresh.
-    pub fn tick(&mut self, rows: usize, loading: Option<&Loading>) {
+    pub fn tick(&mut self, rows: usize, loading: Option<&LoadProgress>) {
         let quiet = if loading.is_some() { QUIET_LOAD } else { QUIET };
         if self.enabled && self.elapsed() >= quiet {
             let line = match loading {
@@ -71,7 +71,7 @@ fn line(elapsed: Duration, rows: usize, hint: &str) -> String {
 }
 
 /// `2.5 s, loading lineitem.l_tax [=====     ] 45% of 208 MB`: no more than a terminal's 80 characters.
-fn bar(elapsed: Duration, loading: &Loading) -> String {
+fn bar(elapsed: Duration, loading: &LoadProgress) -> String {
     let part = |of: u64| loading.done * of / loading.total.max(1);
     let full = "=".repeat(part(BAR) as usize);
     let (seconds, width) = (elapsed.as_secs_f64(), BAR as usize);
@@ -109,11 +109,16 @@ pub fn duration(elapsed: Duration) -> String {
     }
 }
 
+/// `1.2`, `9.9`, `34`.
+pub fn ratio(ratio: f64) -> String {
+    if ratio < 10.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use crate::exec::loads::Loading;
+    use crate::exec::state::load_progress::LoadProgress;
     use crate::shell::progress::{bar, count, duration, line, row_count};
 
     #[test]
@@ -124,7 +129,7 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(123)), "2 min 3 s");
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!((row_count(1), row_count(0)), ("1 row".to_string(), "0 rows".to_string()));
-        let loading = Loading { what: "t.a".into(), done: 7_000_000, total: 21_000_000 };
+        let loading = LoadProgress { what: "t.a".into(), done: 7_000_000, total: 21_000_000 };
         assert_eq!(
             bar(Duration::from_millis(2540), &loading),
             "2.5 s, loading t.a [======              ] 33% of 21 MB"

@@ -20,7 +20,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::session::Session;
+use crate::session::{RanOn, Session};
 use crate::shell::error::ShellError;
 use crate::shell::format::{Format, Printer};
 use crate::shell::progress::Progress;
@@ -45,6 +45,10 @@ pub struct Outcome {
     pub left_out: usize,
     /// From the text to the last row.
     pub elapsed: Duration,
+    /// Where a query has run; `None` for a statement without rows.
+    pub ran_on: Option<RanOn>,
+    /// The host operators have run what the device is now made ready for.
+    pub compiling: bool,
 }
 
 /// A statement's end without a result: its own error, or one of the shell.
@@ -74,6 +78,7 @@ pub async fn run(
     settings: Settings,
     out: &mut dyn Write,
 ) -> std::result::Result<Outcome, Failure> {
+    let on_host_before = session.host_answers();
     let hint = if settings.interruptible { " (Ctrl-C cancels)" } else { "" };
     let mut progress = Progress::start(hint);
     let (sender, mut events) = mpsc::channel(4);
@@ -102,30 +107,35 @@ pub async fn run(
         }
     }
     progress.erase();
-    match task.join().await {
+    let ran_on = match task.join().await {
         Ok(produced) => produced.map_err(Failure::Statement)?,
         Err(error) if error.is_panic() => return Err(ShellError::Message(panic_message(error.into_panic())).into()),
         Err(_) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
-    }
+    };
     let elapsed = progress.elapsed();
-    let Some(mut printer) = printer else { return Ok(Outcome { rows: None, left_out: 0, elapsed }) };
+    let compiling = session.host_answers() > on_host_before && !session.at_rest();
+    let done = Outcome { rows: None, left_out: 0, elapsed, ran_on: None, compiling };
+    let Some(mut printer) = printer else { return Ok(done) };
     printer.finish(out)?;
-    let rows = (!printer.has_no_columns()).then(|| printer.rows());
-    Ok(Outcome { rows, left_out: printer.left_out(), elapsed })
+    if printer.has_no_columns() {
+        return Ok(done);
+    }
+    Ok(Outcome { rows: Some(printer.rows()), left_out: printer.left_out(), ran_on: Some(ran_on), ..done })
 }
 
-/// Sends the schema, then the rows. A receiver that has gone ends it.
-async fn produce(session: Arc<Session>, sql: String, sender: mpsc::Sender<Event>) -> Result<()> {
-    let mut stream = session.execute(&sql).await?;
-    if sender.send(Event::Schema(stream.schema())).await.is_err() {
-        return Ok(());
-    }
-    while let Some(batch) = stream.next().await {
-        if sender.send(Event::Rows(batch?)).await.is_err() {
-            break;
+/// Sends the schema, then the rows, and returns where the statement has run. A receiver that has gone ends it.
+async fn produce(session: Arc<Session>, sql: String, sender: mpsc::Sender<Event>) -> Result<RanOn> {
+    let execution = session.run(&sql).await?;
+    let trace = execution.trace();
+    let mut rows = execution.rows;
+    if sender.send(Event::Schema(rows.schema())).await.is_ok() {
+        while let Some(batch) = rows.next().await {
+            if sender.send(Event::Rows(batch?)).await.is_err() {
+                break;
+            }
         }
     }
-    Ok(())
+    Ok(trace.ran_on())
 }
 
 async fn interrupted(enabled: bool) {

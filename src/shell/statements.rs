@@ -22,10 +22,15 @@ pub struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Whether it is a backslash command rather than SQL.
+    /// Whether it is a command of the shell rather than SQL.
     pub fn is_command(&self) -> bool {
-        self.text.starts_with('\\')
+        is_command(self.text)
     }
+}
+
+/// Whether the text of a piece is a command: `\d`, or `.tables` as in DuckDB and SQLite. No SQL begins so.
+pub fn is_command(text: &str) -> bool {
+    text.starts_with(['\\', '.'])
 }
 
 /// The pieces of `text`, in order. A command whose argument is a query goes on to the `;` or to the next line that
@@ -46,7 +51,7 @@ pub fn split<'a>(text: &'a str, dialect: &dyn Dialect) -> Vec<Piece<'a>> {
                         pieces.push(start, at, true);
                     }
                 }
-                (Token::Backslash, _) if starts_command(text, start, at) => {
+                (Token::Backslash, _) | (Token::Period, None) if starts_command(text, start, at) => {
                     if let Some(start) = start.take() {
                         pieces.push(start, at, true);
                     }
@@ -75,11 +80,11 @@ pub fn split<'a>(text: &'a str, dialect: &dyn Dialect) -> Vec<Piece<'a>> {
     pieces.list
 }
 
-/// A `\` begins a command where a statement could begin, and on a new line after a command that takes a query.
+/// A `\` or `.` begins a command where a statement could begin, and on a new line after a command that takes a query.
 fn starts_command(text: &str, start: Option<usize>, at: usize) -> bool {
     start.is_none_or(|start| {
         let before = text.get(start..at).unwrap_or_default();
-        before.starts_with('\\') && before.rsplit_once('\n').is_some_and(|(_, line)| line.trim().is_empty())
+        is_command(before) && before.rsplit_once('\n').is_some_and(|(_, line)| line.trim().is_empty())
     })
 }
 
@@ -167,6 +172,15 @@ mod tests {
         let text = "\\timing on\n-- it's\n\\d it's\nSELECT 1;\n\\why SELECT\n 1;\\hlo SELECT 2\n\\q";
         assert_eq!(texts(text), ["\\timing on", "\\d it's", "SELECT 1", "\\why SELECT\n 1", "\\hlo SELECT 2", "\\q"]);
         assert_eq!(texts("SELECT 1\n\\q"), ["SELECT 1\n\\q"]);
+    }
+
+    #[test]
+    fn commands_of_other_shells_begin_with_a_dot() {
+        assert_eq!(
+            texts(".tables\n.mode csv\nSELECT t\n.x FROM t; .quit"),
+            [".tables", ".mode csv", "SELECT t\n.x FROM t", ".quit"]
+        );
+        assert!(is_complete(".schema lineitem", &GenericDialect));
     }
 
     #[test]

@@ -13,11 +13,12 @@ use tokio::sync::Semaphore;
 use crate::columnar::encode::Strings;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
-use crate::exec::context::{DeviceContext, cores};
-use crate::exec::host_to_device::{HostToDeviceExec, LoadTo};
-use crate::exec::memory_mode::MemoryMode;
-use crate::exec::resident::ColumnSource;
-use crate::exec::table_source::TableSource;
+use crate::cores::cores;
+use crate::exec::boundary::host_to_device::{HostToDeviceExec, LoadContext};
+use crate::exec::scan::table_source::TableSource;
+use crate::exec::state::column_cache::ColumnSource;
+use crate::exec::state::context::DeviceContext;
+use crate::exec::state::memory_mode::MemoryMode;
 use crate::statement::show;
 
 /// A table's columns as the cache knows them.
@@ -53,8 +54,8 @@ fn full_name(ctx: &SessionContext, table: &TableReference) -> String {
 pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<Vec<String>>) -> Result<DataFrame> {
     let state = ctx.state();
     let options = XlaOptions::of(state.config_options());
-    if !options.resident {
-        return plan_err!("CACHE TABLE: xla.resident is false, so no query would use the columns; set it to true");
+    if !options.cache_columns {
+        return plan_err!("CACHE TABLE: xla.cache_columns is false, so no query would use the columns; set it to true");
     }
     let schema = ctx.table_provider(table.clone()).await?.schema();
     let indices = chosen(&table, &schema, columns)?;
@@ -70,16 +71,16 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
     let ordered = vec![Strings::Ordered; cacheable.sources.len()];
-    let to = LoadTo {
+    let to = LoadContext {
         device: &device,
-        columns: &device.resident,
+        columns: &device.column_cache,
         options: &options,
         strings: &ordered,
         mode: MemoryMode::Resident,
         cores: &Arc::new(Semaphore::new(cores())),
     };
     border.load(&task, &to).await?;
-    device.resident.pin(&full_name(ctx, &table), cacheable.sources);
+    device.column_cache.pin(&full_name(ctx, &table), cacheable.sources);
     show::cache(ctx, Some(&table)).await
 }
 
@@ -117,7 +118,7 @@ pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: boo
         }
         Err(_) => Vec::new(),
     };
-    if !device.resident.release(&full_name(ctx, &table), &sources) && !if_exists {
+    if !device.column_cache.release(&full_name(ctx, &table), &sources) && !if_exists {
         return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists what is");
     }
     ctx.read_empty()

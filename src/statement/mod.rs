@@ -1,24 +1,33 @@
-//! Statements that DataFusion does not have: `CACHE TABLE`, `UNCACHE TABLE`, `SHOW CACHE` and `SHOW PROGRAMS`.
+//! Statements that DataFusion does not have, or has in another form.
 //!
 //! ```text
 //! CACHE TABLE t [COLUMNS (a, b)]     uploads the columns and keeps them, whatever else needs room
 //! UNCACHE TABLE [IF EXISTS] t        drops them
 //! SHOW CACHE                         a row for each column and device
 //! SHOW PROGRAMS                      a row for each compiled program
+//! SHOW TABLES                        the session's own tables and views
+//! SUMMARIZE t, SUMMARIZE SELECT ...  a row for each column: its range, distinct values, quartiles, NULLs
+//! FROM t LIMIT 3                     SELECT * FROM t LIMIT 3
 //! ```
 
 pub mod cache;
+pub mod from_first;
 pub mod show;
+pub mod summarize;
 
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
+use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use crate::statement::summarize::Summarized;
 
 /// One of the statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,19 +43,24 @@ pub enum DeviceStatement {
     },
     ShowCache,
     ShowPrograms,
+    ShowTables,
+    Summarize(Summarized),
 }
 
 impl DeviceStatement {
     /// The statement that `sql` is; `None` if it is one for DataFusion.
     ///
     /// # Errors
-    /// A CACHE or UNCACHE that is not complete, with the line and column.
+    /// A CACHE, UNCACHE or SUMMARIZE that is not complete, with the line and column.
     pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool) -> Result<Option<Self>> {
         if !may_be_one(sql) {
             return Ok(None);
         }
         // A statement that is not even tokens is DataFusion's to report.
         let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
+        if let Some(tokens) = from_first::with_select(sql, dialect) {
+            parser = parser.with_tokens_with_locations(tokens);
+        }
         let statement = if parser.parse_keywords(&[Keyword::CACHE, Keyword::TABLE]) {
             cache(&mut parser, normalize)?
         } else if parser.parse_keywords(&[Keyword::UNCACHE, Keyword::TABLE]) {
@@ -56,13 +70,17 @@ impl DeviceStatement {
             let statement = match parser.next_token().token {
                 Token::Word(word) if word.value.eq_ignore_ascii_case("cache") => Self::ShowCache,
                 Token::Word(word) if word.value.eq_ignore_ascii_case("programs") => Self::ShowPrograms,
+                Token::Word(word) if word.value.eq_ignore_ascii_case("tables") => Self::ShowTables,
                 _ => return Ok(None),
             };
-            // `SHOW cache.x` would be an option.
+            // `SHOW cache.x` would be an option, and DataFusion knows more than one SHOW TABLES.
             if !is_at_end(&parser) {
                 return Ok(None);
             }
             statement
+        } else if is_word(&parser, "summarize") {
+            parser.advance_token();
+            Self::Summarize(Summarized::parse(&mut parser, normalize)?)
         } else {
             return Ok(None);
         };
@@ -79,6 +97,8 @@ impl DeviceStatement {
             Self::Uncache { table, if_exists } => cache::uncache(ctx, table, if_exists).await,
             Self::ShowCache => show::cache(ctx, None).await,
             Self::ShowPrograms => show::programs(ctx),
+            Self::ShowTables => ctx.sql(show::TABLES).await,
+            Self::Summarize(what) => what.run(ctx).await,
         }
     }
 }
@@ -95,11 +115,38 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     }
 }
 
+/// Plans a statement of DataFusion's, or one that begins with FROM.
+///
+/// # Errors
+/// Those of DataFusion's parser and planner.
+pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let state = ctx.state();
+    let Some(statement) = parse_from_first(&state, sql)? else { return ctx.sql(sql).await };
+    let plan = state.statement_to_plan(statement).await?;
+    ctx.execute_logical_plan(plan).await
+}
+
+/// The statement, if it has queries without SELECT.
+fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>> {
+    let options = &state.config_options().sql_parser;
+    let dialect = dialect_of(state);
+    let Some(tokens) = from_first::with_select(sql, dialect.as_ref()) else { return Ok(None) };
+    let limit = options.recursion_limit.get();
+    let mut parser = DFParserBuilder::new(sql).with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
+    parser.parser = Parser::new(dialect.as_ref()).with_recursion_limit(limit).with_tokens_with_locations(tokens);
+    let mut statements = parser.parse_statements()?;
+    // More than one is an error that DataFusion words.
+    Ok(statements.pop_front().filter(|_| statements.is_empty()))
+}
+
+fn dialect_of(state: &SessionState) -> Box<dyn Dialect> {
+    dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
+}
+
 fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>> {
     let state = ctx.state();
-    let options = &state.config_options().sql_parser;
-    let dialect = dialect_from_str(options.dialect).unwrap_or_else(|| Box::new(GenericDialect));
-    DeviceStatement::parse(sql, dialect.as_ref(), options.enable_ident_normalization)
+    let normalize = state.config_options().sql_parser.enable_ident_normalization;
+    DeviceStatement::parse(sql, dialect_of(&state).as_ref(), normalize)
 }
 
 /// Whether the first word is one with which these statements begin, so that others need not be read twice.
@@ -107,7 +154,7 @@ fn may_be_one(sql: &str) -> bool {
     let text = sql.trim_start();
     let word = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     let is_comment = text.starts_with("--") || text.starts_with("/*");
-    is_comment || ["CACHE", "UNCACHE", "SHOW"].iter().any(|first| word.eq_ignore_ascii_case(first))
+    is_comment || ["CACHE", "UNCACHE", "SHOW", "SUMMARIZE"].iter().any(|first| word.eq_ignore_ascii_case(first))
 }
 
 fn cache(parser: &mut Parser<'_>, normalize: bool) -> Result<DeviceStatement> {
@@ -127,6 +174,10 @@ fn cache(parser: &mut Parser<'_>, normalize: bool) -> Result<DeviceStatement> {
 fn table(parser: &mut Parser<'_>, normalize: bool) -> Result<TableReference> {
     let name = parser.parse_object_name(false)?;
     object_name_to_table_reference(name, normalize)
+}
+
+fn is_word(parser: &Parser<'_>, expected: &str) -> bool {
+    matches!(&parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected))
 }
 
 fn is_at_end(parser: &Parser<'_>) -> bool {
@@ -160,11 +211,13 @@ mod tests {
         assert_eq!(parse("UNCACHE TABLE IF EXISTS s.t").unwrap(), Some(uncache));
         assert_eq!(parse("SHOW cache ;").unwrap(), Some(DeviceStatement::ShowCache));
         assert_eq!(parse("show PROGRAMS").unwrap(), Some(DeviceStatement::ShowPrograms));
+        assert_eq!(parse("SHOW TABLES;").unwrap(), Some(DeviceStatement::ShowTables));
+        assert!(matches!(parse("summarize 'x.csv'").unwrap(), Some(DeviceStatement::Summarize(_))));
     }
 
     #[test]
     fn others_are_left_to_datafusion() {
-        for sql in ["SHOW TABLES", "SHOW cache.x", "SELECT 1", "", "-- nothing", "CACHED", "SHOW", "/* 'open"] {
+        for sql in ["SHOW TABLES FROM s", "SHOW cache.x", "SELECT 1", "", "-- nothing", "CACHED", "SHOW", "/* 'open"] {
             assert_eq!(parse(sql).unwrap(), None, "{sql}");
         }
     }
@@ -175,5 +228,6 @@ mod tests {
         assert!(error("CACHE TABLE").contains("Expected: identifier, found: EOF"), "{}", error("CACHE TABLE"));
         assert!(error("CACHE TABLE t COLUMNS a").contains("Expected: (, found: a"));
         assert!(error("CACHE TABLE t t").contains("Expected: the end of the statement, found: t"));
+        assert!(error("SUMMARIZE").contains("Expected: a table or a query, found: EOF"), "{}", error("SUMMARIZE"));
     }
 }

@@ -1,4 +1,4 @@
-//! `SHOW CACHE`, the columns on the devices, and `SHOW PROGRAMS`, what has been compiled.
+//! `SHOW CACHE`, the columns on the devices, `SHOW PROGRAMS`, what has been compiled, and `SHOW TABLES`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,16 @@ use datafusion::prelude::SessionContext;
 
 use crate::columnar::representation::Representation;
 use crate::columnar::table::DeviceColumn;
-use crate::exec::context::DeviceContext;
-use crate::exec::resident::{ColumnSource, ResidentColumn};
+use crate::exec::state::column_cache::{CachedColumn, ColumnSource};
+use crate::exec::state::context::DeviceContext;
 use crate::statement::cache::CacheableTable;
 
 /// Schemas that hold no tables of rows.
 const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// DataFusion's own lists the tables of information_schema, too.
+pub const TABLES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
+                          WHERE table_schema <> 'information_schema' ORDER BY table_schema, table_name";
 
 /// A row for each column on each device, in order of table and column; of `only`, or of all tables.
 pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Result<DataFrame> {
@@ -27,8 +31,8 @@ pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Resul
         Some(table) => names_of(ctx, table, table.to_string()).await?,
         None => all_names(ctx).await,
     };
-    let mut rows: Vec<(Option<Name>, ResidentColumn)> = Vec::new();
-    for column in device.resident.inventory() {
+    let mut rows: Vec<(Option<Name>, CachedColumn)> = Vec::new();
+    for column in device.column_cache.inventory() {
         let name = names.get(&column.source).cloned().or_else(|| file_name(&column.source));
         if only.is_none() || names.contains_key(&column.source) {
             rows.push((name, column));
@@ -39,7 +43,7 @@ pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Resul
         .iter()
         .flat_map(|(name, column)| (0..column.column.chunks.len()).map(move |device| (name, column, device)))
         .collect();
-    let of_all = |f: &dyn Fn(&ResidentColumn, usize) -> u64| -> ArrayRef {
+    let of_all = |f: &dyn Fn(&CachedColumn, usize) -> u64| -> ArrayRef {
         Arc::new(UInt64Array::from_iter_values(rows.iter().map(|(_, column, device)| f(column, *device))))
     };
     let table = rows.iter().map(|(name, ..)| name.as_ref().map(|(table, ..)| table));

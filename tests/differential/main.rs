@@ -1,17 +1,17 @@
-//! Property tests: random queries on the device, on one and on two, give the rows of DataFusion's own operators.
+//! Property tests: random queries on one and on two devices return the same rows as DataFusion's own operators.
 //!
 //! ```text
-//! cargo test --test differential                              the default number of tables for each kind of query
-//! PARALLAX_CASES=500 cargo test --test differential filters   more of one kind
-//! PARALLAX_SEED=17 PARALLAX_CASES=1 cargo test ...            the case that a failure named
+//! cargo test --test differential                              the default number of tables per kind of query
+//! PARALLAX_CASES=500 cargo test --test differential filters   more tables of one kind
+//! PARALLAX_SEED=17 PARALLAX_CASES=1 cargo test ...            the case named in a failure
 //! ```
 //!
-//! Rows are compared as multisets, floats to 1e-9, NaN equal to NaN; where DataFusion fails, the device must fail, too.
-//! A query that the device refuses (`cannot run on the device`) or that has nothing to place proves nothing; more than
-//! a fifth of such queries fails the test and prints the reasons. The generator is described in [`generator`].
+//! Rows are compared as multisets, floats to 1e-9, with NaN equal to NaN. If DataFusion fails, the device must fail, too.
+//! A query that the device refuses (`cannot run on the device`) or that has nothing to place proves nothing. If more than
+//! a fifth of the queries are of that kind, the test fails and prints the reasons. See [`generator`] for the generator.
 //!
-//! [`fuzz`] writes queries over three tables (joins, sorts, aggregates, set operations, subqueries) for `make fuzz`;
-//! [`tpch`] compares the 22 queries of TPC-H.
+//! [`fuzz`] generates queries over three tables (joins, sorts, aggregates, set operations, subqueries) for `make fuzz`,
+//! and [`tpch`] compares the 22 TPC-H queries.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,7 +33,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tokio::runtime::Runtime;
 
@@ -41,15 +41,15 @@ use crate::generator::Case;
 use crate::generator::query::Kind;
 use crate::generator::rows::Rows;
 
-/// Tables for each kind of query, with one to four queries each: about a minute in a debug build, most of it compiling
-/// programs.
+/// Number of tables per kind of query, with one to four queries each. Takes about a minute in a debug build, mostly to
+/// compile programs.
 const DEFAULT_CASES: u64 = 24;
 
-/// What every refusal under `xla.placement = always` contains.
+/// Part of every refusal under `xla.placement = always`.
 const REFUSAL: &str = "cannot run on the device";
 
-/// Why DataFusion may not plan well-typed SQL: a constant fails when it is folded; and a bug of 55.2, where `x IS TRUE`
-/// that becomes a common subexpression may be NULL in the physical plan only.
+/// Reasons why DataFusion may not plan well-typed SQL. A constant fails when it is folded. In 55.2, if `x IS TRUE`
+/// becomes a common subexpression, it may wrongly be nullable in the physical plan only.
 const UNPLANNED: [&str; 2] = ["simplify_expressions", "Physical input schema should be the same as the one converted"];
 
 #[test]
@@ -67,9 +67,9 @@ fn aggregates() {
     compare(Kind::Aggregate);
 }
 
-/// The generator itself, without a device: its SQL is well typed, and seldom fails.
+/// Tests the generator itself, without a device: its SQL is well typed and rarely fails.
 #[test]
-fn generates_sql_that_datafusion_plans() {
+fn generated_sql_is_planned_by_datafusion() {
     let engines = Engines::new(&[]).expect("a session");
     let mut seen = Seen::default();
     for kind in [Kind::Filter, Kind::Projection, Kind::Aggregate] {
@@ -82,9 +82,10 @@ fn generates_sql_that_datafusion_plans() {
     assert!(seen.failures * 4 < seen.queries, "more than a quarter of the queries fail at run time: {seen:?}");
 }
 
-/// What the generator leaves out, it leaves out: DataFusion gives the same rows for the rows in another order.
+/// Tests that the generator avoids what it claims to avoid: DataFusion returns the same rows for the input in another
+/// order.
 #[test]
-fn generates_queries_that_do_not_depend_on_the_order_of_rows() {
+fn generated_queries_do_not_depend_on_row_order() {
     let host = || Session::builder().set("xla.placement", "never");
     let (forwards, backwards) = (host().build(), host().set("datafusion.execution.target_partitions", "1").build());
     let (forwards, backwards) = (forwards.expect("a session"), backwards.expect("a session"));
@@ -111,7 +112,7 @@ fn generates_queries_that_do_not_depend_on_the_order_of_rows() {
 fn compare(kind: Kind) {
     let seed = number("PARALLAX_SEED").unwrap_or(0);
     let cases = number("PARALLAX_CASES").unwrap_or(DEFAULT_CASES);
-    // The number of virtual devices is fixed when the process makes its first client: two, then one.
+    // The number of virtual devices is fixed when the process creates its first client, so start with two devices.
     let engines = Engines::new(&[2, 1]).expect("sessions on one and on two devices");
     let seen = Mutex::new(Seen::default());
     for seed in seed..seed + cases {
@@ -121,7 +122,9 @@ fn compare(kind: Kind) {
             engines.check(&case, &mut seen).map_err(TestCaseError::fail)
         });
         if let Err(failure) = outcome {
-            panic!("{failure}\nagain: PARALLAX_SEED={seed} PARALLAX_CASES=1 cargo test --test differential {kind:?}");
+            panic!(
+                "{failure}\nreproduce with: PARALLAX_SEED={seed} PARALLAX_CASES=1 cargo test --test differential {kind:?}"
+            );
         }
     }
     let seen = seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -137,7 +140,7 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable}: '{text}' is not a number")))
 }
 
-/// One case from one seed; shrinking runs every candidate on every engine, so it has a limit.
+/// Runs one case per seed. Shrinking runs every candidate on every engine, so it is limited.
 fn runner(seed: u64) -> TestRunner {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -150,15 +153,15 @@ fn generate(kind: Kind, seed: u64) -> Case {
     Case::strategy(kind).new_tree(&mut runner(seed)).expect("a case").current()
 }
 
-/// What the queries of one test did.
+/// Outcomes of the queries of one test.
 #[derive(Debug, Default)]
 struct Seen {
     queries: usize,
-    /// Queries that DataFusion, and so the device, ended with an error.
+    /// Queries that failed in DataFusion and therefore also on the device.
     failures: usize,
-    /// Queries whose plan has nothing for the device: constants, empty tables.
+    /// Queries whose plan has nothing for the device, such as constants or empty tables.
     vacuous: usize,
-    /// Queries that the device refused, by the refusal.
+    /// Number of queries that the device refused, by message.
     refused: BTreeMap<String, usize>,
 }
 
@@ -168,7 +171,7 @@ impl Seen {
     }
 }
 
-/// DataFusion's own operators, and the device sessions to compare with them.
+/// A session with DataFusion's own operators, and the device sessions to compare with it.
 struct Engines {
     host: Session,
     devices: Vec<(usize, Session)>,
@@ -185,7 +188,7 @@ impl Engines {
         Ok(Self { host: Session::builder().set("xla.placement", "never").build()?, devices })
     }
 
-    /// Runs every query of a case everywhere. The error says which query differs, where and how.
+    /// Runs every query of a case on every engine. The error names the query, the engine and the difference.
     fn check(&self, case: &Case, seen: &mut Seen) -> Result<(), String> {
         register(&self.host, case.table.reference()).map_err(|e| e.to_string())?;
         for (_, session) in &self.devices {
@@ -212,10 +215,10 @@ impl Engines {
         for (n, session) in &self.devices {
             let name = format!("xla{n}");
             let proven = match plan(session, query).await {
-                Ok(plan) => holds_device_node(&plan),
+                Ok(plan) => uses_device(&plan),
                 Err(error) => {
                     if !error.to_string().contains(REFUSAL) {
-                        return Err(format!("{name} does not plan: {error}"));
+                        return Err(format!("{name} fails to plan: {error}"));
                     }
                     *seen.refused.entry(first_line(&error)).or_default() += 1;
                     return Ok(());
@@ -235,8 +238,8 @@ impl Engines {
                     *seen.refused.entry(first_line(&error)).or_default() += 1;
                     return Ok(());
                 }
-                (Ok(_), Err(error)) => return Err(format!("host answers, {name} fails: {error}")),
-                (Err(error), Ok(_)) => return Err(format!("{name} answers, host fails: {error}")),
+                (Ok(_), Err(error)) => return Err(format!("host succeeds, {name} fails: {error}")),
+                (Err(error), Ok(_)) => return Err(format!("{name} succeeds, host fails: {error}")),
                 (Err(_), Err(_)) => {}
             }
         }
@@ -263,10 +266,6 @@ async fn rows(session: &Session, query: &str) -> Result<Rows> {
     let schema = stream.schema();
     let batches: Vec<_> = stream.try_collect().await?;
     Rows::new(schema, &batches)
-}
-
-fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
 }
 
 fn first_line(error: &DataFusionError) -> String {

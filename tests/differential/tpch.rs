@@ -1,8 +1,8 @@
-//! The 22 queries of TPC-H on one device and on two, beside DataFusion's own operators: decimals exactly, floats to 1e-9.
+//! Compares the 22 TPC-H queries on one and two devices with DataFusion's own operators: decimals exactly, floats to 1e-9.
 //!
 //! ```text
 //! cargo test --test differential tpch      scale factors 0.01 and 0.1
-//! make tpch                                scale factor 1, in a release build (PARALLAX_TPCH_SCALE changes it), and again in 128 MiB
+//! make tpch                                scale factor 1 (or PARALLAX_TPCH_SCALE), release build, and again in 128 MiB
 //! ```
 
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 use parallax::tpch;
 
-use crate::{holds_device_node, plan, rows, runtime};
+use crate::{plan, rows, runtime};
 
 #[test]
 fn tpch_at_scale_factor_0_01() {
@@ -31,20 +31,21 @@ fn tpch_at_scale_factor_1() {
     let scale = std::env::var("PARALLAX_TPCH_SCALE").unwrap_or_else(|_| "1".to_string());
     let scale: f64 = scale.parse().expect("PARALLAX_TPCH_SCALE is a number");
     compare(scale, &ALL_DEVICES);
-    // A tenth of the data and less, by issue 4.
+    // Device memory for a tenth of the data or less (issue 4).
     let limit = format!("{}", (LIMIT_AT_1 * scale) as usize);
     compare(scale, &[("limited", 1, &[("xla.placement", "always"), ("xla.memory_limit", &limit)]), HOST]);
 }
 
-/// Device memory at scale factor 1: 128 MiB.
+/// Device memory in bytes at scale factor 1: 128 MiB.
 const LIMIT_AT_1: f64 = 134_217_728.0;
 
-/// A session's name, devices and options.
+/// Name, number of devices and options of a session.
 type Engine<'a> = (&'a str, usize, &'a [(&'a str, &'a str)]);
 
 const HOST: Engine<'static> = ("host", 1, &[("xla.placement", "never")]);
 
-/// The number of virtual devices is fixed when the process makes its first client: two, then one. The host is last.
+/// The number of virtual devices is fixed when the process creates its first client, so two devices come first. The
+/// host comes last.
 const ALL_DEVICES: [Engine<'static>; 3] =
     [("xla2", 2, &[("xla.placement", "always")]), ("xla1", 1, &[("xla.placement", "always")]), HOST];
 
@@ -73,7 +74,7 @@ fn compare(scale: f64, engines: &[Engine<'_>]) {
                 name,
                 runtime().block_on(async {
                     let plan = plan(session, sql).await?;
-                    assert!(*name == "host" || holds_device_node(&plan), "Q{number} has no device operator on {name}");
+                    assert!(*name == "host" || uses_device(&plan), "Q{number} has no device operator on {name}");
                     rows(session, sql).await
                 }),
             ));

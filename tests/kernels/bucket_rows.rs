@@ -1,4 +1,4 @@
-//! `kernels::bucket_rows`: the rows of each slot.
+//! Tests of `kernels::bucket_rows`: the rows of each slot.
 
 use parallax::kernels::bucket_rows::bucket_rows;
 use parallax::program::ElementType::S32;

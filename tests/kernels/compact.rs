@@ -1,4 +1,4 @@
-//! `kernels::compact`: the rows that a mask leaves.
+//! Tests of `kernels::compact`: the rows that a mask selects.
 
 use parallax::kernels::compact::live_rows;
 use parallax::program::ElementType::Pred;
@@ -9,7 +9,7 @@ use crate::lowerings::{SIZES, both, check, masks, padded};
 use crate::random::Random;
 
 #[test]
-fn live_rows_come_first_in_their_order() {
+fn live_rows_come_first_in_row_order() {
     for n in SIZES {
         let kernel = both("live_rows", &[Shape::new(Pred, [n])], |b, lowering, mask| {
             let rows = live_rows(b, lowering, mask[0])?;

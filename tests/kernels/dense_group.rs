@@ -1,4 +1,5 @@
-//! `kernels::dense_group`: ids and offsets are each other's inverse, and scatters are what a map of groups gives.
+//! Tests of `kernels::dense_group`: ids and offsets are inverse to each other, and scatters agree with grouping by a
+//! map.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -46,9 +47,9 @@ proptest! {
     #![proptest_config(cases(16))]
 
     #[test]
-    fn groups_are_those_of_a_map(seed in any::<u64>()) {
+    fn groups_agree_with_a_map(seed in any::<u64>()) {
         let mut random = Random(seed);
-        // The last slot is no group's.
+        // The last slot belongs to no group.
         let extents = loop {
             let extents = [(); KEYS].map(|_| 1 + random.below(20) as usize);
             if extents.iter().product::<usize>() < SLOTS {

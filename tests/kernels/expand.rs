@@ -1,4 +1,4 @@
-//! `kernels::expand`: rows repeated by their counts.
+//! Tests of `kernels::expand`: rows repeated by their counts.
 
 use parallax::kernels::expand::expand;
 use parallax::program::ElementType::S32;
@@ -25,7 +25,7 @@ fn rows_are_repeated_by_their_counts() {
             ("few", random.many(n, |random| if random.one_in(20) { random.below(20) as i32 } else { 0 })),
             ("the first", one_of(0, capacity)),
             ("the last", one_of(n - 1, capacity - 3)),
-            ("more than there is room for", vec![i32::MAX; n]),
+            ("more than the capacity", vec![i32::MAX; n]),
         ] {
             let total: i64 = counts.iter().map(|count| i64::from(*count)).sum();
             let outputs = kernel.run(&[array(&counts)]);

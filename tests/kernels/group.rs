@@ -1,4 +1,4 @@
-//! `kernels::group`: groups are those of a map, numbered as they appear.
+//! Tests of `kernels::group`: groups agree with grouping by a map, and are numbered by first appearance.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::array;
 use crate::lowerings::{KINDS, SIZES, both, check, masks, padded, values};
 use crate::random::Random;
 
-/// Ids, first rows and their count, of live rows by `key`.
+/// Returns the expected ids, first rows and count for live rows grouped by `key`.
 pub fn expected<K: std::hash::Hash + Eq>(live: &[bool], key: impl Fn(usize) -> K) -> (Vec<i32>, Vec<i32>, i32) {
     let (mut groups, mut firsts) = (HashMap::new(), Vec::new());
     let mut id = |row: usize| {
@@ -25,9 +25,10 @@ pub fn expected<K: std::hash::Hash + Eq>(live: &[bool], key: impl Fn(usize) -> K
     (ids, padded(firsts, live.len()), count)
 }
 
-/// Groups by (u64) of live rows, by (u64) of all, by (u32 of 20 bits, u64, u8 of 2 bits) of live ones, by nothing.
+/// Groups live rows by (u64), all rows by (u64), live rows by (u32 of 20 bits, u64, u8 of 2 bits), and live rows by no
+/// key.
 #[test]
-fn groups_are_numbered_as_they_appear() {
+fn groups_are_numbered_by_first_appearance() {
     for n in SIZES {
         let parameters = [Pred, U64, U32, U8].map(|element_type| Shape::new(element_type, [n]));
         let kernel = both("group_rows", &parameters, |b, lowering, columns| {
@@ -71,9 +72,9 @@ fn groups_are_numbered_as_they_appear() {
     }
 }
 
-/// More words than the native function has a table for.
+/// Five words, for which the native function has no table of its own.
 #[test]
-fn keys_of_five_words() {
+fn keys_of_five_words_are_grouped() {
     let n = 1024;
     let kernel = both("group_five_words", &[const { U64 }; 5].map(|t| Shape::new(t, [n])), |b, lowering, columns| {
         let keys: Vec<SortKey> = columns.iter().map(|value| SortKey { value: *value, bits: 64 }).collect();

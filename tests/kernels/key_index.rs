@@ -1,4 +1,4 @@
-//! `kernels::key_index`: a probe finds the id that the build gave to the equal key.
+//! Tests of `kernels::key_index`: a probe returns the id that the build assigned to the equal key.
 
 use std::collections::HashMap;
 
@@ -39,7 +39,7 @@ fn index(lowering: Lowering, n_words: usize, n: usize) -> Index {
     Index { build, probe }
 }
 
-/// The number of keys of all rows.
+/// Indexes the keys of all rows, and returns their number.
 fn build_all(
     b: &mut parallax::hlo::Builder,
     lowering: Lowering,
@@ -69,7 +69,7 @@ fn a_probe_finds_what_was_built() {
                 let all = expected(&vec![true; n], key).2;
                 assert_eq!(outputs[2].to_vec::<i32>().unwrap(), [all], "{what}");
 
-                // Half of the probes are keys of some row, of the others few are.
+                // Half of the probes use keys of the build side; few of the others match by chance.
                 let known: HashMap<_, _> = firsts[..count as usize]
                     .iter()
                     .enumerate()

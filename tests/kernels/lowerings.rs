@@ -1,4 +1,4 @@
-//! Kernels that have two lowerings: both in one program, on data of many kinds.
+//! Kernels with two lowerings: both in one program, on many kinds of data.
 
 use parallax::hlo::{Builder, HloError, Value};
 use parallax::kernels::Lowering;
@@ -8,10 +8,11 @@ use parallax::runtime::{Buffer, Element};
 use crate::Kernel;
 use crate::random::Random;
 
-/// Rows: the fewest, the smallest capacity, one more block than a thread takes.
+/// Numbers of rows: the minimum, the smallest capacity, and one block more than one thread handles.
 pub const SIZES: [usize; 3] = [8, 1024, (1 << 18) + 8];
 
-/// A program of `parameters` whose outputs are those of the native lowering, then those of the portable one.
+/// Builds a program of `parameters` whose outputs are those of the native lowering, followed by those of the portable
+/// one.
 pub fn both(
     name: &str,
     parameters: &[Shape],
@@ -32,15 +33,15 @@ pub fn check<T: Element + PartialEq + std::fmt::Debug>(what: &str, outputs: &[Bu
         assert_eq!(found.len(), expected.len(), "{what}, {name}, output {index}");
         let differs = found.iter().zip(expected).position(|(found, expected)| found != expected);
         if let Some(i) = differs {
-            panic!("{what}, {name}, output {index}: element {i} is {:?} and not {:?}", found[i], expected[i]);
+            panic!("{what}, {name}, output {index}: element {i} is {:?}, expected {:?}", found[i], expected[i]);
         }
     }
 }
 
-/// A kind of data: its name, and a value of some random bits at a row of n.
+/// A kind of data: its name, and a function from random bits, row and number of rows to a value.
 pub type Kind = (&'static str, fn(u64, usize, usize) -> u64);
 
-/// Duplicates, extremes, orders, skew, by name.
+/// Duplicates, extremes, sorted and skewed data, by name.
 pub const KINDS: [Kind; 9] = [
     ("random", |bits, _, _| bits),
     ("extremes", |bits, _, _| [0, 1, u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1][bits as usize % 6]),
@@ -53,13 +54,13 @@ pub const KINDS: [Kind; 9] = [
     ("with an outlier", |bits, row, n| if row == n / 2 { u64::MAX } else { bits >> 40 }),
 ];
 
-/// `n` values of a kind, shifted or cut to `bits` bits.
+/// Returns `n` values of a kind, shifted or truncated to `bits` bits.
 pub fn values(random: &mut Random, kind: Kind, n: usize, bits: u32) -> Vec<u64> {
     let mask = u64::MAX >> (64 - bits);
     (0..n).map(|row| kind.1(random.bits(), row, n) & mask).collect()
 }
 
-/// A mask of `n` rows: all, none, one in three, all but one in ten.
+/// Returns masks of `n` rows: all, none, one in three, and all but one in ten.
 pub fn masks(random: &mut Random, n: usize) -> [Vec<bool>; 4] {
     [
         vec![true; n],
@@ -69,7 +70,7 @@ pub fn masks(random: &mut Random, n: usize) -> [Vec<bool>; 4] {
     ]
 }
 
-/// `values`, then zeros up to `n`.
+/// Returns `values`, padded with zeros to length `n`.
 pub fn padded(mut values: Vec<i32>, n: usize) -> Vec<i32> {
     values.resize(n, 0);
     values

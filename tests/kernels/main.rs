@@ -1,5 +1,5 @@
-//! Properties of the public kernels on the CPU. Each program is compiled once and run on thousands of values at a time, which
-//! proptest draws by their seed, so that a failure names a seed and not thousands of values.
+//! Property tests of the public kernels on the CPU. Each program is compiled once and run on thousands of values at a
+//! time. proptest draws only their seed, so that a failure reports a seed instead of thousands of values.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,12 +32,12 @@ use parallax::program::{ElementType, Shape};
 use parallax::runtime::{Buffer, Element, Executable, Runtime};
 use proptest::test_runner::Config;
 
-/// Rows of the arrays.
+/// Number of rows in the arrays.
 const N: usize = 4096;
 
 static RUNTIME: LazyLock<Arc<Runtime>> = LazyLock::new(|| Runtime::cpu(1).unwrap());
 
-/// A program of one kernel.
+/// A compiled program of one kernel.
 struct Kernel(Arc<Executable>);
 
 impl Kernel {
@@ -53,7 +53,7 @@ impl Kernel {
     }
 }
 
-/// A parameter `[N]`.
+/// Adds a parameter `[N]`.
 fn column(b: &mut Builder, element_type: ElementType) -> Value {
     b.parameter(Shape::new(element_type, [N]))
 }
@@ -66,7 +66,7 @@ fn scalar<T: Element>(value: T) -> Buffer {
     RUNTIME.upload_values(0, &[], &[value]).unwrap()
 }
 
-/// Few cases: each has thousands of values.
+/// Few cases suffice, because each has thousands of values.
 fn cases(n: u32) -> Config {
     Config { cases: n, failure_persistence: None, ..Config::default() }
 }

@@ -1,4 +1,4 @@
-//! `kernels::order_key`: integers in the order of `total_cmp`, and back to the same bits.
+//! Tests of `kernels::order_key`: keys compare like `total_cmp`, and convert back to the same bits.
 
 use std::sync::LazyLock;
 
@@ -21,10 +21,10 @@ proptest! {
     #![proptest_config(cases(16))]
 
     #[test]
-    fn keys_compare_as_floats_do_and_give_them_back(seed in any::<u64>()) {
+    fn keys_compare_like_the_floats_and_convert_back(seed in any::<u64>()) {
         let mut random = Random(seed);
         let (mut x, mut y) = (random.many(N, Random::f32), random.many(N, Random::f64));
-        // Sorted, so that neighbours are near each other, and then equal or one unit apart.
+        // Sort, so that neighbours are close to each other and often equal or one unit apart.
         x.sort_by(f32::total_cmp);
         y.sort_by(f64::total_cmp);
         for i in (1..N).step_by(3) {

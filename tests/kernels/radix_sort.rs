@@ -1,4 +1,4 @@
-//! `kernels::radix_sort`: stable sorts by keys of all widths.
+//! Tests of `kernels::radix_sort`: stable sorts by keys of all widths.
 
 use parallax::hlo::Comparison;
 use parallax::kernels::Lowering;
@@ -10,10 +10,10 @@ use crate::array;
 use crate::lowerings::{KINDS, SIZES, both, check, values};
 use crate::random::Random;
 
-/// Sorts by (u64), by (u32 of 31 bits), by (u8 of 3 bits, u64, u16), by (u16, u8 of 3 bits, u32 of 31 bits), each whole
-/// and its top.
+/// Sorts by (u64), by (u32 of 31 bits), by (u8 of 3 bits, u64, u16), and by (u16, u8 of 3 bits, u32 of 31 bits), each
+/// in full and as top k.
 #[test]
-fn rows_are_in_the_order_of_their_keys_and_ties_in_their_own() {
+fn rows_are_sorted_by_key_and_ties_by_row() {
     for n in SIZES {
         let limit = (n / 10).clamp(5, 100);
         let parameters = [U64, U32, U8, U16].map(|element_type| Shape::new(element_type, [n]));
@@ -57,9 +57,9 @@ fn rows_are_in_the_order_of_their_keys_and_ties_in_their_own() {
     }
 }
 
-/// Dead rows come last, whatever their keys; of live ones there may be fewer than are asked for.
+/// Dead rows come last, whatever their keys. There may be fewer live rows than requested.
 #[test]
-fn dead_rows_are_behind_the_top() {
+fn dead_rows_come_last_in_top_k() {
     for n in SIZES.into_iter().filter(|n| *n >= 5) {
         let limit = (n / 10).clamp(5, 100);
         let parameters = [U64, U8, U8].map(|element_type| Shape::new(element_type, [n]));
@@ -97,7 +97,7 @@ fn dead_rows_are_behind_the_top() {
 }
 
 #[test]
-fn without_keys_rows_stay() {
+fn without_keys_rows_stay_in_order() {
     let parameters = [Shape::new(U64, [8])];
     let kernel = both("argsort_nothing", &parameters, |b, lowering, column| {
         let constant = SortKey { value: column[0], bits: 0 };

@@ -1,6 +1,6 @@
-//! Values for the tests: extremes often, and else numbers of every magnitude.
+//! Random values for the tests: often extremes, otherwise numbers of every magnitude.
 
-/// A generator of 64 bits (SplitMix64, Steele et al. 2014).
+/// A 64-bit generator (SplitMix64, Steele et al. 2014).
 pub struct Random(pub u64);
 
 impl Random {
@@ -15,12 +15,12 @@ impl Random {
         self.bits() % n
     }
 
-    /// One of `n` times `true`.
+    /// Returns `true` once in `n` times.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// A number beside a power of two or of ten, or of a random width.
+    /// Returns a number near a power of two or of ten, or one of a random width.
     pub fn i128(&mut self) -> i128 {
         let sign = if self.one_in(2) { -1 } else { 1 };
         let near = self.below(3) as i128 - 1;
@@ -40,7 +40,7 @@ impl Random {
         self.i128() as i64
     }
 
-    /// A float of any bits, or a number that is often an integer and often beside one.
+    /// Returns a float of random bits, or a number that is often an integer or close to one.
     pub fn f64(&mut self) -> f64 {
         let extremes = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -f64::NAN, f64::MAX, f64::MIN_POSITIVE];
         match self.below(4) {

@@ -1,4 +1,4 @@
-//! `kernels::reduce`: every kind of every type against a fold.
+//! Tests of `kernels::reduce`: every kind and type against a fold.
 
 use std::fmt::Debug;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ const ALL: [ReduceKind; 7] = [Add, Multiply, Minimum, Maximum, And, Or, Xor];
 const NUMBERS: [ReduceKind; 4] = [Add, Multiply, Minimum, Maximum];
 const BITS: [ReduceKind; 5] = [Minimum, Maximum, And, Or, Xor];
 
-/// Each operand with its kinds and the type of the totals.
+/// Each operand type with its kinds and the type of the totals.
 const OPERANDS: [(ElementType, &[ReduceKind], ElementType); 9] = [
     (S32, &ALL, S32),
     (S64, &ALL, S64),
@@ -31,7 +31,7 @@ const OPERANDS: [(ElementType, &[ReduceKind], ElementType); 9] = [
     (S8, &[Minimum, Maximum], S64),
 ];
 
-/// All reductions of live rows, behind one barrier; then those of no row.
+/// All reductions of live rows behind one barrier, followed by those over no rows.
 static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     Kernel::new("reductions", |b| {
         let live = column(b, Pred);
@@ -52,7 +52,7 @@ static KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
 });
 
 trait Number: Element + PartialEq + Debug {
-    /// What no row gives.
+    /// Returns the result over no rows.
     fn empty(kind: ReduceKind) -> Self;
     fn combine(kind: ReduceKind, lhs: Self, rhs: Self) -> Self;
 }
@@ -126,7 +126,7 @@ impl Number for bool {
     }
 }
 
-/// The folds of `values` by each kind must be the next outputs.
+/// Checks that the next outputs are the folds of `values` by each kind.
 fn check<T: Number>(
     outputs: &mut impl Iterator<Item = Buffer>,
     kinds: &[ReduceKind],
@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn reductions_are_folds_of_the_live_rows(seed in any::<u64>()) {
+    fn reductions_agree_with_folds_of_the_live_rows(seed in any::<u64>()) {
         let mut random = Random(seed);
         let sparse = [1, 2, 1000, 1 << 20][random.below(4) as usize];
         let live = random.many(N, |random| random.one_in(sparse));
@@ -152,10 +152,10 @@ proptest! {
         let u32 = random.many(N, |random| random.i128() as u32);
         let u64 = random.many(N, |random| random.i128() as u64);
         let pred = random.many(N, |random| random.one_in(100) == random.one_in(2));
-        // Sums and products that are exact in any order.
+        // Sums and products of these are exact in any order.
         let f32: Vec<f32> = random.many(N, |random| if random.one_in(400) { 2.0 } else { [-1.0, 1.0][random.below(2) as usize] });
         let f64: Vec<f64> = random.many(N, |random| if random.one_in(100) { 0.5 } else { [-1.0, 1.0][random.below(2) as usize] });
-        // Eight of them fit s32.
+        // The sum of eight of these fits s32.
         let narrow = random.many(N, |random| (random.i128() as i32) >> 3);
         let s8 = random.many(N, |random| random.i128() as i8);
         let inputs = [

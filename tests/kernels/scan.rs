@@ -1,4 +1,4 @@
-//! `kernels::scan`: prefix sums.
+//! Tests of `kernels::scan`: prefix sums.
 
 use parallax::kernels::scan::exclusive_sum;
 use parallax::program::ElementType::S32;
@@ -9,7 +9,7 @@ use crate::lowerings::{SIZES, both, check};
 use crate::random::Random;
 
 #[test]
-fn sums_are_of_what_is_before() {
+fn exclusive_sums_add_the_preceding_elements() {
     for n in SIZES {
         let kernel = both("exclusive_sum", &[Shape::new(S32, [n])], |b, lowering, values| {
             let (sums, total) = exclusive_sum(b, lowering, values[0])?;
@@ -18,7 +18,7 @@ fn sums_are_of_what_is_before() {
         let mut random = Random(n as u64);
         for (what, values) in [
             ("bits", random.many(n, |random| random.bits() as u8 as i32)),
-            ("any, that wrap", random.many(n, |random| random.i64() as i32)),
+            ("any, which wrap", random.many(n, |random| random.i64() as i32)),
             ("zeros", vec![0; n]),
         ] {
             let mut total = 0i64;

@@ -1,4 +1,4 @@
-//! `kernels::slot_rows`: a row of each slot, and whether two rows share one.
+//! Tests of `kernels::slot_rows`: one row per slot, and whether two rows share a slot.
 
 use parallax::kernels::slot_rows::slot_rows;
 use parallax::program::ElementType::S32;

@@ -1,5 +1,4 @@
-//! How long the native lowerings take, with XLA round them:
-//! `cargo test --release --test kernels speed -- --ignored --nocapture`.
+//! Times the native lowerings, XLA included: `cargo test --release --test kernels speed -- --ignored --nocapture`.
 
 use std::time::Instant;
 
@@ -17,7 +16,7 @@ use parallax::runtime::{Buffer, Element};
 use crate::random::Random;
 use crate::{Kernel, array};
 
-/// Prints the best time of seven runs by row of the first input, and gives the outputs.
+/// Prints the best time of seven runs per row of the first input, and returns the outputs.
 fn time(
     name: &str,
     inputs: &[&Buffer],
@@ -33,7 +32,7 @@ fn time(
         outputs.clear();
         let start = Instant::now();
         outputs = kernel.0.execute(inputs).unwrap();
-        // Waits for the run: the last output is the count where there is one.
+        // Downloading the last output, which is the count if there is one, waits for the run to finish.
         outputs.last().unwrap().download().unwrap();
         best = best.min(start.elapsed().as_secs_f64());
     }

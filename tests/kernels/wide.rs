@@ -1,6 +1,6 @@
-//! `kernels::wide` against `i128`.
+//! Tests of `kernels::wide` against `i128`.
 
-// Tables of cases read best as they are.
+// Type aliases would make the tables of cases harder to read.
 #![allow(clippy::type_complexity)]
 
 use std::sync::LazyLock;
@@ -42,7 +42,7 @@ fn scalar_limbs(value: i128) -> [Buffer; 2] {
     [scalar((value >> 64) as i64), scalar(value as u64)]
 }
 
-/// The next two outputs as numbers.
+/// Reads the next two outputs as numbers.
 fn numbers(outputs: &mut impl Iterator<Item = Buffer>) -> Vec<i128> {
     let hi = outputs.next().unwrap().to_vec::<i64>().unwrap();
     let lo = outputs.next().unwrap().to_vec::<u64>().unwrap();
@@ -66,7 +66,7 @@ const ARITHMETIC: [(Fallible, fn(i128, i128) -> (i128, bool)); 3] = [
     (wide::multiply, i128::overflowing_mul),
 ];
 
-/// add, subtract, multiply of two arrays; of an array and a scalar; of a scalar and an array.
+/// add, subtract and multiply of two arrays, of an array and a scalar, and of a scalar and an array.
 static ARITHMETIC_KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     Kernel::new("wide_arithmetic", |b| {
         let (x, y, z) = (parameter(b), parameter(b), scalar_parameter(b));
@@ -93,7 +93,7 @@ static DIVIDE_KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     })
 });
 
-/// The six comparisons, negate, to_narrow, to_float of both types, select by x < y.
+/// The six comparisons, negate, to_narrow, exceeds_narrow, to_float of both types, and select by x < y.
 static ORDER_KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     Kernel::new("wide_order", |b| {
         let (x, y) = (parameter(b), parameter(b));
@@ -121,7 +121,7 @@ static FROM_KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     })
 });
 
-/// Lanes of x and of the 64-bit y, each times the row's k, as if k rows had been added up; put together again.
+/// Lanes of x and of the 64-bit y, each multiplied by the row's k, as if k rows had been summed, and recombined.
 static LANES_KERNEL: LazyLock<Kernel> = LazyLock::new(|| {
     Kernel::new("wide_lanes", |b| {
         let (x, y, k) = (parameter(b), column(b, S64), column(b, S64));
@@ -139,7 +139,7 @@ proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
-    fn arithmetic_is_that_of_i128_and_flags_overflow(seed in any::<u64>()) {
+    fn arithmetic_agrees_with_i128_and_flags_overflow(seed in any::<u64>()) {
         let (x, y) = pairs(seed);
         let z = Random(!seed).i128();
         let inputs: Vec<Buffer> = limbs(&x).into_iter().chain(limbs(&y)).chain(scalar_limbs(z)).collect();
@@ -150,7 +150,7 @@ proptest! {
                 let (results, overflows) = (numbers(&mut outputs), flags(&mut outputs));
                 for i in 0..N {
                     let expected = reference(lhs[i], rhs[i]);
-                    // What overflowed is flagged; only then may the value be another.
+                    // Overflow must be flagged. Only then may the value differ.
                     prop_assert_eq!(overflows[i], expected.1, "form {}, operation {}: {}, {}", form, operation, lhs[i], rhs[i]);
                     if !expected.1 {
                         prop_assert_eq!(results[i], expected.0, "form {}, operation {}: {}, {}", form, operation, lhs[i], rhs[i]);
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn order_and_narrowing_are_those_of_i128(seed in any::<u64>()) {
+    fn order_and_narrowing_agree_with_i128(seed in any::<u64>()) {
         let (x, mut y) = pairs(seed);
         let mut random = Random(!seed);
         for i in 0..N {
@@ -212,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn floats_are_cut_towards_zero_and_narrow_integers_extended(seed in any::<u64>()) {
+    fn floats_are_truncated_and_narrow_integers_are_extended(seed in any::<u64>()) {
         let mut random = Random(seed);
         let in_range = |v: f64| if v.abs() < 2f64.powi(127) { v } else { -0.5 };
         let floats = random.many(N, |random| in_range(random.f64()));
@@ -227,11 +227,11 @@ proptest! {
     }
 
     #[test]
-    fn lanes_of_many_rows_add_up_to_the_sum(seed in any::<u64>()) {
+    fn summed_lanes_combine_to_the_sum(seed in any::<u64>()) {
         let mut random = Random(seed);
         let x = random.many(N, Random::i128);
         let y = random.many(N, Random::i64);
-        // One row, few, and the most that lanes allow.
+        // One row, few rows, or the maximum that lanes allow.
         let k = random.many(N, |random| match random.below(3) {
             0 => 1,
             1 => random.below(1 << 31) as i64,
@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-/// Sums that leave the range on the way and come back: lanes do not mind.
+/// Sums that leave the range and come back are exact, because lanes do not overflow.
 #[test]
 fn sums_near_the_limits_are_exact() {
     let kernel = Kernel::new("wide_sum", |b| {

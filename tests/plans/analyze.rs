@@ -1,4 +1,4 @@
-//! EXPLAIN ANALYZE: rows of every node, bytes and times of uploads, programs and downloads, and what was found in caches.
+//! EXPLAIN ANALYZE: rows of every node; bytes and times of uploads, programs and downloads; cache hits.
 
 use insta::assert_snapshot;
 
@@ -7,18 +7,18 @@ use crate::Db;
 const SQL: &str = "SELECT s, sum(d) FROM t WHERE a > 1 GROUP BY s";
 
 #[test]
-fn every_node_says_what_it_did() {
+fn every_node_reports_its_metrics() {
     let db = Db::with_t(&[]);
-    // Compiled by now, in this test or another.
+    // This run, or another test, compiles the programs first.
     db.run(&format!("EXPLAIN ANALYZE {SQL}"));
     db.run("CREATE TABLE u AS SELECT * FROM t");
     let first = SQL.replace("FROM t", "FROM u");
     assert_snapshot!(db.analyze(&first), @r"
     DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_finish], metrics=[output_rows=2, download_bytes=136, program_cache_hits=2, compile_time=T, device_time=T, download_time=T, kernel_time=T]
-      XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, kernel_time=T]
+      XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, kernel_time=T, strategy=dense groups]
         XlaProjectionExec: expr=[s@1 as s, d@2 as d], metrics=[output_rows=2]
           XlaFilterExec: a@0 > 1, metrics=[output_rows=2]
-            HostToDeviceExec, metrics=[resident_hits=3]
+            HostToDeviceExec, metrics=[cached_columns=3]
               DataSourceExec: partitions=1, partition_sizes=[1], metrics=[]
     ");
 }
@@ -27,25 +27,25 @@ fn every_node_says_what_it_did() {
 fn a_second_run_compiles_and_uploads_nothing() {
     let db = Db::with_t(&[]);
     let first = db.analyze(SQL);
-    assert!(first.contains("resident_hits=0") && first.contains("upload_bytes="), "{first}");
+    assert!(first.contains("cached_columns=0") && first.contains("upload_bytes="), "{first}");
     let second = db.analyze(SQL);
-    assert!(second.contains("resident_hits=3") && !second.contains("upload_bytes="), "{second}");
+    assert!(second.contains("cached_columns=3") && !second.contains("upload_bytes="), "{second}");
     assert!(second.contains("program_cache_hits=2"), "{second}");
     assert!(!second.contains("program_cache_misses"), "{second}");
 }
 
 #[test]
-fn without_residency_every_run_uploads() {
-    let db = Db::with_t(&[("xla.resident", "false")]);
+fn without_cached_columns_every_run_uploads() {
+    let db = Db::with_t(&[("xla.cache_columns", "false")]);
     for _ in 0..2 {
         let plan = db.analyze(SQL);
-        assert!(plan.contains("upload_bytes=") && !plan.contains("resident_hits"), "{plan}");
+        assert!(plan.contains("upload_bytes=") && !plan.contains("cached_columns"), "{plan}");
     }
 }
 
-/// Literals are parameters of a program: others of the same width and sign are no new compile.
+/// Literals are parameters of a program, so other literals of the same width and sign need no compilation.
 #[test]
-fn other_literals_are_the_same_program() {
+fn other_literals_share_the_program() {
     let db = Db::with_t(&[]);
     let compiled = |sql: &str| db.analyze(sql).matches("program_cache_misses").count();
     compiled("SELECT a + 7, s FROM t WHERE b > 0.25 AND s IN ('x', 'z') AND d < 100.5 OR a = 1000");
@@ -55,15 +55,15 @@ fn other_literals_are_the_same_program() {
         compiled("SELECT s, sum(d * 5) FROM t WHERE a > 2 GROUP BY s HAVING count(*) > 0 ORDER BY s LIMIT 5"),
         0
     );
-    // Rows of another table of the same ranges and capacity are, too.
+    // Neither do the rows of another table with the same ranges and capacity.
     db.run("CREATE TABLE u AS SELECT * FROM t WHERE a > 1 OR a IS NULL");
     compiled("SELECT s, count(*) FROM t WHERE a <> 5 GROUP BY s");
     assert_eq!(compiled("SELECT s, count(*) FROM u WHERE a <> 5 GROUP BY s"), 0);
 }
 
-/// Which programs ran, and which way each join went, the data decides.
+/// Which programs ran, and which strategy each join used, is only known at run time.
 #[test]
-fn what_only_the_data_tells() {
+fn strategies_chosen_at_run_time_are_shown() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     db.run("CREATE TABLE wide(k BIGINT, v BIGINT) AS VALUES (1, 10), (1000000000, 20), (1, 5), (NULL, 7)");
     let cases = [
@@ -73,18 +73,34 @@ fn what_only_the_data_tells() {
         (
             "SELECT t.b FROM t JOIN t u ON t.a = u.a",
             "programs=[join_build, join_project",
-            "gather join (unique, dense keys)=1",
+            "strategy=gather join, dense keys",
         ),
-        ("SELECT t.b FROM wide JOIN t ON t.a = wide.k", "join_expand", "expanding join (hashed keys, 2 pairs)=1"),
+        ("SELECT t.b FROM wide JOIN t ON t.a = wide.k", "join_expand", "pairs=2, strategy=expanding join, hashed keys"),
         (
             "SELECT a FROM t WHERE a IN (SELECT k FROM wide)",
             "programs=[join_build, join]",
-            "gather join (existence only, hashed keys)=1",
+            "strategy=existence join, hashed keys",
         ),
-        ("SELECT t.b FROM t JOIN wide ON t.a < wide.v", "join_expand", "nested-loop join (16 pairs)=1"),
+        ("SELECT t.b FROM t JOIN wide ON t.a < wide.v", "join_expand", "pairs=16, strategy=nested-loop join"),
     ];
     for (sql, programs, way) in cases {
         let plan = db.analyze(sql);
         assert!(plan.contains(programs) && plan.contains(way), "{sql}\n{plan}");
     }
+}
+
+/// Plain EXPLAIN shows what the plan says, whatever has run before; estimates and history come with VERBOSE.
+#[test]
+fn plain_explain_is_deterministic() {
+    let db = Db::with_t(&[]);
+    let explain = |kind: &str| format!("{:?}", db.rows(&format!("EXPLAIN {kind} {SQL}")));
+    let before = explain("");
+    assert!(!before.contains("estimates"), "{before}");
+    for _ in 0..3 {
+        db.rows(SQL);
+        db.analyze(SQL);
+        assert_eq!(explain(""), before);
+    }
+    assert!(explain("VERBOSE").contains("estimates: host "), "{}", explain("VERBOSE"));
+    assert!(format!("{:?}", db.rows(&format!("EXPLAIN ANALYZE {SQL}"))).contains("estimates: host "));
 }

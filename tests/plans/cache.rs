@@ -1,5 +1,5 @@
-//! Columns that stay on the device: CACHE TABLE and UNCACHE TABLE, what SHOW CACHE and SHOW PROGRAMS say, and that no
-//! row of an older version of a table is ever served.
+//! Columns cached on the device: CACHE TABLE, UNCACHE TABLE, SHOW CACHE and SHOW PROGRAMS. No row of an older version
+//! of a table may ever be returned.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::{Db, RUNTIME};
 
 const SHOWN: &str = "SHOW CACHE";
 
-/// `table.column`, rows, hits and pinned of what is cached.
+/// Returns `table.column`, rows, hits and pinned for everything in the cache.
 fn cached(db: &Db) -> Vec<String> {
     let pick = |row: &String| {
         let cells: Vec<&str> = row.split(" | ").collect();
@@ -42,7 +42,7 @@ fn a_cached_table_is_shown_with_its_encodings_and_hits() {
     assert_eq!(cached(&db), ["t.a 4 2 true", "t.b 4 0 true", "t.s 4 1 true", "t.d 4 0 true"]);
     db.run("UNCACHE TABLE t");
     assert_eq!(cached(&db), [""; 0]);
-    // Not pinned, but there again after a query.
+    // No longer pinned, but cached again by a query.
     db.run("SELECT max(a) FROM t");
     assert_eq!(cached(&db), ["t.a 4 0 false"]);
     db.run("UNCACHE TABLE t");
@@ -51,14 +51,14 @@ fn a_cached_table_is_shown_with_its_encodings_and_hits() {
 }
 
 #[test]
-fn some_columns_and_tables_of_other_schemas() {
+fn columns_and_tables_of_other_schemas_are_cached() {
     let db = Db::with_t(&[]);
     db.run("CREATE SCHEMA s");
     db.run("CREATE TABLE s.t AS VALUES (1, 'x')");
     db.run("CACHE TABLE t COLUMNS (d, \"a\")");
     db.run("CACHE TABLE s.t COLUMNS (column2)");
     assert_eq!(cached(&db), ["s.t.column2 1 0 true", "t.a 4 0 true", "t.d 4 0 true"]);
-    // By the name that it has now.
+    // Tables are shown by their current name.
     db.run("SET datafusion.catalog.default_schema = 's'");
     assert_eq!(cached(&db), ["public.t.a 4 0 true", "public.t.d 4 0 true", "t.column2 1 0 true"]);
     db.run("UNCACHE TABLE t");
@@ -66,7 +66,7 @@ fn some_columns_and_tables_of_other_schemas() {
 }
 
 #[test]
-fn what_cannot_be_cached_says_why() {
+fn errors_say_why_a_table_cannot_be_cached() {
     let db = Db::with_t(&[]);
     db.run("CREATE VIEW v AS SELECT a + 1 FROM t");
     db.run("CREATE TABLE l AS SELECT [1, 2] AS l");
@@ -82,8 +82,8 @@ fn what_cannot_be_cached_says_why() {
         let error = db.error(sql);
         assert!(error.contains(message), "{sql}: {error}");
     }
-    db.run("SET xla.resident = false");
-    assert!(db.error("CACHE TABLE t").contains("xla.resident is false"));
+    db.run("SET xla.cache_columns = false");
+    assert!(db.error("CACHE TABLE t").contains("xla.cache_columns is false"));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn programs_are_listed_with_their_hits() {
     };
     db.run(sql);
     let before = hits();
-    // Another literal, another order of the runs: the same program.
+    // Another literal, and the conditions in another order, use the same program.
     db.run("SELECT b * 18, a FROM t WHERE d > -90 AND b < 2345");
     let after = hits();
     let gained: Vec<u64> = after.iter().filter_map(|p| Some(p.2 - before.iter().find(|b| b.1 == p.1)?.2)).collect();
@@ -106,10 +106,10 @@ fn programs_are_listed_with_their_hits() {
     assert!(gained.contains(&1), "{before:?} {after:?}");
 }
 
-/// A pinned table stays while others come and go.
+/// A pinned table stays cached while others are evicted.
 #[test]
 fn a_pinned_table_is_not_evicted() {
-    let db = Db::alone();
+    let db = Db::exclusive();
     db.run("CREATE TABLE kept AS SELECT value AS k FROM generate_series(1, 100000)");
     db.run("CREATE TABLE other AS SELECT value AS o, value * 3 AS p FROM generate_series(1, 100000)");
     db.run("CREATE TABLE third AS SELECT value AS q, value * 5 AS r FROM generate_series(1, 100000)");
@@ -123,13 +123,13 @@ fn a_pinned_table_is_not_evicted() {
     }
     let is_kept = || cached(&db).iter().any(|row| row.starts_with("kept.k") && row.ends_with("true"));
     assert!(is_kept(), "{:?}", cached(&db));
-    // Nor by a query that runs out of memory and starts again.
+    // A query that runs out of memory and is retried must not evict it either.
     let plan = db.analyze("SELECT o, p, q, r FROM other JOIN third ON o = q ORDER BY p DESC, r");
-    assert!(plan.contains("started again") && is_kept(), "{plan} {:?}", cached(&db));
+    assert!(plan.contains("restarts=") && is_kept(), "{plan} {:?}", cached(&db));
     db.run("SET xla.memory_limit = 0");
 }
 
-/// Strings stay on the host: they count there, and the least recently used column goes.
+/// Strings stay on the host, so they count against the host limit. The least recently used column is evicted.
 #[test]
 fn the_host_limit_evicts_strings() {
     let db = Db::new(&[]);
@@ -153,9 +153,9 @@ fn the_host_limit_evicts_strings() {
     assert_eq!(db.rows(&column("t")), ["500"]);
 }
 
-/// DataFusion's account of memory holds what the cache does, and a pool without room is no error.
+/// The cache's memory is accounted for in DataFusion's memory pool, and an exhausted pool is not an error.
 #[test]
-fn the_memory_pool_knows_of_the_cache() {
+fn the_memory_pool_accounts_for_the_cache() {
     use std::sync::Arc;
 
     use datafusion::execution::SessionStateBuilder;
@@ -190,9 +190,9 @@ fn the_memory_pool_knows_of_the_cache() {
     }
 }
 
-/// A CSV file is read once; the same file with another delimiter is another table, and a new version is read again.
+/// A CSV file is read once. With another delimiter it is another table, and a new version of the file is read again.
 #[test]
-fn files_of_every_format_stay_and_are_never_stale() {
+fn files_of_every_format_are_cached_and_never_stale() {
     let db = Db::new(&[]);
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
@@ -216,7 +216,7 @@ fn files_of_every_format_stay_and_are_never_stale() {
         }
         let hits = cached(&db).into_iter().filter(|row| row.starts_with(&format!("{table}."))).collect::<Vec<_>>();
         assert_eq!(hits, [format!("{table}.a 3 1 false"), format!("{table}.s 3 1 false")]);
-        // The other column only, then both in another order.
+        // First the other column alone, then both in another order.
         assert_eq!(db.rows(&format!("SELECT s FROM {table} WHERE s LIKE 'y%'")), ["y;z"]);
         assert_eq!(db.rows(&format!("SELECT a, s FROM {table} WHERE s = 'x'")), ["1 | x"]);
     }
@@ -234,9 +234,9 @@ fn files_of_every_format_stay_and_are_never_stale() {
     assert_eq!(rows, [""; 0]);
 }
 
-/// COPY of a partitioned table gives files that are read, and read again after the next COPY.
+/// The files that a partitioned COPY writes are read, and read again after the next COPY.
 #[test]
-fn partitioned_copies_are_read_anew() {
+fn partitioned_copies_are_read_again() {
     let db = Db::with_t(&[("xla.placement", "auto")]);
     let dir = tempfile::tempdir().unwrap();
     let location = dir.path().join("out");
@@ -260,10 +260,10 @@ fn partitioned_copies_are_read_anew() {
     }
 }
 
-/// What is known of values when they are uploaded: shown, and a sort that has nothing to do does nothing.
+/// Statistics found on upload are shown, and a sort of sorted data does nothing.
 #[test]
-fn a_table_in_order_is_not_sorted() {
-    let db = Db::alone();
+fn a_sorted_table_is_not_sorted_again() {
+    let db = Db::exclusive();
     db.run(
         "CREATE TABLE o AS SELECT value AS id, value / 10 AS tens, 'k' || (100000 + value / 3) AS k, value % 7 AS r \
          FROM generate_series(1, 30000)",
@@ -286,6 +286,6 @@ fn a_table_in_order_is_not_sorted() {
         let expected = db.rows(sql);
         db.run("SET xla.placement = 'always'");
         assert_eq!(db.rows(sql), expected, "{sql}");
-        assert_eq!(db.analyze(sql).contains("rows are in this order"), in_order, "{sql}");
+        assert_eq!(db.analyze(sql).contains("strategy=already in order"), in_order, "{sql}");
     }
 }

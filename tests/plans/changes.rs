@@ -1,12 +1,12 @@
-//! Tables, views, files and options that change between two runs of the same query: neither the columns on the device nor the
-//! plan that was kept may be the old ones.
+//! Tables, views, files and options that change between two runs of the same query. Neither stale columns on the device
+//! nor a stale cached plan may be used.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::Db;
 
-/// Runs each step, then the query, which must give the rows of that step. Each is asked twice, so that plans are kept.
+/// Runs each step, then the query twice, so that its plan is cached. Both runs must return the rows of that step.
 fn check(db: &Db, sql: &str, steps: &[(&str, &[&str])]) {
     for (step, rows) in steps {
         if !step.is_empty() {
@@ -19,7 +19,7 @@ fn check(db: &Db, sql: &str, steps: &[(&str, &[&str])]) {
 }
 
 #[test]
-fn rows_that_are_inserted_updated_and_deleted() {
+fn inserts_updates_and_deletes_are_visible() {
     for sql in
         ["SELECT a, b + 1, s FROM t WHERE a > 0", "SELECT a, b + 1, s FROM (SELECT * FROM t WHERE a > 0) ORDER BY s"]
     {
@@ -28,7 +28,7 @@ fn rows_that_are_inserted_updated_and_deleted() {
         let steps: [(&str, &[&str]); 7] = [
             ("", &["1 | 2 | x"]),
             ("INSERT INTO t VALUES (2, 2, 'y'), (3, NULL, NULL)", &["1 | 2 | x", "2 | 3 | y", "3 | NULL | NULL"]),
-            // Another column than the first, whose array stays the same.
+            // Update a column other than the first, whose array stays the same.
             ("UPDATE t SET b = 10 WHERE a = 2", &["1 | 2 | x", "2 | 11 | y", "3 | NULL | NULL"]),
             ("UPDATE t SET s = 'z'", &["1 | 2 | z", "2 | 11 | z", "3 | NULL | z"]),
             ("DELETE FROM t WHERE b = 10", &["1 | 2 | z", "3 | NULL | z"]),
@@ -40,7 +40,7 @@ fn rows_that_are_inserted_updated_and_deleted() {
 }
 
 #[test]
-fn counts_that_come_from_statistics() {
+fn counts_from_statistics_are_current() {
     let db = Db::new(&[]);
     db.run("CREATE TABLE t(a BIGINT) AS VALUES (1), (2), (3), (4)");
     let steps: [(&str, &[&str]); 4] = [
@@ -53,7 +53,7 @@ fn counts_that_come_from_statistics() {
 }
 
 #[test]
-fn a_table_of_another_schema_under_the_same_name() {
+fn a_table_can_be_replaced_by_one_of_another_schema() {
     let db = Db::new(&[]);
     db.run("CREATE TABLE t(a BIGINT) AS VALUES (1), (2)");
     let steps: [(&str, &[&str]); 2] = [("", &["1", "2"]), ("DROP TABLE t", &[])];
@@ -70,7 +70,7 @@ fn a_table_of_another_schema_under_the_same_name() {
 }
 
 #[test]
-fn a_table_that_is_dropped_is_freed() {
+fn a_dropped_table_is_freed() {
     let db = Db::with_t(&[]);
     db.run("CREATE TABLE gone AS SELECT * FROM t");
     let sql = "SELECT a FROM gone WHERE a > 1";
@@ -82,7 +82,7 @@ fn a_table_that_is_dropped_is_freed() {
 }
 
 #[test]
-fn a_view_that_is_replaced() {
+fn a_replaced_view_is_used() {
     let db = Db::with_t(&[]);
     let steps: [(&str, &[&str]); 4] = [
         ("CREATE VIEW v AS SELECT a FROM t WHERE a > 2", &["3"]),
@@ -93,9 +93,9 @@ fn a_view_that_is_replaced() {
     check(&db, "SELECT a FROM v", &steps);
 }
 
-/// Without rows there are no arrays by which a column could be known.
+/// A table without rows has no arrays to identify it.
 #[test]
-fn empty_tables_are_not_taken_for_each_other() {
+fn empty_tables_are_not_confused() {
     let db = Db::new(&[("xla.placement", "always")]);
     db.run("CREATE TABLE e(x INT, s VARCHAR)");
     db.run("CREATE TABLE f(x DOUBLE)");
@@ -107,30 +107,30 @@ fn empty_tables_are_not_taken_for_each_other() {
 }
 
 #[test]
-fn options_that_are_set() {
+fn changed_options_take_effect() {
     let db = Db::with_t(&[]);
     let sql = "SELECT a FROM t ORDER BY row_number() OVER (ORDER BY a) LIMIT 1";
     check(&db, sql, &[("", &["1"])]);
     db.run("SET xla.placement = 'always'");
     assert!(db.error(sql).contains("cannot run on the device"));
     check(&db, sql, &[("SET xla.placement = 'never'", &["1"])]);
-    // Of a plan that was kept, the options of the run count.
+    // A cached plan uses the options of the current run.
     let sql = "SELECT s, sum(a) FROM t GROUP BY s";
     let rows: &[&str] = &["NULL | NULL", "x | 4", "y | 2"];
     let steps = [
         ("SET xla.placement = 'always'", rows),
         ("SET xla.chunk_rows = 1024", rows),
         ("SET xla.threads = 1", rows),
-        ("SET xla.resident = false", rows),
-        ("SET xla.max_dense_groups = 1", rows),
+        ("SET xla.cache_columns = false", rows),
+        ("SET xla.max_dense_slots = 1", rows),
         ("SET xla.portable_kernels = true", rows),
     ];
     check(&db, sql, &steps);
 }
 
-/// A join keeps its build side in the plan; a plan that is run again must not find it.
+/// A join keeps its build side in the plan. Running the cached plan again must not reuse it.
 #[test]
-fn joins_of_a_kept_plan_run_again() {
+fn joins_of_a_cached_plan_run_again() {
     for placement in ["auto", "never"] {
         for partitions in ["1", "4"] {
             let db =
@@ -156,7 +156,7 @@ fn write(db: &Db, rows: &str, path: &Path) {
 }
 
 #[test]
-fn a_parquet_file_that_is_rewritten() {
+fn a_rewritten_parquet_file_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let (file, folder) = (dir.path().join("one.parquet"), dir.path().join("many"));
     std::fs::create_dir(&folder).unwrap();
@@ -169,7 +169,7 @@ fn a_parquet_file_that_is_rewritten() {
     for table in ["one", "many", "one", "many"] {
         assert_eq!(sum(table), ["3 | y"]);
     }
-    // Of the same size; then longer.
+    // First a file of the same size, then a longer one.
     write(&db, "(3, 'x'), (4, 'z')", &file);
     assert_eq!(sum("one"), ["7 | z"]);
     write(&db, "(3, 'x'), (4, 'z'), (5, 'a very much longer text')", &file);

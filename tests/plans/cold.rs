@@ -1,5 +1,5 @@
-//! Parquet files that a query reads for the first time: strings come as the codes of the file, columns one by one, and what is
-//! unusual in a file goes DataFusion's way. Every answer is compared with DataFusion's own.
+//! Parquet files that a query reads for the first time. Strings arrive as the dictionary codes of the file, columns one
+//! by one, and unusual files are read by DataFusion's scan. All results are compared with DataFusion's own.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,7 +16,7 @@ use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::Db;
 
-/// Rows of a row group.
+/// Rows per row group.
 const GROUP: usize = 3000;
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -27,7 +27,7 @@ fn strings(n: usize, of_row: impl Fn(usize) -> Option<String>) -> ArrayRef {
     Arc::new((0..n).map(of_row).collect::<StringArray>())
 }
 
-/// Numbers 0 to n.
+/// Numbers from 0 to n.
 fn ids(n: usize) -> ArrayRef {
     Arc::new((0..n as i64).collect::<Int64Array>())
 }
@@ -44,7 +44,7 @@ fn write(path: &Path, batch: &RecordBatch) {
     write_with(path, batch, WriterProperties::builder());
 }
 
-/// A session with `t`, a file or a folder of files.
+/// Creates a session with table `t`, a file or a folder of files.
 fn over(path: &Path, settings: &[(&str, &str)]) -> Db {
     let db = Db::new(settings);
     let slash = if path.is_dir() { "/" } else { "" };
@@ -52,11 +52,11 @@ fn over(path: &Path, settings: &[(&str, &str)]) -> Db {
     db
 }
 
-/// Runs `queries` with DataFusion's operators, on columns that stay, and on columns that do not; gives the last plan.
+/// Runs `queries` with DataFusion's operators, on cached columns, and on uncached columns. Returns the last plan.
 fn check(path: &Path, queries: &[&str]) -> String {
     let host = over(path, &[("xla.placement", "never")]);
     let resident = over(path, &[("xla.placement", "always")]);
-    let cold = over(path, &[("xla.placement", "always"), ("xla.resident", "false")]);
+    let cold = over(path, &[("xla.placement", "always"), ("xla.cache_columns", "false")]);
     for sql in queries {
         let expected = host.sorted(sql);
         assert_eq!(cold.sorted(sql), expected, "{sql}");
@@ -66,7 +66,7 @@ fn check(path: &Path, queries: &[&str]) -> String {
     cold.analyze(queries[queries.len() - 1])
 }
 
-/// How a column is held after `sql` has read it.
+/// Returns the encoding of a column after `sql` has read it.
 fn encoding(path: &Path, sql: &str, column: &str) -> String {
     let db = over(path, &[("xla.placement", "always")]);
     db.run(sql);
@@ -84,14 +84,14 @@ const BY_STRING: &[&str] = &[
     "SELECT s, id FROM t WHERE id >= 0",
 ];
 
-/// A column that only passes through has row numbers instead of codes where strings have to be looked at for codes; here they
-/// are those of the file.
+/// A column that only passes through has row numbers instead of codes if computing codes means reading the strings.
+/// Here the codes come from the file.
 #[test]
-fn codes_of_the_file_are_the_codes_of_the_column() {
+fn dictionary_codes_of_the_file_are_used() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let n = 4 * GROUP + 17;
-    // Other strings in each row group, NULLs, empty strings, and a row group of NULLs only.
+    // Other strings in each row group, NULLs, empty strings, and a row group of only NULLs.
     let value = |row: usize| match (row / GROUP, row % 7) {
         (2, _) | (_, 3) => None,
         (_, 4) => Some(String::new()),
@@ -108,9 +108,9 @@ fn codes_of_the_file_are_the_codes_of_the_column() {
     assert_eq!(encoding(&plain, "SELECT s FROM t WHERE id >= 0", "s"), "s16 row numbers of strings + validity");
 }
 
-/// A writer gives up its dictionary in the middle of a column chunk.
+/// The writer drops its dictionary in the middle of a column chunk.
 #[test]
-fn chunks_of_codes_and_of_plain_strings() {
+fn column_chunks_mix_codes_and_plain_strings() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let n = 3 * GROUP;
@@ -133,7 +133,7 @@ fn chunks_of_codes_and_of_plain_strings() {
 }
 
 #[test]
-fn every_type_over_several_files() {
+fn every_type_is_read_from_several_files() {
     let dir = tempfile::tempdir().unwrap();
     for (file, first) in [("a", 0i64), ("b", 100_000), ("c", -70_000)] {
         let n = GROUP + 100;
@@ -175,7 +175,7 @@ fn every_type_over_several_files() {
 }
 
 #[test]
-fn nested_columns_beside_those_that_are_read() {
+fn nested_columns_beside_the_columns_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     let n = GROUP + 5;
@@ -187,7 +187,7 @@ fn nested_columns_beside_those_that_are_read() {
 }
 
 #[test]
-fn files_without_rows() {
+fn files_without_rows_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let empty = batch(vec![("id", ids(0)), ("s", strings(0, |_| None))]);
     write(&dir.path().join("a.parquet"), &empty);
@@ -197,14 +197,14 @@ fn files_without_rows() {
     check(dir.path(), BY_STRING);
 }
 
-/// DataFusion's scan knows what to do with files that differ from the table.
+/// DataFusion's scan handles files whose schema differs from that of the table.
 #[test]
-fn files_of_other_schemas_go_datafusions_way() {
+fn files_of_other_schemas_are_read_by_datafusion() {
     let dir = tempfile::tempdir().unwrap();
     let n = 50;
     let s = || strings(n, |row| Some(format!("s{}", row % 3)));
     write(&dir.path().join("a.parquet"), &batch(vec![("id", ids(n)), ("s", s())]));
-    // Another order, a missing column, another type.
+    // Columns in another order, a missing column, another type.
     write(&dir.path().join("b.parquet"), &batch(vec![("s", s()), ("id", ids(n))]));
     let plan = check(dir.path(), BY_STRING);
     assert!(plan.contains("decode_time="), "{plan}");
@@ -227,7 +227,7 @@ fn files_of_other_schemas_go_datafusions_way() {
 }
 
 #[test]
-fn folders_that_are_columns() {
+fn partition_folders_are_columns() {
     let dir = tempfile::tempdir().unwrap();
     for year in ["2024", "2025"] {
         let folder = dir.path().join(format!("year={year}"));
@@ -247,7 +247,7 @@ fn folders_that_are_columns() {
     assert_eq!(table("auto"), table("never"));
 }
 
-/// Scans of the same files in one query share what is read, even where no later query may.
+/// Scans of the same files in one query share the columns, even if later queries may not.
 #[test]
 fn a_query_reads_a_column_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ fn a_query_reads_a_column_once() {
     assert!(plan.contains("shared_columns=1"), "{plan}");
 }
 
-/// Rows in order of `id`, in row groups and pages; of some, `s` is NULL.
+/// Writes rows in order of `id`, in row groups and pages. Some have a NULL `s`.
 fn write_ordered(path: &Path, n: usize, first: i64) {
     let id: ArrayRef = Arc::new((0..n as i64).map(|row| row + first).collect::<Int64Array>());
     let s = strings(n, |row| (!row.is_multiple_of(4)).then(|| format!("s{}", row / 1000)));
@@ -267,7 +267,7 @@ fn write_ordered(path: &Path, n: usize, first: i64) {
 }
 
 #[test]
-fn a_filter_that_leaves_little_reads_little() {
+fn a_selective_filter_reads_few_rows() {
     let dir = tempfile::tempdir().unwrap();
     write_ordered(&dir.path().join("a.parquet"), 5 * GROUP, 0);
     write_ordered(&dir.path().join("b.parquet"), 5 * GROUP, 1_000_000);
@@ -281,17 +281,17 @@ fn a_filter_that_leaves_little_reads_little() {
     ];
     check(dir.path(), &sqls);
     for resident in ["true", "false"] {
-        let db = over(dir.path(), &[("xla.placement", "always"), ("xla.resident", resident)]);
-        // One row group, and of it two pages of 500 rows.
+        let db = over(dir.path(), &[("xla.placement", "always"), ("xla.cache_columns", resident)]);
+        // One row group, of which two pages of 500 rows are read.
         let plan = db.analyze(sqls[0]);
-        assert!(plan.contains("read 1 of 10 row groups, 500 of 30000 rows=1"), "{resident}: {plan}");
-        assert!(!plan.contains("resident_hits=1"), "{plan}");
+        assert!(plan.contains("row_groups_read=1, row_groups_total=10, rows_read=500"), "{resident}: {plan}");
+        assert!(!plan.contains("cached_columns=1"), "{plan}");
     }
 }
 
-/// What is left of a table is no table: a later query finds all rows.
+/// Pruned rows are not cached as a table: a later query must find all rows.
 #[test]
-fn what_was_pruned_is_not_kept() {
+fn pruned_rows_are_not_cached() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     write_ordered(&path, 10 * GROUP, 0);
@@ -300,27 +300,27 @@ fn what_was_pruned_is_not_kept() {
     assert_eq!(db.rows(pruned), ["2000 | 1999000"]);
     assert_eq!(db.rows("SHOW CACHE"), [""; 0]);
     assert_eq!(db.rows("SELECT count(*), max(v), max(id) FROM t WHERE v >= 0"), ["30000 | 29999 | 29999"]);
-    // Now the columns are here, and nothing is read.
+    // The columns are cached by now, and nothing is read.
     let plan = db.analyze(pruned);
-    assert!(plan.contains("resident_hits=2") && !plan.contains("row groups"), "{plan}");
+    assert!(plan.contains("cached_columns=2") && !plan.contains("row_groups_read"), "{plan}");
 }
 
-/// Reading a part again and again costs more than the table: then it is read whole, and stays.
+/// Reading parts repeatedly costs more than reading the table once, so the table is then read completely and cached.
 #[test]
-fn what_is_read_in_parts_too_often_is_read_whole() {
+fn a_table_read_in_parts_too_often_is_read_completely() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.parquet");
     write_ordered(&path, 10 * GROUP, 0);
     let db = over(&path, &[("xla.placement", "always")]);
     let sql = "SELECT sum(v) FROM t WHERE id >= 12000 AND id < 24000";
-    let is_pruned = || db.analyze(sql).contains("read 4 of 10 row groups, 12000 of 30000 rows");
+    let is_pruned = || db.analyze(sql).contains("row_groups_read=4, row_groups_total=10");
     assert_eq!([is_pruned(), is_pruned(), is_pruned()], [true, true, false]);
-    assert!(db.analyze(sql).contains("resident_hits=2"));
-    // More than half is no little.
+    assert!(db.analyze(sql).contains("cached_columns=2"));
+    // More than half of the table does not count as a part.
     let db = over(&path, &[("xla.placement", "always")]);
-    assert!(!db.analyze("SELECT sum(v) FROM t WHERE id >= 6000").contains("row groups"));
-    // Another version of the file has another count.
+    assert!(!db.analyze("SELECT sum(v) FROM t WHERE id >= 6000").contains("row_groups_read"));
+    // A new version of the file starts a new count.
     write_ordered(&path, 5 * GROUP, 0);
     let plan = db.analyze("SELECT sum(v) FROM t WHERE id < 1000");
-    assert!(plan.contains("read 1 of 5 row groups, 1000 of 15000 rows"), "{plan}");
+    assert!(plan.contains("row_groups_read=1, row_groups_total=5"), "{plan}");
 }

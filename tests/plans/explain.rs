@@ -1,4 +1,4 @@
-//! EXPLAIN: what runs on the device, as which programs, and why the rest does not.
+//! EXPLAIN: which operators run on the device, as which programs, and why the others do not.
 
 use insta::assert_snapshot;
 
@@ -19,7 +19,7 @@ fn filter_and_project_are_one_program() {
 }
 
 #[test]
-fn an_aggregate_without_group_by_is_an_update_and_a_finish_program() {
+fn an_ungrouped_aggregate_has_an_update_and_a_finish_program() {
     let db = Db::with_t(&[]);
     let sql = "SELECT sum(a), count(*), min(s), avg(d) FROM t WHERE b < 3";
     assert_snapshot!(db.explain(sql), @r"
@@ -35,7 +35,7 @@ fn an_aggregate_without_group_by_is_an_update_and_a_finish_program() {
 }
 
 #[test]
-fn an_aggregate_with_group_by() {
+fn a_grouped_aggregate_has_an_update_and_a_finish_program() {
     let db = Db::with_t(&[]);
     let sql = "SELECT s, sum(d), count(*) FROM t GROUP BY s";
     assert_snapshot!(db.explain(sql), @r"
@@ -49,7 +49,7 @@ fn an_aggregate_with_group_by() {
 }
 
 #[test]
-fn the_groups_of_an_aggregate_are_sorted_in_its_finish_program() {
+fn groups_are_sorted_in_the_finish_program() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     let sql = "SELECT s, a > 2 AS late, sum(d) AS total, sum(d * (1 - d)) AS charge, avg(b), count(*) AS n \
                FROM t WHERE d <= 10 GROUP BY s, a > 2 ORDER BY s DESC, n LIMIT 3";
@@ -71,7 +71,7 @@ fn the_groups_of_an_aggregate_are_sorted_in_its_finish_program() {
 }
 
 #[test]
-fn partial_and_final_become_one_node() {
+fn partial_and_final_aggregates_become_one_node() {
     let db = Db::with_t(&[("datafusion.execution.target_partitions", "4"), ("xla.placement", "never")]);
     let sql = "SELECT s, sum(a) FROM t GROUP BY s";
     assert_snapshot!(db.explain(sql), @r"
@@ -90,7 +90,7 @@ fn partial_and_final_become_one_node() {
 }
 
 #[test]
-fn a_join_is_a_build_program_and_a_step_of_the_probe_side() {
+fn a_join_has_a_build_program_and_a_probe_step() {
     let db = Db::with_t(&[]);
     let sql = "SELECT sum(t.a + u.a) FROM t JOIN t u ON t.a = u.a WHERE t.b > 0";
     assert_snapshot!(db.explain(sql), @r"
@@ -123,7 +123,7 @@ fn a_sort_is_the_last_step_of_its_pipeline() {
 }
 
 #[test]
-fn a_reason_is_that_of_both_halves_of_the_aggregate() {
+fn both_halves_of_an_aggregate_fall_back_for_one_reason() {
     let db = Db::with_t(&[("datafusion.execution.target_partitions", "4")]);
     let sql = "SELECT b, array_agg(a) FROM t GROUP BY b";
     assert_snapshot!(db.explain(sql), @r"
@@ -136,7 +136,7 @@ fn a_reason_is_that_of_both_halves_of_the_aggregate() {
 }
 
 #[test]
-fn a_union_and_a_limit() {
+fn unions_and_limits_run_on_the_device() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     let sql = "SELECT a FROM t WHERE a > 1 UNION ALL SELECT a + 1 FROM t LIMIT 3";
     assert_snapshot!(db.explain(sql), @r"
@@ -156,7 +156,7 @@ fn a_union_and_a_limit() {
 }
 
 #[test]
-fn what_runs_on_the_host_stands_between_two_borders() {
+fn host_operators_are_between_two_boundaries() {
     let db = Db::with_t(&[]);
     let sql = "SELECT t.s, sum(r) FROM t JOIN (SELECT a, array_agg(b)[1] AS r FROM t WHERE b > 0 GROUP BY a) u ON t.a = u.a \
                GROUP BY t.s";
@@ -180,7 +180,7 @@ fn what_runs_on_the_host_stands_between_two_borders() {
 }
 
 #[test]
-fn a_column_without_an_encoding_is_the_reason() {
+fn a_column_without_an_encoding_is_a_fallback_reason() {
     let db = Db::new(&[]);
     db.run("CREATE TABLE lists AS SELECT make_array(1, 2) AS l, 5 AS k");
     assert_snapshot!(db.explain("SELECT l FROM lists WHERE k > 1"), @r"
@@ -193,7 +193,7 @@ fn a_column_without_an_encoding_is_the_reason() {
 }
 
 #[test]
-fn constants_are_no_work_for_the_device() {
+fn constants_are_not_placed() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     assert_snapshot!(db.explain("SELECT count(*) + 1 FROM t"), @r"
     ProjectionExec: expr=[4 + 1 as count(*) + Int64(1)] [host: constants only, no rows of a table]
@@ -210,10 +210,10 @@ fn never_is_plain_datafusion() {
     assert!(!plan.contains("Xla") && !plan.contains("Device") && !plan.contains("[host"), "{plan}");
 }
 
-/// What stays on the host for now. `always` says the same, and which operator it is.
+/// Operators that still fall back to the host. `always` reports the same reason, and names the operator.
 #[test]
-fn every_reason_is_shown_and_is_the_error_of_always() {
-    let to_string = "CAST(a@0 AS Utf8View): a cast to strings makes strings that are in no dictionary";
+fn fallback_reasons_are_shown_and_are_errors_under_always() {
+    let to_string = "CAST(a@0 AS Utf8View): a cast to strings would make strings without a dictionary";
     let cases = [
         ("SELECT array_agg(a) FROM t", "AggregateExec", "array_agg(t.a): this function has no device form yet"),
         (
@@ -254,11 +254,11 @@ fn every_reason_is_shown_and_is_the_error_of_always() {
 }
 
 #[test]
-fn reading_and_writing_tables_is_no_work_to_place() {
+fn reading_and_writing_tables_is_not_placed() {
     let db = Db::with_t(&[("xla.placement", "always")]);
     db.run("INSERT INTO t SELECT a + 10, b, s, d FROM t WHERE a = 1");
     assert_eq!(db.sorted("SELECT a FROM t"), ["1", "11", "2", "3", "NULL"]);
     assert!(db.explain("INSERT INTO t SELECT a + 10, b, s, d FROM t WHERE a = 1").contains("XlaFilterExec"));
-    // The scan takes a limit that stands right above it.
+    // The scan absorbs a limit directly above it.
     assert_eq!(db.rows("SELECT a + 1 FROM t LIMIT 2"), ["2", "3"]);
 }

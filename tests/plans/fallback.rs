@@ -1,21 +1,21 @@
-//! What only the data tells: keys that span too much for dense ids, and expressions that fail.
+//! Conditions only known at run time: keys whose range is too large for dense ids, and expressions that fail.
 
 use crate::Db;
 
-/// Keys that span more groups than an aggregate has slots.
+/// Creates keys whose range exceeds the slots of an aggregate.
 fn wide_keys(settings: &[(&str, &str)]) -> Db {
     let db = Db::new(settings);
     db.run("CREATE TABLE t(k BIGINT, v BIGINT) AS VALUES (1, 10), (1000000000, 20), (1, 5), (NULL, 7)");
     db
 }
 
-/// They are hashed; `always` runs them, and the limit of dense groups only chooses the way.
+/// Such keys are hashed. `always` runs them, and the limit for dense groups only selects the strategy.
 #[test]
-fn keys_that_span_too_much_are_hashed() {
+fn keys_of_a_large_range_are_hashed() {
     let db = wide_keys(&[("xla.placement", "always")]);
     let sql = "SELECT k, sum(v) FROM t GROUP BY k";
     for limit in ["33554432", "1"] {
-        db.run(&format!("SET xla.max_dense_groups = {limit}"));
+        db.run(&format!("SET xla.max_dense_slots = {limit}"));
         assert_eq!(db.sorted(sql), ["1 | 15", "1000000000 | 20", "NULL | 7"]);
         assert!(db.analyze(sql).contains("programs=[aggregate]"));
     }
@@ -27,16 +27,16 @@ fn always_is_an_error_that_names_the_operator() {
     let expected = "PlaceOnDevice\ncaused by\nError during planning: AggregateExec cannot run on the device: array_agg(t.v): this function has no \
                     device form yet (xla.placement = always; set it to auto to run it on the host)";
     assert_eq!(db.error("SELECT k, array_agg(v) FROM t GROUP BY k"), expected);
-    // Also where the aggregate is not the last operator of the pipeline.
+    // Also if the aggregate is not the last operator of the pipeline.
     assert_eq!(
         db.error("SELECT k, array_length(array_agg(v)) AS n FROM t WHERE v > 0 GROUP BY k ORDER BY n"),
         expected
     );
 }
 
-/// With sorts, limits, filters and joins around them.
+/// Hashed keys with sorts, limits, filters and joins around them.
 #[test]
-fn hashed_keys_inside_a_pipeline() {
+fn hashed_keys_work_inside_a_pipeline() {
     for partitions in ["1", "4"] {
         let db = wide_keys(&[("datafusion.execution.target_partitions", partitions)]);
         let cases: [(&str, &[&str]); 4] = [
@@ -49,7 +49,7 @@ fn hashed_keys_inside_a_pipeline() {
             ("SELECT t.k FROM t FULL JOIN t u ON t.k = u.v GROUP BY t.k ORDER BY t.k", &["1", "1000000000", "NULL"]),
         ];
         for (sql, expected) in cases {
-            // The second run is that of the cached plan.
+            // The second run uses the cached plan.
             for run in 1..=2 {
                 assert_eq!(db.rows(sql), expected, "{sql}, run {run}, {partitions} partitions");
             }
@@ -57,7 +57,7 @@ fn hashed_keys_inside_a_pipeline() {
     }
 }
 
-/// A program reports which expression failed; the host plan, run again, says with which value.
+/// A program reports which expression failed. Running the host plan adds the value.
 #[test]
 fn an_error_has_the_message_of_the_host() {
     let db = wide_keys(&[]);
@@ -75,4 +75,29 @@ fn an_error_has_the_message_of_the_host() {
             assert_eq!(db.error(sql), expected, "{sql}, run {run}");
         }
     }
+}
+
+/// A function of two columns with too many combinations of values is only known at run time. The error names the operator that holds it.
+#[test]
+fn a_refusal_at_run_time_names_its_operator() {
+    let db = Db::new(&[]);
+    db.run(
+        "CREATE TABLE t AS SELECT value AS id, concat('a', value) AS a, concat('b', value * 7) AS b FROM generate_series(1, 1000)",
+    );
+    db.run("SET xla.placement = 'always'");
+    for (sql, operator) in [
+        ("SELECT count(*) FROM t WHERE strpos(a, b) = 0", "XlaFilterExec"),
+        ("SELECT strpos(a, b) AS n FROM t", "XlaProjectionExec"),
+        ("SELECT sum(strpos(a, b)) FROM t", "XlaAggregateExec"),
+        ("SELECT id FROM t ORDER BY strpos(a, b), id", "XlaSortExec"),
+        ("SELECT t.id FROM t JOIN t u ON t.id = u.id AND strpos(t.a, u.b) = 0", "XlaJoinExec"),
+    ] {
+        let error = db.error(sql);
+        assert!(error.contains(&format!("{operator} cannot run on the device: ")), "{sql}: {error}");
+    }
+    // Under `auto` the host runs, and EXPLAIN ANALYZE says why.
+    db.run("SET xla.placement = 'auto'");
+    let sql = "SELECT count(*) FROM t WHERE strpos(a, b) = 0";
+    assert_eq!(db.rows(sql), ["1000"]);
+    assert!(db.analyze(sql).contains("fallback=XlaFilterExec: "), "{}", db.analyze(sql));
 }

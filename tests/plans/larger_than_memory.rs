@@ -1,15 +1,15 @@
-//! Queries whose data is several times `xla.memory_limit`: tables are streamed, operators run in parts, what waits goes to files,
-//! and the rows are those of a run without a limit.
+//! Queries whose data is several times `xla.memory_limit`. Tables are streamed, operators run in several passes,
+//! intermediate data is spilled to files, and the rows are those of a run without a limit.
 
 use std::time::Duration;
 
 use crate::{Db, RUNTIME, texts};
 
-/// Rows of the large table: 8 bytes each of `k`, `v`, `f`, and a string.
+/// Rows of the large table, with 8 bytes each for `k`, `v`, `f`, and a string.
 const ROWS: usize = 120_000;
 
 fn db() -> Db {
-    let db = Db::alone();
+    let db = Db::exclusive();
     db.run(&format!(
         "CREATE TABLE big AS SELECT value AS id, value * 2654435761 % 1000003 AS k, (value * 40503 % 65536) * 1000003 AS v, \
          CAST(value % 1009 AS DOUBLE) / 7 AS f, 'name ' || (value % 20011) AS s, \
@@ -19,7 +19,8 @@ fn db() -> Db {
     db
 }
 
-/// The rows of `sql` without a limit and under `limit`, in order if `ordered`; what EXPLAIN ANALYZE says of the second.
+/// Compares the rows of `sql` with and without `limit`, in order if `ordered`. Returns EXPLAIN ANALYZE of the limited
+/// run.
 fn compare(db: &Db, sql: &str, limit: &str, ordered: bool) -> String {
     let rows = |db: &Db| if ordered { db.rows(sql) } else { db.sorted(sql) };
     db.run("SET xla.memory_limit = 0");
@@ -50,17 +51,17 @@ fn scans_filters_and_aggregates_stream() {
     }
 }
 
-/// Compares each query under 1500 KB; the flag says whether an operator of it must run in parts.
-fn compare_in_parts(queries: &[(&str, bool)], ordered: bool) {
+/// Compares each query under 1500 KB. The flag says whether one of its operators must run in several passes.
+fn compare_in_passes(queries: &[(&str, bool)], ordered: bool) {
     let db = db();
     for (sql, parts) in queries {
         let plan = compare(&db, sql, "1500KB", ordered);
-        assert_eq!(plan.contains("ran in "), *parts, "{sql}: {plan}");
+        assert_eq!(plan.contains("several passes"), *parts, "{sql}: {plan}");
     }
 }
 
 #[test]
-fn large_groups_run_in_parts() {
+fn large_aggregates_run_in_passes() {
     let queries = [
         ("SELECT k, count(*), sum(v), max(f) FROM big GROUP BY k", true),
         ("SELECT s, n, count(*), min(id) FROM big GROUP BY s, n", true),
@@ -69,11 +70,11 @@ fn large_groups_run_in_parts() {
         ("SELECT count(*), sum(c) FROM (SELECT k, v, count(*) AS c FROM big GROUP BY k, v)", true),
         ("SELECT DISTINCT n, s FROM big", true),
     ];
-    compare_in_parts(&queries, false);
+    compare_in_passes(&queries, false);
 }
 
 #[test]
-fn large_sorts_run_in_parts() {
+fn large_sorts_run_in_passes() {
     let queries = [
         ("SELECT v, id FROM big ORDER BY v, id DESC", true),
         ("SELECT n, s, id FROM big ORDER BY n DESC NULLS LAST, s, id", true),
@@ -81,11 +82,11 @@ fn large_sorts_run_in_parts() {
         ("SELECT id, s, v, f, k FROM big ORDER BY s DESC, id LIMIT 70000", true),
         ("SELECT id, v FROM big ORDER BY -v, id LIMIT 5 OFFSET 40000", true),
     ];
-    compare_in_parts(&queries, true);
+    compare_in_passes(&queries, true);
 }
 
 #[test]
-fn large_joins_run_in_parts() {
+fn large_joins_run_in_passes() {
     let queries = [
         ("SELECT id, v, w FROM big JOIN other ON id = oid", true),
         ("SELECT id, t FROM big LEFT JOIN other ON id = oid AND v < w + 500", true),
@@ -98,12 +99,12 @@ fn large_joins_run_in_parts() {
         ("SELECT id FROM big WHERE k IN (SELECT w / 1000003 FROM other)", false),
         ("SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid", true),
     ];
-    compare_in_parts(&queries, false);
+    compare_in_passes(&queries, false);
 }
 
-/// What host memory may not hold goes to files without names.
+/// Data that exceeds the host memory limit goes to unnamed files.
 #[test]
-fn what_waits_spills_and_leaves_nothing() {
+fn spilled_data_leaves_nothing_behind() {
     let db = db();
     let dir = tempfile::tempdir().unwrap();
     let spill = dir.path().join("spill");
@@ -113,7 +114,7 @@ fn what_waits_spills_and_leaves_nothing() {
     assert!(plan.contains("spilled_bytes="), "{plan}");
     compare(&db, "SELECT v, id FROM big ORDER BY v, id DESC", "1500KB", true);
     assert_eq!(std::fs::read_dir(&spill).unwrap().count(), 0);
-    // A folder that cannot be written is one clear error, and the session goes on.
+    // A directory that cannot be written gives one clear error, and the session stays usable.
     db.run("SET xla.spill_dir = '/proc/nowhere'");
     db.run("SET xla.memory_limit = '600KB'");
     db.run("CREATE TABLE again AS SELECT * FROM big");
@@ -124,12 +125,12 @@ fn what_waits_spills_and_leaves_nothing() {
     db.run("SET xla.memory_limit = 0");
 }
 
-/// Memory is free again after a query that is cancelled in the middle, whatever it had on the device.
+/// A query that is cancelled while running frees everything it had on the device.
 #[test]
-fn a_cancelled_query_gives_its_memory_back() {
+fn a_cancelled_query_frees_its_memory() {
     let db = db();
     db.run("SET xla.memory_limit = '2MB'");
-    db.run("SET xla.resident = false");
+    db.run("SET xla.cache_columns = false");
     let before = RUNTIME.memory().used();
     let sql = "SELECT count(*), sum(b.v), min(o.t) FROM big b JOIN other o ON b.n = o.m JOIN big c ON c.id = o.oid";
     db.tokio.block_on(async {
@@ -146,22 +147,22 @@ fn a_cancelled_query_gives_its_memory_back() {
         }
         false
     };
-    assert!(freed(), "{} bytes are still in use, {before} were", RUNTIME.memory().used());
+    assert!(freed(), "{} bytes are still in use, {before} before the query", RUNTIME.memory().used());
     db.run("SET xla.memory_limit = 0");
 }
 
-/// A pipeline above host operators that can run but once: their states are new when it starts again.
+/// A pipeline above host operators that can only run once: they get new state when the pipeline is retried.
 #[test]
-fn host_operators_below_run_again() {
+fn host_operators_below_a_pipeline_run_again() {
     let db = db();
     db.run("SET datafusion.execution.target_partitions = 3");
     let sql = "SELECT k, r, count(*), sum(v), max(f) FROM \
                (SELECT *, row_number() OVER (PARTITION BY k ORDER BY id) AS r FROM big) GROUP BY k, r";
     let plan = compare(&db, sql, "1500KB", false);
-    assert!(plan.contains("memory mode"), "{plan}");
+    assert!(plan.contains("memory_mode="), "{plan}");
 }
 
-/// Queries that together want several times the limit all end with their rows, the small ones among them, too.
+/// Concurrent queries that together need several times the limit all succeed, including small ones.
 #[test]
 fn concurrent_queries_share_the_limit() {
     let db = db();
@@ -184,16 +185,16 @@ fn concurrent_queries_share_the_limit() {
     db.run("SET xla.memory_limit = 0");
 }
 
-/// A query that is repeated does not fail in its first mode anew.
+/// A repeated query starts in the memory mode in which it succeeded before.
 #[test]
 fn the_memory_mode_is_remembered() {
     let db = db();
     let sql = "SELECT count(*), sum(c), sum(s) FROM (SELECT k, count(*) AS c, sum(v) AS s FROM big GROUP BY k)";
     let expected = db.rows(sql);
     db.run("SET xla.memory_limit = '1500KB'");
-    assert!(db.analyze(sql).contains("started again, memory mode"));
+    assert!(db.analyze(sql).contains("restarts="));
     let plan = db.analyze(sql);
-    assert!(plan.contains("started in memory mode") && !plan.contains("started again"), "{plan}");
+    assert!(plan.contains("memory_mode=") && !plan.contains("restarts="), "{plan}");
     assert_eq!(db.rows(sql), expected);
     db.run("SET xla.memory_limit = 0");
 }

@@ -1,45 +1,47 @@
-//! Plans as EXPLAIN shows them, and what a session does when data, options or memory change under its queries.
+//! Plans as shown by EXPLAIN, and the behaviour of a session when data, options or memory change between queries.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod analyze;
+mod background;
 mod cache;
 mod changes;
 mod cold;
+mod compaction;
 mod devices;
+mod embedding;
 mod explain;
 mod fallback;
 mod larger_than_memory;
 mod limits;
-mod packing;
-mod reductions;
-mod tiered;
-mod turned_joins;
+mod operators;
+mod runtime_filters;
+mod swapped_joins;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::error::Result;
-use parallax::exec::cost::Costs;
+use parallax::exec::state::costs::Costs;
 use parallax::runtime::Runtime;
 use parallax::session::Session;
 
-/// Devices in the process; XLA fixes the number at its first use.
+/// Number of devices in the process. XLA fixes it at its first use.
 const DEVICES: usize = 2;
 
-/// Device memory is the process's: a test that limits it runs alone.
+/// Device memory is shared by the process, so a test that limits it runs alone.
 static MEMORY: RwLock<()> = RwLock::new(());
 
 static RUNTIME: LazyLock<std::sync::Arc<Runtime>> = LazyLock::new(|| Runtime::cpu(DEVICES).unwrap());
 
 #[expect(dead_code, reason = "held until the test ends")]
-enum Turn {
+enum MemoryLock {
     Shared(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
+    Exclusive(RwLockWriteGuard<'static, ()>),
 }
 
-/// Rows in order, their values between bars.
+/// Returns the rows in order, with values separated by bars.
 fn texts(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
@@ -54,10 +56,10 @@ fn texts(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
-/// A plan without what depends on the machine.
+/// Removes everything that depends on the machine from a plan.
 fn without_estimates(plan: &str) -> String {
     let line = |line: &str| match line.split_once(", estimates: ") {
-        // EXPLAIN ANALYZE goes on with the metrics.
+        // In EXPLAIN ANALYZE the metrics follow.
         Some((before, after)) => {
             let metrics = after.split_once(", metrics=").map(|(_, metrics)| format!(", metrics={metrics}"));
             format!("{before}{}\n", metrics.unwrap_or_default())
@@ -67,15 +69,15 @@ fn without_estimates(plan: &str) -> String {
     plan.lines().map(line).collect()
 }
 
-/// A session, with answers as text.
+/// A session that returns results as text.
 struct Db {
     session: Session,
     tokio: tokio::runtime::Runtime,
-    _turn: Turn,
+    _lock: MemoryLock,
 }
 
 impl Db {
-    /// A session on one device and one partition, unless `settings` say otherwise.
+    /// Creates a session with one device and one partition, unless `settings` override them.
     fn new(settings: &[(&str, &str)]) -> Self {
         Self::on_devices(1, settings)
     }
@@ -85,31 +87,38 @@ impl Db {
             n,
             settings,
             Costs::of_slow_host(),
-            Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)),
+            MemoryLock::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)),
         )
     }
 
-    /// A session on a machine of these costs; elsewhere `auto` runs on the device what it can.
+    /// Creates a session with the given costs. With the default costs, `auto` runs everything that it can on the
+    /// device.
     fn with_costs(costs: Costs, settings: &[(&str, &str)]) -> Self {
-        Self::build(1, settings, costs, Turn::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::build(1, settings, costs, MemoryLock::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// A session while no other is there.
-    fn alone() -> Self {
-        Self::build(1, &[], Costs::of_slow_host(), Turn::Alone(MEMORY.write().unwrap_or_else(PoisonError::into_inner)))
+    /// Creates a session while no other test has one.
+    fn exclusive() -> Self {
+        Self::build(
+            1,
+            &[],
+            Costs::of_slow_host(),
+            MemoryLock::Exclusive(MEMORY.write().unwrap_or_else(PoisonError::into_inner)),
+        )
     }
 
-    fn build(n: usize, settings: &[(&str, &str)], costs: Costs, turn: Turn) -> Self {
+    fn build(n: usize, settings: &[(&str, &str)], costs: Costs, lock: MemoryLock) -> Self {
         LazyLock::force(&RUNTIME);
         let mut builder = Session::builder().devices(n).costs(costs).set("datafusion.execution.target_partitions", "1");
         for (key, value) in settings {
             builder = builder.set(key, value);
         }
         let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        Self { session: builder.build().unwrap(), tokio, _turn: turn }
+        Self { session: builder.build().unwrap(), tokio, _lock: lock }
     }
 
-    /// With `t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12,2))` of four rows, each column with a NULL but the last.
+    /// Creates a session with `t(a BIGINT, b DOUBLE, s VARCHAR, d DECIMAL(12,2))` of four rows. Each column but the
+    /// last has a NULL.
     fn with_t(settings: &[(&str, &str)]) -> Self {
         let db = Self::new(settings);
         db.create_t();
@@ -127,12 +136,12 @@ impl Db {
         self.tokio.block_on(self.session.collect(sql))
     }
 
-    /// Runs a statement that must not fail.
+    /// Runs a statement that must succeed.
     fn run(&self, sql: &str) {
         self.rows(sql);
     }
 
-    /// Rows in order, their values between bars.
+    /// Returns the rows in order, with values separated by bars.
     fn rows(&self, sql: &str) -> Vec<String> {
         texts(&self.collect(sql).unwrap_or_else(|error| panic!("{sql}: {error}")))
     }
@@ -143,7 +152,7 @@ impl Db {
         rows
     }
 
-    /// The message of the error that `sql` gives, without where DataFusion noticed it.
+    /// Returns the error message of `sql`, without DataFusion's context.
     fn error(&self, sql: &str) -> String {
         match self.collect(sql) {
             Ok(_) => panic!("{sql}: no error"),
@@ -151,7 +160,7 @@ impl Db {
         }
     }
 
-    /// The physical plan.
+    /// Returns the physical plan.
     fn explain(&self, sql: &str) -> String {
         let plans = self.collect(&format!("EXPLAIN {sql}")).unwrap();
         let plan = |batch: &RecordBatch, row| array_value_to_string(batch.column(1), row).unwrap();
@@ -164,7 +173,7 @@ impl Db {
         without_estimates(&text)
     }
 
-    /// The physical plan with what running it measured; times are `T`.
+    /// Returns the physical plan with its metrics; times are shown as `T`.
     fn analyze(&self, sql: &str) -> String {
         let plan = self.collect(&format!("EXPLAIN ANALYZE {sql}")).unwrap();
         let text = without_estimates(&array_value_to_string(plan[0].column(1), 0).unwrap());

@@ -1,4 +1,4 @@
-//! Control flow: loops, and barriers to XLA's rewriting.
+//! Control flow: loops, and barriers against XLA's rewriting.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::computation::ResultShape;
@@ -8,8 +8,9 @@ use crate::hlo::shape_inference::reduction::{check_is_pred, check_results};
 use crate::program::Shape;
 
 impl Builder {
-    /// Loop-carried values, `init` at first, replaced by what `body` makes of them (the same shapes) as long as
-    /// `condition` gives a true `pred[]`; their last values. Neither sees any value but those and its own constants.
+    /// Runs a loop. The loop-carried values start as `init` and are replaced by the results of `body`, of the same
+    /// shapes, while `condition` returns a true `pred[]`. Returns their final values. Both computations see only the
+    /// loop-carried values and their own constants.
     pub fn while_loop(
         &mut self,
         init: &[Value],
@@ -36,8 +37,8 @@ impl Builder {
         Ok(self.tuple_results(Operation::While { condition, body }, &[init], shapes))
     }
 
-    /// `values`, but XLA moves no computation across: what comes before is computed for itself, all of it, before what
-    /// comes after.
+    /// Returns `values`, and keeps XLA from moving computation across: everything before the barrier is computed
+    /// completely, and separately from everything after it.
     pub fn optimization_barrier(&mut self, values: &[Value]) -> Result<Vec<Value>> {
         let shapes: Vec<Shape> = self.operands("optimization_barrier", values)?.into_iter().cloned().collect();
         if shapes.is_empty() {

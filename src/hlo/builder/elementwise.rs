@@ -30,21 +30,21 @@ macro_rules! binary_methods {
 }
 
 unary_methods! {
-    /// Magnitude of signed integers (the minimum stays itself) and floats.
+    /// Absolute value of signed integers (the minimum stays itself) and floats.
     abs Abs;
     /// Negation of numbers; integers wrap.
     negate Negate;
     /// Logical not of `pred`, bitwise of integers.
     not Not;
-    /// -1, 0 or 1 of signed integers and floats; a zero keeps its sign, a NaN stays one.
+    /// Sign of signed integers and floats: -1, 0 or 1. A zero keeps its sign, and NaN stays NaN.
     sign Sign;
     /// Largest integer not above a float.
     floor Floor;
     /// Smallest integer not below a float.
     ceil Ceil;
-    /// Nearest integer of a float, halves away from zero.
+    /// Nearest integer to a float, halves away from zero.
     round_nearest_afz RoundNearestAfz;
-    /// Nearest integer of a float, halves to even.
+    /// Nearest integer to a float, halves to even.
     round_nearest_even RoundNearestEven;
     /// Square root of floats.
     sqrt Sqrt;
@@ -54,11 +54,11 @@ unary_methods! {
     cbrt Cbrt;
     /// e^x of floats.
     exponential Exponential;
-    /// e^x - 1 of floats, exact near zero.
+    /// e^x - 1 of floats, accurate near zero.
     exponential_minus_one ExponentialMinusOne;
     /// Natural logarithm of floats.
     log Log;
-    /// ln(1 + x) of floats, exact near zero.
+    /// ln(1 + x) of floats, accurate near zero.
     log_plus_one LogPlusOne;
     /// Sine of floats, in radians.
     sine Sine;
@@ -68,11 +68,11 @@ unary_methods! {
     tan Tan;
     /// Hyperbolic tangent of floats.
     tanh Tanh;
-    /// `pred`: whether a float is neither infinite nor NaN.
+    /// Whether a float is neither infinite nor NaN, as `pred`.
     is_finite IsFinite;
     /// Number of set bits of integers.
     popcnt Popcnt;
-    /// Number of leading zero bits of integers; the width for zero.
+    /// Number of leading zero bits of integers, which is the width for zero.
     count_leading_zeros CountLeadingZeros;
 }
 
@@ -83,44 +83,46 @@ binary_methods! {
     subtract Subtract;
     /// Product of numbers; integers wrap.
     multiply Multiply;
-    /// Quotient of numbers, for integers towards zero. By zero: signed -1, unsigned the maximum; minimum / -1: minimum.
+    /// Quotient of numbers; integers truncate towards zero. Division by zero gives -1 for signed integers and the
+    /// maximum for unsigned ones; minimum / -1 is the minimum.
     divide Divide;
-    /// Remainder with the dividend's sign. By zero: the dividend; minimum % -1: 0.
+    /// Remainder with the sign of the dividend. The remainder by zero is the dividend; minimum % -1 is 0.
     remainder Remainder;
-    /// The larger one; a NaN if either is one.
+    /// The larger operand, or NaN if either is NaN.
     maximum Maximum;
-    /// The smaller one; a NaN if either is one.
+    /// The smaller operand, or NaN if either is NaN.
     minimum Minimum;
-    /// `lhs` to the power of `rhs`, of numbers; integer exponents from 0 to 63 only, products wrap.
+    /// `lhs` to the power of `rhs`. Integer exponents must be from 0 to 63, and products wrap.
     power Power;
     /// Angle of the point (`rhs`, `lhs`) of floats, in radians.
     atan2 Atan2;
-    /// Logical and of `pred`, bitwise of integers.
+    /// Logical and of `pred`, bitwise and of integers.
     and And;
-    /// Logical or of `pred`, bitwise of integers.
+    /// Logical or of `pred`, bitwise or of integers.
     or Or;
-    /// Logical exclusive or of `pred`, bitwise of integers.
+    /// Logical exclusive or of `pred`, bitwise exclusive or of integers.
     xor Xor;
-    /// Integers shifted left by `rhs` bits; by the width or more: 0.
+    /// Shifts integers left by `rhs` bits; 0 if `rhs` is the width or more.
     shift_left ShiftLeft;
-    /// Integers shifted right by `rhs` bits, the sign bit copied in.
+    /// Shifts integers right by `rhs` bits, copying the sign bit in.
     shift_right_arithmetic ShiftRightArithmetic;
-    /// Integers shifted right by `rhs` bits, zeros shifted in; by the width or more: 0.
+    /// Shifts integers right by `rhs` bits, filling with zeros; 0 if `rhs` is the width or more.
     shift_right_logical ShiftRightLogical;
 }
 
 impl Builder {
-    /// `pred`: whether `lhs <direction> rhs`. Of floats: NaN differs from all, -0.0 equals 0.0.
+    /// Returns `lhs <direction> rhs` as `pred`. Floats compare by IEEE 754: NaN differs from everything, and -0.0
+    /// equals 0.0.
     pub fn compare(&mut self, lhs: Value, rhs: Value, direction: Comparison) -> Result<Value> {
         self.compare_as(lhs, rhs, direction, false)
     }
 
-    /// `compare` of floats in IEEE 754's total order: -NaN < -inf < .. < -0.0 < 0.0 < .. < inf < NaN.
+    /// Compares floats in IEEE 754's total order: -NaN < -inf < .. < -0.0 < 0.0 < .. < inf < NaN.
     pub fn compare_total_order(&mut self, lhs: Value, rhs: Value, direction: Comparison) -> Result<Value> {
         self.compare_as(lhs, rhs, direction, true)
     }
 
-    /// `on_true` where `pred` holds, else `on_false`. Any operand may be a scalar.
+    /// Returns `on_true` where `pred` holds, and `on_false` elsewhere. Any operand may be a scalar.
     pub fn select(&mut self, pred: Value, on_true: Value, on_false: Value) -> Result<Value> {
         let shape = infer_select(
             self.operand("select", pred)?,
@@ -137,7 +139,7 @@ impl Builder {
         Ok(self.result(Operation::Select, &operands, shape))
     }
 
-    /// `operand` held between `min` and `max`: min(max(operand, min), max). Any operand may be a scalar.
+    /// Limits `operand` to `min..=max`: min(max(operand, min), max). Any operand may be a scalar.
     pub fn clamp(&mut self, min: Value, operand: Value, max: Value) -> Result<Value> {
         let shape =
             infer_clamp(self.operand("clamp", min)?, self.operand("clamp", operand)?, self.operand("clamp", max)?)?;
@@ -145,8 +147,9 @@ impl Builder {
         Ok(self.result(Operation::Clamp, &operands, shape))
     }
 
-    /// Values as another element type. Integers wrap to narrower ones; floats are cut towards zero, out of range they
-    /// saturate, NaN gives 0; to `pred`: whether nonzero. To its own type: the operand.
+    /// Converts values to another element type. Integers wrap to narrower ones. Floats are truncated towards zero and
+    /// saturate, and NaN becomes 0. Conversion to `pred` tests for nonzero. Conversion to the operand's own type
+    /// returns the operand.
     pub fn convert(&mut self, operand: Value, element_type: ElementType) -> Result<Value> {
         let shape = infer_convert(self.operand("convert", operand)?, element_type);
         if self.element_type(operand) == element_type {
@@ -155,8 +158,8 @@ impl Builder {
         Ok(self.result(Operation::Convert, &[operand], shape))
     }
 
-    /// The same bits as another element type. To one of half the width `[..]` becomes `[.., 2]`, low bits first; to one
-    /// of twice the width `[.., 2]` becomes `[..]`; likewise 4 and 8. Not for `pred`.
+    /// Reinterprets the bits as another element type. With half the width, `[..]` becomes `[.., 2]`, low bits first;
+    /// with twice the width, `[.., 2]` becomes `[..]`. Factors of 4 and 8 work likewise. `pred` is not supported.
     pub fn bitcast_convert(&mut self, operand: Value, element_type: ElementType) -> Result<Value> {
         let shape = infer_bitcast_convert(self.operand("bitcast_convert", operand)?, element_type)?;
         if self.element_type(operand) == element_type {
@@ -186,7 +189,7 @@ impl Builder {
         Ok(self.result(Operation::Binary(op), &operands, shape))
     }
 
-    /// And/or with itself or with a constant `pred`: masks and validities meet these all the time.
+    /// Folds and/or with itself or with a constant `pred`, which masks and validities produce all the time.
     fn fold_logical(&self, op: BinaryOp, one: Value, other: Value) -> Option<Value> {
         let constant = match self.as_constant(one) {
             Some(Scalar::Pred(value)) => Some(value),
@@ -195,13 +198,14 @@ impl Builder {
         match (op, constant) {
             (BinaryOp::And | BinaryOp::Or, None) => (one == other).then_some(one),
             (BinaryOp::And, Some(true)) | (BinaryOp::Or, Some(false)) => Some(other),
-            // The other operand may be the array that gives the result its dimensions: broadcast a scalar.
+            // The other operand may be the array that gives the result its dimensions, so that a scalar must be
+            // broadcast.
             (BinaryOp::And, Some(false)) | (BinaryOp::Or, Some(true)) => Some(self.scalar_of(one)),
             _ => None,
         }
     }
 
-    /// What a scalar broadcast is a broadcast of.
+    /// Returns the scalar that a value is a broadcast of, or the value itself.
     fn scalar_of(&self, value: Value) -> Value {
         match self.operation(value) {
             Some(Operation::Broadcast { .. }) => self.operand_of(value, 0).unwrap_or(value),

@@ -1,4 +1,4 @@
-//! Operations whose positions are data: dynamic slices, gather, scatter.
+//! Operations with computed positions: dynamic slices, gather, scatter.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::computation::ComputationId;
@@ -10,15 +10,16 @@ use crate::hlo::shape_inference::indexing::{
 use crate::program::{ElementType, Shape};
 
 impl Builder {
-    /// The block of `sizes` at `starts` (one integer scalar per axis), which are moved back so that it fits.
+    /// Returns the block of `sizes` at `starts`, one integer scalar per axis. The starts are clamped so that the block
+    /// fits.
     pub fn dynamic_slice(&mut self, operand: Value, starts: &[Value], sizes: &[usize]) -> Result<Value> {
         let operation = "dynamic_slice";
         let shape = infer_dynamic_slice(self.operand(operation, operand)?, &self.operands(operation, starts)?, sizes)?;
         Ok(self.result(Operation::DynamicSlice { sizes: sizes.to_vec() }, &[&[operand], starts].concat(), shape))
     }
 
-    /// `operand` with the block at `starts` (one integer scalar per axis) replaced by `update`; `starts` are moved back
-    /// so that it fits.
+    /// Returns `operand` with the block at `starts`, one integer scalar per axis, replaced by `update`. The starts are
+    /// clamped so that the block fits.
     pub fn dynamic_update_slice(&mut self, operand: Value, update: Value, starts: &[Value]) -> Result<Value> {
         let operation = "dynamic_update_slice";
         let shape = infer_dynamic_update_slice(
@@ -29,7 +30,7 @@ impl Builder {
         Ok(self.result(Operation::DynamicUpdateSlice, &[&[operand, update], starts].concat(), shape))
     }
 
-    /// A slice of `operand` for every index vector. Positions out of bounds are moved to the nearest one that fits.
+    /// Returns a slice of `operand` for every index vector. Positions out of bounds are clamped so that the slice fits.
     pub fn gather(
         &mut self,
         operand: Value,
@@ -44,8 +45,8 @@ impl Builder {
         Ok(self.result(operation, &[operand, indices], shape))
     }
 
-    /// `operand[indices]`: the elements of `operand` `[n]` at `indices` (integers of any dimensions, which the result
-    /// has). Positions out of bounds read the nearest element; `n` is at least 1.
+    /// Returns the elements of `operand` `[n]` at `indices`, integers of any dimensions, which the result also has.
+    /// Positions out of bounds read the nearest element; `n` must be at least 1.
     pub fn take(&mut self, operand: Value, indices: Value) -> Result<Value> {
         let index_vector_dim = self.operand("take", indices)?.rank();
         let dims = GatherDims {
@@ -57,9 +58,9 @@ impl Builder {
         self.gather(operand, indices, dims, &[1], false)
     }
 
-    /// `operands`, of the same dimensions, with a window of each update combined in at every index vector. A window that
-    /// is not wholly in bounds is dropped. `combiner` gets what is there (one scalar per operand) and the updates, and
-    /// gives what then is there. XLA may apply several updates to one element in any order.
+    /// Returns `operands`, of the same dimensions, with each update's window combined in at its index vector. A window
+    /// that is not completely in bounds is dropped. `combiner` gets the current elements, one scalar per operand, and
+    /// the updates, and returns the new elements. XLA may apply several updates to one element in any order.
     pub fn scatter(
         &mut self,
         operands: &[Value],
@@ -76,8 +77,8 @@ impl Builder {
         Ok(self.results(operation, &[operands, &[indices], updates].concat(), shapes))
     }
 
-    /// `operand` `[n]` with `updates` `[m]` (or one scalar for all) combined in at `indices` `[m]`, integers. Indices out
-    /// of bounds are dropped by XLA: n is the place for rows that are not live.
+    /// Combines `updates` `[m]`, or one scalar for all, into `operand` `[n]` at the integers `indices` `[m]`. XLA drops
+    /// indices out of bounds, so use n for rows that are not live.
     pub fn scatter_1d(
         &mut self,
         operand: Value,
@@ -123,7 +124,7 @@ impl Builder {
         )
     }
 
-    /// The computation (a, b) -> b on scalars.
+    /// Returns the computation (a, b) -> b on scalars.
     fn assign(&mut self, element_type: ElementType) -> Result<ComputationId> {
         self.computation(&format!("assign_{element_type}"), "scatter", 2, |b| {
             b.parameter(Shape::scalar(element_type));

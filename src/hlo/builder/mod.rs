@@ -1,11 +1,11 @@
-//! [`Builder`]: a computation under construction. This file holds its core: values, parameters, constants, sharing of
-//! identical instructions, sub-computations and `finish`. The operations are in the files beside it, by family.
+//! The core of [`Builder`], a computation under construction: values, parameters, constants, sharing of identical
+//! instructions, sub-computations and `finish`. The other files of this folder hold the operations, by family.
 //!
 //! ```text
 //!             Value ──► elementwise · movement · reduction · indexing · sort · control · collective · custom_call
 //!                                      │ shapes from shape_inference, then
 //!                                      ▼
-//!  Builder::instruction / results: an identical instruction is found again, a new one is appended
+//!  Builder::instruction / results: an identical instruction is reused, a new one is appended
 //!                                      │
 //!  Builder::finish ──► Computation (dead instructions dropped) ──► print ──► Program
 //! ```
@@ -31,12 +31,12 @@ use crate::hlo::print::print_module;
 use crate::hlo::scalar::Scalar;
 use crate::program::{ElementType, Program, Shape};
 
-/// An array computed by one [`Builder`]: its handle, cheap to copy. Equal handles are the same value.
+/// Handle of an array that a [`Builder`] computes; cheap to copy. Equal handles denote the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Value {
-    /// Which builder; never part of the text.
+    /// Identifies the builder; not part of the text.
     scope: u32,
-    /// Position of its instruction.
+    /// Position of the instruction that computes it.
     index: u32,
 }
 
@@ -46,10 +46,11 @@ impl Value {
     }
 }
 
-/// Tells the builders of a process apart, so that a value used in another computation is an error, not another value.
+/// Distinguishes the builders of a process, so that using a value in another computation is an error, not another
+/// value.
 static NEXT_SCOPE: AtomicU32 = AtomicU32::new(0);
 
-/// What [`Builder::shape`] says of another builder's value.
+/// The shape that [`Builder::shape`] returns for another builder's value.
 static NO_SHAPE: Shape = Shape { element_type: ElementType::Pred, dims: Vec::new() };
 
 /// Builds the HLO text of one computation, instruction by instruction; see [`crate::hlo`].
@@ -58,16 +59,16 @@ pub struct Builder {
     name: String,
     scope: u32,
     instructions: Vec<Instruction>,
-    /// Position of every instruction that may be shared (all but parameters).
+    /// Positions of all instructions that may be shared, which are all but parameters.
     positions: HashMap<Instruction, usize>,
     /// Positions of the parameters, in order.
     parameters: Vec<usize>,
-    /// Called computations of the whole module, callees first. A sub-computation's builder borrows the list.
+    /// Called computations of the whole module, callees first. The builder of a sub-computation borrows the list.
     computations: Vec<Computation>,
 }
 
 impl Builder {
-    /// An empty program; `name` says, for people, which operators it fuses.
+    /// Creates an empty program. `name` tells people which operators it fuses.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_string(),
@@ -79,42 +80,44 @@ impl Builder {
         }
     }
 
-    /// The next parameter. Parameters are numbered in call order, and all are part of the signature, used or not.
+    /// Adds a parameter. Parameters are numbered in call order, and all of them are part of the signature, used or not.
     pub fn parameter(&mut self, shape: Shape) -> Value {
         self.next_parameter(ResultShape::Array(shape))
     }
 
+    /// Returns the number of parameters so far.
     #[cfg(test)]
     pub fn parameter_count(&self) -> usize {
         self.parameters.len()
     }
 
-    /// Shape of a value of this builder. Another builder's value has none here: the answer is then `pred[]`, and any
-    /// operation on the value an error.
+    /// Returns the shape of a value of this builder. For another builder's value it returns `pred[]`, and any operation
+    /// on that value fails.
     pub fn shape(&self, value: Value) -> &Shape {
         self.array_shape(value).unwrap_or(&NO_SHAPE)
     }
 
+    /// Returns the element type of a value, as for [`Self::shape`].
     pub fn element_type(&self, value: Value) -> ElementType {
         self.shape(value).element_type
     }
 
-    /// A scalar constant.
+    /// Creates a scalar constant.
     pub fn constant(&mut self, value: Scalar) -> Value {
         let shape = Shape::scalar(value.element_type());
         self.instruction(Operation::Constant { value }, &[], ResultShape::Array(shape))
     }
 
-    /// The integer `value` as a scalar constant of any element type (`pred`: 0 or 1).
+    /// Creates a scalar constant of any element type from an integer; `pred` takes 0 or 1.
     ///
     /// # Errors
     ///
-    /// When the type cannot hold `value` exactly.
+    /// Fails if the type cannot represent `value` exactly.
     pub fn constant_of(&mut self, element_type: ElementType, value: i128) -> Result<Value> {
         Ok(self.constant(Scalar::try_from_integer(element_type, value)?))
     }
 
-    /// A constant of shape `[values.len()]`, for small tables: it is printed in full.
+    /// Creates a constant of shape `[values.len()]`. It is meant for small tables, since it is printed in full.
     pub fn constant_array(&mut self, values: &[Scalar]) -> Result<Value> {
         let Some(element_type) = values.first().map(|value| value.element_type()) else {
             return Err(HloError::operands("constant_array", "no values", &[]));
@@ -126,17 +129,18 @@ impl Builder {
         Ok(self.instruction(Operation::ConstantArray { values: values.to_vec() }, &[], ResultShape::Array(shape)))
     }
 
-    /// The program that returns `outputs`, in order. Each alias `(output, parameter)` donates the parameter's buffer to
-    /// the output, which has its shape.
+    /// Returns the program with the given `outputs`, in order. Each alias `(output, parameter)` donates the parameter's
+    /// buffer to the output, which must have the same shape.
     ///
     /// # Errors
     ///
-    /// No outputs, an output of another builder, an alias that is out of range, used twice, or of another shape.
+    /// Fails if there are no outputs, if an output belongs to another builder, or if an alias is out of range, used
+    /// twice or of mismatched shapes.
     pub fn finish(mut self, outputs: &[Value], aliases: &[(usize, usize)]) -> Result<Program> {
         let finish = |problem: String| HloError::Finish { problem };
         let output_shapes = self.operands("finish", outputs)?.into_iter().cloned().collect::<Vec<_>>();
         if outputs.is_empty() {
-            return Err(finish("a program without outputs does nothing".to_string()));
+            return Err(finish("a program needs at least one output".to_string()));
         }
         let parameters: Vec<Shape> = self
             .parameters
@@ -174,7 +178,8 @@ impl Builder {
         self.append(Instruction { operation, operands: Vec::new(), shape })
     }
 
-    /// The value of an instruction whose shapes have been checked: that of an identical one if there is one.
+    /// Returns the value of an instruction whose shapes have been checked, reusing an identical instruction if there is
+    /// one.
     fn instruction(&mut self, operation: Operation, operands: &[Value], shape: ResultShape) -> Value {
         let operands = operands.iter().map(|operand| operand.position()).collect();
         let instruction = Instruction { operation, operands, shape };
@@ -185,12 +190,12 @@ impl Builder {
         self.append(instruction)
     }
 
-    /// [`Self::instruction`] with one result.
+    /// Adds an instruction with one result, as [`Self::instruction`] does.
     fn result(&mut self, operation: Operation, operands: &[Value], shape: Shape) -> Value {
         self.instruction(operation, operands, ResultShape::Array(shape))
     }
 
-    /// [`Self::instruction`] whose result is an array if there is one, else a tuple.
+    /// Adds an instruction as [`Self::instruction`] does. Its result is an array if there is only one, else a tuple.
     fn results(&mut self, operation: Operation, operands: &[Value], mut shapes: Vec<Shape>) -> Vec<Value> {
         if shapes.len() > 1 {
             return self.tuple_results(operation, operands, shapes);
@@ -198,7 +203,7 @@ impl Builder {
         shapes.pop().map(|shape| self.result(operation, operands, shape)).into_iter().collect()
     }
 
-    /// [`Self::instruction`] whose result is a tuple; its elements.
+    /// Adds an instruction whose result is a tuple, and returns the elements.
     fn tuple_results(&mut self, operation: Operation, operands: &[Value], shapes: Vec<Shape>) -> Vec<Value> {
         let tuple = self.instruction(operation, operands, ResultShape::Tuple(shapes.clone()));
         self.tuple_elements(tuple, shapes)
@@ -217,7 +222,8 @@ impl Builder {
         self.instruction(Operation::Tuple, elements, ResultShape::Tuple(shapes))
     }
 
-    /// A computation of `parameter_count` parameters that an instruction will call; `build` makes them and the root.
+    /// Builds a computation with `parameter_count` parameters that an instruction will call. `build` creates its
+    /// parameters and returns its root.
     fn computation(
         &mut self,
         role: &str,
@@ -242,7 +248,7 @@ impl Builder {
         })))
     }
 
-    /// Shape of an operand, which must be this builder's.
+    /// Returns the shape of an operand, which must belong to this builder.
     fn operand(&self, operation: &'static str, value: Value) -> Result<&Shape> {
         self.array_shape(value).ok_or(HloError::ForeignValue { operation })
     }
@@ -251,18 +257,18 @@ impl Builder {
         values.iter().map(|&value| self.operand(operation, value)).collect()
     }
 
-    /// The operation that computes a value.
+    /// Returns the operation that computes a value.
     fn operation(&self, value: Value) -> Option<&Operation> {
         self.instructions.get(value.position()).map(|instruction| &instruction.operation)
     }
 
-    /// Operand `k` of the instruction that computes a value.
+    /// Returns operand `k` of the instruction that computes a value.
     fn operand_of(&self, value: Value, k: usize) -> Option<Value> {
         let position = *self.instructions.get(value.position())?.operands.get(k)?;
         Some(self.value_at(position))
     }
 
-    /// The constant that every element of a value is, where that is plain to see.
+    /// Returns the constant that a value consists of, if it is a constant or the broadcast of one.
     fn as_constant(&self, value: Value) -> Option<Scalar> {
         match self.operation(value)? {
             Operation::Constant { value } => Some(*value),
@@ -287,7 +293,7 @@ impl Builder {
         self.value_at(self.instructions.len() - 1)
     }
 
-    /// A program of 2^32 instructions does not fit into memory, so its positions fit into 32 bits.
+    /// Positions fit into 32 bits, since a program of 2^32 instructions does not fit into memory.
     fn value_at(&self, position: usize) -> Value {
         Value { scope: self.scope, index: position as u32 }
     }

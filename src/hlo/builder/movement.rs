@@ -1,4 +1,4 @@
-//! Operations that place elements: iota, broadcasts, reshape, transpose, slice, concatenate, pad, reverse.
+//! Operations that arrange elements: iota, broadcasts, reshape, transpose, slice, concatenate, pad, reverse.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::error::{HloError, Result};
@@ -10,13 +10,13 @@ use crate::hlo::shape_inference::movement::{
 use crate::program::Shape;
 
 impl Builder {
-    /// 0, 1, 2 .. along axis `dimension` of `shape`, the same along the others. Integers or floats.
+    /// Returns 0, 1, 2 .. along axis `dimension` of `shape`, repeated along the other axes. Integers or floats.
     pub fn iota(&mut self, shape: Shape, dimension: usize) -> Result<Value> {
         let shape = infer_iota(&shape, dimension)?;
         Ok(self.result(Operation::Iota { dimension }, &[], shape))
     }
 
-    /// The scalar `operand` at every place of `dims`.
+    /// Returns an array of `dims` filled with the scalar `operand`.
     pub fn broadcast(&mut self, operand: Value, dims: &[usize]) -> Result<Value> {
         let shape = self.operand("broadcast", operand)?;
         if shape.rank() != 0 {
@@ -25,8 +25,8 @@ impl Builder {
         self.broadcast_in_dim(operand, dims, &[])
     }
 
-    /// `operand` in a larger array of `dims`: its axis k becomes axis `broadcast_dimensions[k]`, of the same dimension
-    /// (a dimension of 1 does not stretch: reshape it away first); along the other axes it repeats.
+    /// Broadcasts `operand` to `dims`. Its axis k becomes axis `broadcast_dimensions[k]`, of the same dimension, and it
+    /// repeats along the other axes. A dimension of 1 is not stretched; remove it by a reshape first.
     pub fn broadcast_in_dim(
         &mut self,
         operand: Value,
@@ -47,7 +47,7 @@ impl Builder {
         Ok(self.result(Operation::Broadcast { broadcast_dimensions }, &[operand], shape))
     }
 
-    /// The same elements in row-major order as `dims`, which hold as many.
+    /// Returns the same elements, in row-major order, with other `dims` of the same element count.
     pub fn reshape(&mut self, operand: Value, dims: &[usize]) -> Result<Value> {
         let shape = infer_reshape(self.operand("reshape", operand)?, dims)?;
         if shape == *self.shape(operand) {
@@ -62,7 +62,7 @@ impl Builder {
         }
     }
 
-    /// Axis k of the result is axis `permutation[k]` of `operand`.
+    /// Permutes the axes: axis k of the result is axis `permutation[k]` of `operand`.
     pub fn transpose(&mut self, operand: Value, permutation: &[usize]) -> Result<Value> {
         let shape = infer_transpose(self.operand("transpose", operand)?, permutation)?;
         if permutation.is_sorted() {
@@ -71,7 +71,8 @@ impl Builder {
         Ok(self.result(Operation::Transpose { permutation: permutation.to_vec() }, &[operand], shape))
     }
 
-    /// On each axis every `strides`-th element from `starts` to below `limits`: one entry per axis in each list.
+    /// Returns, on each axis, every `strides`-th element from `starts` to below `limits`. Each list has one entry per
+    /// axis.
     pub fn slice(&mut self, operand: Value, starts: &[usize], limits: &[usize], strides: &[usize]) -> Result<Value> {
         let shape = infer_slice(self.operand("slice", operand)?, starts, limits, strides)?;
         if shape == *self.shape(operand) {
@@ -82,7 +83,7 @@ impl Builder {
         Ok(self.result(operation, &[operand], shape))
     }
 
-    /// The operands one after another along axis `dimension`; their other dimensions and element types are equal.
+    /// Concatenates the operands along axis `dimension`. Their other dimensions and element types must be equal.
     pub fn concatenate(&mut self, operands: &[Value], dimension: usize) -> Result<Value> {
         let shape = infer_concatenate(&self.operands("concatenate", operands)?, dimension)?;
         match operands {
@@ -91,8 +92,8 @@ impl Builder {
         }
     }
 
-    /// `operand` with the scalar `padding_value` put `low` times before, `high` times after and `interior` times between
-    /// the elements of each axis. Negative `low` or `high` take elements away.
+    /// Pads each axis of `operand` with the scalar `padding_value`: `low` times before, `high` times after and
+    /// `interior` times between the elements. Negative `low` or `high` removes elements.
     pub fn pad(
         &mut self,
         operand: Value,
@@ -109,7 +110,7 @@ impl Builder {
         Ok(self.result(operation, &[operand, padding_value], shape))
     }
 
-    /// The elements in opposite order along the axes `dimensions`.
+    /// Reverses the elements along the axes `dimensions`.
     pub fn reverse(&mut self, operand: Value, dimensions: &[usize]) -> Result<Value> {
         let shape = infer_reverse(self.operand("reverse", operand)?, dimensions)?;
         if dimensions.is_empty() {
@@ -118,7 +119,7 @@ impl Builder {
         Ok(self.result(Operation::Reverse { dimensions: dimensions.to_vec() }, &[operand], shape))
     }
 
-    /// A scalar of this builder as an array of `dims`, which have been checked; an array as it is.
+    /// Broadcasts a scalar of this builder to `dims`, which have been checked, and returns an array unchanged.
     pub(in crate::hlo::builder) fn broadcast_scalar(&mut self, value: Value, dims: &[usize]) -> Value {
         let shape = self.shape(value);
         if shape.rank() != 0 || dims.is_empty() {

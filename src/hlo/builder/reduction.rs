@@ -1,4 +1,4 @@
-//! Reductions: whole axes, several operands at once, sliding windows; and the combiners that they call.
+//! Reductions of whole axes, of several operands at once and of sliding windows, and the combiners that they call.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::computation::ComputationId;
@@ -8,8 +8,8 @@ use crate::hlo::shape_inference::reduction::{check_results, infer_reduce, infer_
 use crate::program::{ElementType, Shape};
 
 impl Builder {
-    /// `operand` without the axes `dimensions`, whose elements are combined in any order. `init` is a scalar that changes
-    /// nothing (0 for add, the type's maximum for minimum): XLA may put it in never, once or often.
+    /// Reduces the axes `dimensions` of `operand`, combining elements in any order. `init` must be the scalar identity
+    /// of `kind` (0 for add, the type's maximum for minimum), because XLA may apply it any number of times.
     pub fn reduce(&mut self, operand: Value, init: Value, dimensions: &[usize], kind: ReduceKind) -> Result<Value> {
         let shapes = infer_reduce(&[self.operand("reduce", operand)?], &[self.operand("reduce", init)?], dimensions)?;
         let combiner = self.combiner_of(kind, self.element_type(operand))?;
@@ -18,8 +18,9 @@ impl Builder {
         Ok(self.result(operation, &[operand, init], shape))
     }
 
-    /// Several operands of the same dimensions reduced together. `combiner` gets one scalar of each operand twice, left
-    /// and right, and gives one of each; it must be associative and commutative, and `inits` change nothing.
+    /// Reduces several operands of the same dimensions together. `combiner` gets one left and one right scalar of each
+    /// operand and returns one scalar of each. It must be associative and commutative, and `inits` must be its
+    /// identity.
     pub fn reduce_many(
         &mut self,
         operands: &[Value],
@@ -34,8 +35,8 @@ impl Builder {
         Ok(self.results(operation, &[operands, inits].concat(), shapes))
     }
 
-    /// Every window of `operand` combined into one element; `init` as in [`Self::reduce`]. The prefix sum of `[n]` is the window of size n, stride 1,
-    /// padding (n - 1, 0).
+    /// Combines every window of `operand` into one element, with `init` as in [`Self::reduce`]. For example, the prefix
+    /// sum of `[n]` is the window of size n, stride 1 and padding (n - 1, 0).
     pub fn reduce_window(&mut self, operand: Value, init: Value, window: Window, kind: ReduceKind) -> Result<Value> {
         let operation = "reduce_window";
         let shape = infer_reduce_window(self.operand(operation, operand)?, self.operand(operation, init)?, &window)?;
@@ -43,7 +44,7 @@ impl Builder {
         Ok(self.result(Operation::ReduceWindow { window, combiner }, &[operand, init], shape))
     }
 
-    /// The computation (a, b) -> a `kind` b on scalars.
+    /// Returns the computation (a, b) -> a `kind` b on scalars.
     pub(in crate::hlo::builder) fn combiner_of(
         &mut self,
         kind: ReduceKind,
@@ -57,7 +58,7 @@ impl Builder {
         })
     }
 
-    /// The computation (a0, a1 .., b0, b1 ..) -> (r0, r1 ..) on scalars of `element_types`.
+    /// Returns the computation (a0, a1 .., b0, b1 ..) -> (r0, r1 ..) on scalars of `element_types`.
     pub(in crate::hlo::builder) fn combiner(
         &mut self,
         operation: &'static str,

@@ -7,8 +7,9 @@ use crate::hlo::shape_inference::reduction::{check_is_pred, infer_sort};
 use crate::program::Shape;
 
 impl Builder {
-    /// The operands, of the same dimensions, sorted together along axis `dimension`. `comparator` gets one scalar of each
-    /// operand twice, left and right, and gives `pred`: whether left goes before right, a strict weak order.
+    /// Sorts the operands, of the same dimensions, together along axis `dimension`. `comparator` gets one left and one
+    /// right scalar of each operand and returns as `pred` whether left goes before right. It must be a strict weak
+    /// order.
     pub fn sort(
         &mut self,
         operands: &[Value],
@@ -19,7 +20,7 @@ impl Builder {
         let shapes = infer_sort(&self.operands("sort", operands)?, dimension)?;
         let scalars: Vec<Shape> = shapes.iter().map(|shape| Shape::scalar(shape.element_type)).collect();
         let comparator = self.computation("comparator", "sort", 2 * scalars.len(), |b| {
-            // XLA's order: left and right of the first operand, then of the second, and so on.
+            // XLA passes left and right of the first operand, then of the second, and so on.
             let (mut lhs, mut rhs) = (Vec::new(), Vec::new());
             for shape in &scalars {
                 lhs.push(b.parameter(shape.clone()));
@@ -32,8 +33,8 @@ impl Builder {
         Ok(self.results(Operation::Sort { dimension, is_stable, comparator }, operands, shapes))
     }
 
-    /// Unsigned `keys` in ascending order along their last axis, stable, and `payload`, of the same dimensions, with
-    /// them. This is the form of sort that XLA:GPU turns into CUB's radix sort: at most two operands, a plain comparison.
+    /// Sorts unsigned `keys` in ascending order along their last axis, stably, and `payload`, of the same dimensions,
+    /// with them. XLA:GPU turns this form of sort into CUB's radix sort: at most two operands and a plain comparison.
     pub fn sort_unsigned(&mut self, keys: Value, payload: Option<Value>) -> Result<(Value, Option<Value>)> {
         let shape = self.operand("sort_unsigned", keys)?;
         let Some(dimension) = shape.rank().checked_sub(1).filter(|_| shape.element_type.is_unsigned_integer()) else {

@@ -1,4 +1,4 @@
-//! What holds of every builder: sharing, dead instructions, folds, values of other computations, `finish`.
+//! Tests of the builder: sharing, dead instructions, folding, values of other computations, and `finish`.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::error::Result;
@@ -29,7 +29,7 @@ fn the_example_builds() -> Result<()> {
 }
 
 #[test]
-fn identical_instructions_are_one() -> Result<()> {
+fn identical_instructions_are_shared() -> Result<()> {
     let mut b = Builder::new("shared");
     let (x, y) = (column(&mut b, ElementType::S32), column(&mut b, ElementType::S32));
     assert_ne!(x, y);
@@ -46,7 +46,7 @@ fn identical_instructions_are_one() -> Result<()> {
 }
 
 #[test]
-fn what_no_output_needs_is_not_printed() -> Result<()> {
+fn dead_instructions_are_not_printed() -> Result<()> {
     let build = |with_dead: bool| -> Result<String> {
         let mut b = Builder::new("dead_or_alive");
         let (x, _unused) = (column(&mut b, ElementType::S64), column(&mut b, ElementType::S32));
@@ -67,7 +67,7 @@ fn what_no_output_needs_is_not_printed() -> Result<()> {
 }
 
 #[test]
-fn plain_folds() -> Result<()> {
+fn identities_are_folded() -> Result<()> {
     let mut b = Builder::new("folds");
     let (p, q) = (column(&mut b, ElementType::Pred), b.parameter(Shape::scalar(ElementType::Pred)));
     let x = column(&mut b, ElementType::S32);
@@ -113,7 +113,7 @@ fn values_of_another_computation_are_errors() -> Result<()> {
     assert!(captured.is_err());
     let leaked = b.sort(&[x], 0, true, |_, _, _| Ok(x));
     assert!(leaked.is_err());
-    // The failed computations left the builder whole.
+    // The failed computations left the builder intact.
     let zero = b.constant(Scalar::S32(0));
     let sum = b.reduce(x, zero, &[0], ReduceKind::Add)?;
     assert!(b.finish(&[sum], &[]).is_ok());
@@ -160,7 +160,7 @@ fn finish_checks_outputs_and_aliases() -> Result<()> {
         let y = column(&mut b, ElementType::S64);
         b.finish(&[x, y][..outputs], aliases).unwrap_err().to_string()
     };
-    assert_eq!(error(0, &[]), "finish: a program without outputs does nothing");
+    assert_eq!(error(0, &[]), "finish: a program needs at least one output");
     assert_eq!(error(2, &[(2, 0)]), "finish: no output 2 or no parameter 0 to alias");
     assert_eq!(error(2, &[(0, 1)]), "finish: output 0 is s32[8], but parameter 1 is s64[8]: no alias");
     assert_eq!(error(2, &[(0, 0), (0, 0)]), "finish: output 0 or parameter 0 is aliased twice");
@@ -168,7 +168,7 @@ fn finish_checks_outputs_and_aliases() -> Result<()> {
 }
 
 #[test]
-fn names_are_never_types_or_keywords() -> Result<()> {
+fn names_are_not_types_or_keywords() -> Result<()> {
     for (name, header) in [
         ("filter_aggregate", "HloModule filter_aggregate\n"),
         ("s32", "HloModule module_s32\n"),

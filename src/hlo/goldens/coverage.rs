@@ -1,4 +1,4 @@
-//! Programs that together use every operation on every element type that it takes.
+//! Programs that together apply every operation to every element type that it supports.
 
 use crate::hlo::builder::{Builder, Value};
 use crate::hlo::error::Result;
@@ -53,8 +53,8 @@ fn is_in(domain: Domain, element_type: ElementType) -> bool {
     }
 }
 
-/// (x T[6], y T[6]) -> every elementwise operation of T in the order of the tables, then the comparisons, then the total
-/// order's, select by x < y, and clamp(1, x, 3).
+/// (x T[6], y T[6]) -> every elementwise operation of T in table order, the comparisons, the total-order comparisons,
+/// select by x < y, and clamp(1, x, 3).
 fn elementwise(element_type: ElementType) -> Result<Program> {
     let mut b = Builder::new(&format!("elementwise_{element_type}"));
     let x = b.parameter(Shape::new(element_type, [6]));
@@ -85,7 +85,8 @@ fn elementwise(element_type: ElementType) -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (x T[2,4], init T[]) -> for each kind that T takes: reduce of axis 1, of both, scatter into T[2], window of 2 by 2.
+/// (x T[2,4], init T[]) -> for each kind that T supports: reduce of axis 1, reduce of both axes, scatter into T[2],
+/// window of 2 by 2.
 fn reductions(element_type: ElementType) -> Result<Program> {
     let mut b = Builder::new(&format!("reductions_{element_type}"));
     let x = b.parameter(Shape::new(element_type, [2, 4]));
@@ -117,7 +118,7 @@ fn constants() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// In the order in which `constants` returns them.
+/// Returns the constants in the order in which `constants` returns them.
 pub(crate) fn extremes() -> Vec<Scalar> {
     vec![
         Scalar::Pred(false),
@@ -179,7 +180,7 @@ fn logical() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (one T[4] per type) -> each as every other type.
+/// (one T[4] per type) -> each converted to every other type.
 fn conversions() -> Result<Program> {
     let mut b = Builder::new("all_conversions");
     let values: Vec<Value> = TYPES.map(|element_type| b.parameter(Shape::new(element_type, [4]))).into();
@@ -212,8 +213,8 @@ fn bitcasts() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (x s32[2,3]) -> iota along axis 1, x broadcast to [2,4,3] and a row to [2,3], transposed, every other column, beside
-/// itself, padded, cropped, reversed, reshaped to [6].
+/// (x s32[2,3]) -> iota along axis 1, x broadcast to [2,4,3], a row broadcast to [2,3], x transposed, every other
+/// column, x concatenated with itself, padded, cropped, reversed, and reshaped to [6].
 fn movement() -> Result<Program> {
     let mut b = Builder::new("movement_of_elements");
     let x = b.parameter(Shape::new(S32, [2, 3]));
@@ -236,7 +237,7 @@ fn movement() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (x s32[8], at s32[], m s32[3,4]) -> x[at..at+3], x with [10,11] at `at`, one element of m at (at, at).
+/// (x s32[8], at s32[], m s32[3,4]) -> x[at..at+3], x with [10,11] at `at`, and the element of m at (at, at).
 fn dynamic_slices() -> Result<Program> {
     let mut b = Builder::new("dynamic_slices");
     let x = b.parameter(Shape::new(S32, [8]));
@@ -251,7 +252,8 @@ fn dynamic_slices() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (x s64[5], m f32[3,2]) -> x at a [2,2] of positions, at one, m's rows 2 and 0, m's elements (1,0) and (2,1).
+/// (x s64[5], m f32[3,2]) -> x at a [2,2] of positions, x at one position, rows 2 and 0 of m, elements (1,0) and (2,1)
+/// of m.
 fn gathers() -> Result<Program> {
     let mut b = Builder::new("all_gathers");
     let x = b.parameter(Shape::new(S64, [5]));
@@ -283,8 +285,8 @@ fn gathers() -> Result<Program> {
     b.finish(&outputs, &[])
 }
 
-/// (x s64[4], y f64[4], id u32[5], dx s64[5], dy f64[5], m s32[3,2], dm s32[2,2]) -> x assigned 7 at id 1 and 3;
-/// x + dx and max(y, dy) together; rows of dm subtracted from rows 2 and 0 of m, the rows promised unique.
+/// (x s64[4], y f64[4], id u32[5], dx s64[5], dy f64[5], m s32[3,2], dm s32[2,2]) -> x with 7 assigned at id 1 and 3; x
+/// + dx and max(y, dy) scattered together; m with rows of dm subtracted from its rows 2 and 0, hinted to be unique.
 fn scatters() -> Result<Program> {
     let mut b = Builder::new("all_scatters");
     let x = b.parameter(Shape::new(S64, [4]));
@@ -314,7 +316,7 @@ fn scatters() -> Result<Program> {
     b.finish(&[assigned, both[0], both[1], subtracted[0]], &[])
 }
 
-/// (x s32[2,3]) -> the minimum of each row and its position, s32[2] and u32[2]; the sum of squares, s32[].
+/// (x s32[2,3]) -> the minimum of each row and its position, s32[2] and u32[2], and the sum of squares, s32[].
 fn reduce_many() -> Result<Program> {
     let mut b = Builder::new("reduce_many");
     let x = b.parameter(Shape::new(S32, [2, 3]));
@@ -335,7 +337,7 @@ fn reduce_many() -> Result<Program> {
     b.finish(&[least[0], least[1], sum[0]], &[])
 }
 
-/// (key u64[8], row u32[8]) -> sorted together; the keys alone, u64[2,4] by row.
+/// (key u64[8], row u32[8]) -> both sorted by key, and the keys alone as u64[2,4], sorted by row.
 fn sort_unsigned() -> Result<Program> {
     let mut b = Builder::new("sort_unsigned");
     let key = b.parameter(Shape::new(U64, [8]));
@@ -346,7 +348,7 @@ fn sort_unsigned() -> Result<Program> {
     b.finish(&[sorted, rows.unwrap_or(row), halves], &[])
 }
 
-/// (n s32[]) -> s32[] 1 + 2 + .. + n by a loop whose body adds in a loop.
+/// (n s32[]) -> 1 + 2 + .. + n as s32[], by a loop whose body adds in a nested loop.
 fn nested_loops() -> Result<Program> {
     let mut b = Builder::new("nested_loops");
     let n = b.parameter(Shape::scalar(S32));
@@ -376,7 +378,7 @@ fn nested_loops() -> Result<Program> {
     b.finish(&[outer[1]], &[])
 }
 
-/// (x s32[4], y f64[4]) -> x + 1 and y * 2 by way of one barrier, then their shapes' own operations.
+/// (x s32[4], y f64[4]) -> x + 1 and y * 2 through one barrier, then negated, each in its parameter's buffer.
 fn barrier_of_two() -> Result<Program> {
     let mut b = Builder::new("barrier_of_two");
     let x = b.parameter(Shape::new(S32, [4]));
@@ -390,8 +392,8 @@ fn barrier_of_two() -> Result<Program> {
     b.finish(&outputs, &[(1, 1), (0, 0)])
 }
 
-/// (x s32[4]) on two replicas -> gathered s32[8], exchanged halves, the other's x, what replica 0 sent to 1, the number,
-/// x added up, multiplied, its minimum, its maximum, and whether x > 2 on both, on one.
+/// (x s32[4]) on two replicas -> all-gathered s32[8], exchanged halves, the other replica's x, what replica 0 sent to
+/// 1, the replica number, and all-reduces of x by add, multiply, minimum and maximum and of x > 2 by and and or.
 fn collectives() -> Result<Program> {
     let mut b = Builder::new("collectives_2_replicas");
     let x = b.parameter(Shape::new(S32, [4]));

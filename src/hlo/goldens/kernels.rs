@@ -1,4 +1,4 @@
-//! Small kernels in the forms that Parallax uses, each with its text.
+//! Small kernels in the forms that Parallax uses, each with its expected text.
 
 use crate::hlo::builder::Builder;
 use crate::hlo::error::Result;
@@ -6,7 +6,8 @@ use crate::hlo::operation::{Comparison, ReduceKind, Window};
 use crate::hlo::scalar::Scalar;
 use crate::program::{ElementType, Program, Shape};
 
-/// `extern "C" fn(out: *mut *mut c_void, ins: *const *const c_void)`: outs u32[8] and s64[8], ins s64[8] and n u32[].
+/// An `extern "C" fn(out: *mut *mut c_void, ins: *const *const c_void)` with results u32[8] and s64[8] and operands
+/// s64[8] and n u32[].
 pub(crate) const CUSTOM_CALL_TARGET: &str = "parallax_golden_rank";
 
 pub(crate) fn programs() -> Vec<Result<Program>> {
@@ -73,7 +74,7 @@ fn sort_lexicographic() -> Result<Program> {
     b.finish(&[sorted[2], sorted[0]], &[])
 }
 
-/// (table s32[16] ascending, needle s32[4]) -> s32[4]: how many elements are less than each needle.
+/// (table s32[16] ascending, needle s32[4]) -> for each needle, the number of smaller elements as s32[4].
 fn binary_search() -> Result<Program> {
     let mut b = Builder::new("binary_search");
     let table = b.parameter(Shape::new(ElementType::S32, [16]));

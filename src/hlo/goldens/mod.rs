@@ -1,5 +1,5 @@
-//! Whole programs: small kernels whose text is pinned, and programs that together use every operation. A test with a
-//! device compiles and runs all of them.
+//! Whole programs: small kernels whose text is pinned, and programs that together use every operation.
+//! `golden_programs` compiles and runs all of them.
 
 pub(crate) mod coverage;
 pub(crate) mod kernels;
@@ -7,8 +7,8 @@ pub(crate) mod kernels;
 use crate::hlo::error::HloError;
 use crate::program::Program;
 
-/// Every program below. `custom_call` compiles only where a function is registered under
-/// [`kernels::CUSTOM_CALL_TARGET`]; the names of those that run on two replicas end with `_2_replicas`.
+/// Returns every golden program. `custom_call` compiles only if a function is registered as
+/// [`kernels::CUSTOM_CALL_TARGET`]. Names of programs that run on two replicas end in `_2_replicas`.
 pub(crate) fn goldens() -> Vec<Program> {
     let programs: Result<Vec<Program>, HloError> =
         kernels::programs().into_iter().chain(coverage::programs()).collect();
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_is_in_some_golden() {
+    fn every_operation_is_in_a_golden() {
         #[rustfmt::skip]
         let others = [
             "parameter", "constant", "iota", "compare", "select", "clamp", "convert", "bitcast-convert", "broadcast",

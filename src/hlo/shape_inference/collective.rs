@@ -1,11 +1,12 @@
-//! Shapes of collectives: what one replica gives and gets.
+//! Shape inference for collectives, for one replica.
 
 use crate::hlo::error::{HloError, Result};
 use crate::hlo::operation::ReduceKind;
 use crate::hlo::shape_inference::{check_axes, check_element_count};
 use crate::program::{ElementType, Shape};
 
-/// XLA knows sum, product, minimum and maximum of numbers, and and/or of `pred`: no bitwise all-reduce of integers.
+/// XLA supports sum, product, minimum and maximum of numbers and and/or of `pred`, but no bitwise all-reduce of
+/// integers.
 pub(crate) fn infer_all_reduce(operand: &Shape, kind: ReduceKind) -> Result<Shape> {
     let is_known = match kind {
         ReduceKind::Add | ReduceKind::Multiply | ReduceKind::Minimum | ReduceKind::Maximum => {
@@ -21,7 +22,7 @@ pub(crate) fn infer_all_reduce(operand: &Shape, kind: ReduceKind) -> Result<Shap
     Err(HloError::operands("all_reduce", problem, &[operand]))
 }
 
-/// Axis `dimension` of the replicas, one after another.
+/// Concatenates axis `dimension` of all replicas.
 pub(crate) fn infer_all_gather(operand: &Shape, dimension: usize, n_replicas: usize) -> Result<Shape> {
     check_axes("all_gather", &[dimension], operand)?;
     let mut shape = operand.clone();
@@ -30,7 +31,7 @@ pub(crate) fn infer_all_gather(operand: &Shape, dimension: usize, n_replicas: us
     Ok(shape)
 }
 
-/// Axis `dimension` in `n_replicas` equal parts; part k goes to replica k.
+/// Splits axis `dimension` into `n_replicas` equal parts; part k goes to replica k.
 pub(crate) fn infer_all_to_all(operand: &Shape, dimension: usize, n_replicas: usize) -> Result<Shape> {
     check_axes("all_to_all", &[dimension], operand)?;
     if n_replicas == 0 || !operand.dims[dimension].is_multiple_of(n_replicas) {
@@ -40,7 +41,7 @@ pub(crate) fn infer_all_to_all(operand: &Shape, dimension: usize, n_replicas: us
     Ok(operand.clone())
 }
 
-/// No replica sends twice, and none receives twice.
+/// Requires that no replica sends twice and none receives twice.
 pub(crate) fn infer_collective_permute(operand: &Shape, pairs: &[(usize, usize)]) -> Result<Shape> {
     for (i, (source, target)) in pairs.iter().enumerate() {
         if pairs[..i].iter().any(|(s, t)| s == source || t == target) {
@@ -61,7 +62,7 @@ mod tests {
     use crate::program::Shape;
 
     #[test]
-    fn all_reduce_knows_few_kinds() {
+    fn all_reduce_supports_few_kinds() {
         let (column, mask) = (Shape::new(S64, [8]), Shape::new(Pred, [8]));
         assert_eq!(infer_all_reduce(&column, ReduceKind::Add), Ok(column.clone()));
         assert_eq!(infer_all_reduce(&mask, ReduceKind::Or), Ok(mask.clone()));

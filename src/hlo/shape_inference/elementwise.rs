@@ -1,4 +1,4 @@
-//! Shapes of elementwise operations: unary, binary, compare, select, clamp, conversions.
+//! Shape inference for elementwise operations: unary, binary, compare, select, clamp, conversions.
 
 use crate::hlo::error::{HloError, Result};
 use crate::hlo::operation::{BinaryOp, Domain, UnaryOp};
@@ -26,7 +26,8 @@ fn check_same_type(operation: &'static str, operands: &[&Shape]) -> Result<()> {
     }
 }
 
-/// The dimensions that all operands have once scalars are broadcast: equal for all that are no scalars.
+/// Returns the dimensions common to all operands after broadcasting scalars. All non-scalars must have equal
+/// dimensions.
 pub(crate) fn infer_common_dims(operation: &'static str, operands: &[&Shape]) -> Result<Vec<usize>> {
     let mut common: Option<&Shape> = None;
     for &operand in operands.iter().filter(|operand| operand.rank() > 0) {
@@ -53,7 +54,7 @@ pub(crate) fn infer_binary(op: BinaryOp, lhs: &Shape, rhs: &Shape) -> Result<Sha
     Ok(Shape::new(lhs.element_type, infer_common_dims(op.name(), &[lhs, rhs])?))
 }
 
-/// Scalars broadcast. Total order is for floats only: integers have no other.
+/// Scalars broadcast. Total order applies to floats only, because for integers it is the ordinary order.
 pub(crate) fn infer_compare(lhs: &Shape, rhs: &Shape, total_order: bool) -> Result<Shape> {
     check_same_type("compare", &[lhs, rhs])?;
     if total_order {
@@ -84,12 +85,12 @@ pub(crate) fn infer_convert(operand: &Shape, element_type: ElementType) -> Shape
     Shape::new(element_type, operand.dims.clone())
 }
 
-/// To a narrower type: one more axis, the parts, low bits first. To a wider one: the last axis, which must hold exactly
-/// the parts, goes.
+/// A narrower type adds an axis for the parts, low bits first. A wider type removes the last axis, whose dimension must
+/// be exactly the number of parts.
 pub(crate) fn infer_bitcast_convert(operand: &Shape, element_type: ElementType) -> Result<Shape> {
     let error = |problem: String| HloError::operands("bitcast_convert", problem, &[operand]);
     if operand.element_type == ElementType::Pred || element_type == ElementType::Pred {
-        return Err(error(format!("pred has no bits of its own; target {element_type}")));
+        return Err(error(format!("pred cannot be bitcast; target {element_type}")));
     }
     let from = operand.element_type.size_bytes();
     let to = element_type.size_bytes();

@@ -1,11 +1,11 @@
-//! Shapes of operations whose positions are data: dynamic slices, gather, scatter.
+//! Shape inference for operations with computed positions: dynamic slices, gather, scatter.
 
 use crate::hlo::error::{HloError, Result};
 use crate::hlo::operation::{GatherDims, ScatterDims};
 use crate::hlo::shape_inference::{check_axes, check_element_count, check_per_axis};
 use crate::program::Shape;
 
-/// One integer scalar per axis, all of one type.
+/// Checks that there is one integer scalar per axis, all of one type.
 fn check_starts(operation: &'static str, operand: &Shape, starts: &[&Shape]) -> Result<()> {
     check_per_axis(operation, "start positions", starts, operand)?;
     let fit = starts.iter().all(|start| {
@@ -42,7 +42,7 @@ pub(crate) fn infer_dynamic_update_slice(operand: &Shape, update: &Shape, starts
     }
 }
 
-/// The dimensions of `indices` without its index vectors, whose length must be `index_count`.
+/// Returns the dimensions of `indices` without the axis of its index vectors, whose length must be `index_count`.
 fn index_dims(
     operation: &'static str,
     operand: &Shape,
@@ -99,7 +99,7 @@ pub(crate) fn infer_gather(
     Ok(shape)
 }
 
-/// The operands' own shapes.
+/// Returns the shapes of the operands.
 pub(crate) fn infer_scatter(
     operands: &[&Shape],
     indices: &Shape,
@@ -135,12 +135,12 @@ pub(crate) fn infer_scatter(
     Ok(operands.iter().map(|&operand| operand.clone()).collect())
 }
 
-/// `dims` without the axes `removed`.
+/// Returns `dims` without the axes `removed`.
 fn without(dims: &[usize], removed: &[usize]) -> Vec<usize> {
     dims.iter().enumerate().filter(|(axis, _)| !removed.contains(axis)).map(|(_, &dim)| dim).collect()
 }
 
-/// `window` at the axes `window_axes` and `batch` at the others; none where the counts do not fit.
+/// Returns `window` at the axes `window_axes` and `batch` at the others, or `None` if the counts do not match.
 fn interleave(batch: &[usize], window: &[usize], window_axes: &[usize]) -> Option<Vec<usize>> {
     let rank = batch.len() + window.len();
     let (mut batch, mut window) = (batch.iter(), window.iter());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn scatter_wants_a_window_per_index() {
+    fn scatter_requires_a_window_per_index() {
         let scalars = ScatterDims {
             inserted_window_dims: vec![0],
             scatter_dims_to_operand_dims: vec![0],

@@ -1,4 +1,5 @@
-//! Shapes of operations that move elements: broadcast, reshape, transpose, slices, concatenate, pad, reverse.
+//! Shape inference for operations that arrange elements: broadcast, reshape, transpose, slice, concatenate, pad,
+//! reverse.
 
 use crate::hlo::error::{HloError, Result};
 use crate::hlo::shape_inference::{check_axes, check_element_count, check_per_axis};
@@ -27,7 +28,11 @@ pub(crate) fn infer_broadcast_in_dim(operand: &Shape, dims: &[usize], broadcast_
         }
     }
     if !broadcast_dimensions.is_sorted() {
-        return Err(HloError::operands(operation, "broadcast dimensions are not ascending; transpose", &[operand]));
+        return Err(HloError::operands(
+            operation,
+            "broadcast dimensions are not ascending; transpose first",
+            &[operand],
+        ));
     }
     Ok(shape)
 }
@@ -37,7 +42,7 @@ pub(crate) fn infer_reshape(operand: &Shape, dims: &[usize]) -> Result<Shape> {
     if check_element_count("reshape", &shape)? == check_element_count("reshape", operand)? {
         Ok(shape)
     } else {
-        Err(HloError::operands("reshape", format!("{shape} has another number of elements"), &[operand]))
+        Err(HloError::operands("reshape", format!("{shape} has a different number of elements"), &[operand]))
     }
 }
 
@@ -57,7 +62,7 @@ pub(crate) fn infer_slice(operand: &Shape, starts: &[usize], limits: &[usize], s
     for (axis, &dim) in operand.dims.iter().enumerate() {
         let (start, limit, stride) = (starts[axis], limits[axis], strides[axis]);
         if start > limit || limit > dim || stride == 0 {
-            let problem = format!("[{start}:{limit}:{stride}] is no range of axis {axis}");
+            let problem = format!("[{start}:{limit}:{stride}] is not a range of axis {axis}");
             return Err(HloError::operands("slice", problem, &[operand]));
         }
         dims.push((limit - start).div_ceil(stride));
@@ -67,7 +72,7 @@ pub(crate) fn infer_slice(operand: &Shape, starts: &[usize], limits: &[usize], s
 
 pub(crate) fn infer_concatenate(operands: &[&Shape], dimension: usize) -> Result<Shape> {
     let Some((&first, rest)) = operands.split_first() else {
-        return Err(HloError::operands("concatenate", "nothing to concatenate", operands));
+        return Err(HloError::operands("concatenate", "at least one operand is required", operands));
     };
     check_axes("concatenate", &[dimension], first)?;
     let mut shape = first.clone();
@@ -85,7 +90,7 @@ pub(crate) fn infer_concatenate(operands: &[&Shape], dimension: usize) -> Result
     Ok(shape)
 }
 
-/// Negative `low` and `high` take elements away.
+/// Negative `low` and `high` remove elements.
 pub(crate) fn infer_pad(
     operand: &Shape,
     padding_value: &Shape,
@@ -94,7 +99,7 @@ pub(crate) fn infer_pad(
     interior: &[usize],
 ) -> Result<Shape> {
     if *padding_value != Shape::scalar(operand.element_type) {
-        let problem = "the padding value is no scalar of the operand's element type";
+        let problem = "the padding value is not a scalar of the operand's element type";
         return Err(HloError::operands("pad", problem, &[operand, padding_value]));
     }
     check_per_axis("pad", "low paddings", low, operand)?;
@@ -105,7 +110,7 @@ pub(crate) fn infer_pad(
         let (low, high, interior) = (low[axis], high[axis], interior[axis]);
         let inner = dim as i128 + dim.saturating_sub(1) as i128 * interior as i128;
         let padded = usize::try_from(inner + i128::from(low) + i128::from(high)).map_err(|_| {
-            HloError::operands("pad", format!("{low}_{high}_{interior} leaves nothing of axis {axis}"), &[operand])
+            HloError::operands("pad", format!("padding {low}_{high}_{interior} exceeds axis {axis}"), &[operand])
         })?;
         dims.push(padded);
     }
@@ -148,7 +153,7 @@ mod tests {
         assert_eq!(error(&rows, &[4, 8], &[]), "broadcast_in_dim: 0 broadcast dimensions for 1 axes: s32[4]");
         assert_eq!(
             error(&Shape::new(S32, [4, 4]), &[4, 4], &[1, 0]),
-            "broadcast_in_dim: broadcast dimensions are not ascending; transpose: s32[4,4]"
+            "broadcast_in_dim: broadcast dimensions are not ascending; transpose first: s32[4,4]"
         );
     }
 
@@ -158,13 +163,13 @@ mod tests {
         assert_eq!(infer_reshape(&Shape::new(S32, [1]), &[]), Ok(Shape::scalar(S32)));
         assert_eq!(
             infer_reshape(&Shape::new(S32, [16]), &[3, 8]).unwrap_err().to_string(),
-            "reshape: s32[3,8] has another number of elements: s32[16]"
+            "reshape: s32[3,8] has a different number of elements: s32[16]"
         );
         assert!(infer_reshape(&Shape::new(S32, [16]), &[usize::MAX, 8]).is_err());
     }
 
     #[test]
-    fn transpose_wants_a_permutation() {
+    fn transpose_requires_a_permutation() {
         assert_eq!(infer_transpose(&Shape::new(S32, [2, 8]), &[1, 0]), Ok(Shape::new(S32, [8, 2])));
         assert_eq!(
             infer_transpose(&Shape::new(S32, [2, 8]), &[1, 1]).unwrap_err().to_string(),
@@ -173,15 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn slice_stays_inside() {
+    fn slice_stays_in_bounds() {
         assert_eq!(infer_slice(&Shape::new(S32, [9]), &[1], &[8], &[3]), Ok(Shape::new(S32, [3])));
         assert_eq!(infer_slice(&Shape::new(S32, [9]), &[9], &[9], &[1]), Ok(Shape::new(S32, [0])));
         let error = |start, limit, stride| {
             infer_slice(&Shape::new(S32, [9]), &[start], &[limit], &[stride]).unwrap_err().to_string()
         };
-        assert_eq!(error(0, 10, 1), "slice: [0:10:1] is no range of axis 0: s32[9]");
-        assert_eq!(error(2, 1, 1), "slice: [2:1:1] is no range of axis 0: s32[9]");
-        assert_eq!(error(0, 1, 0), "slice: [0:1:0] is no range of axis 0: s32[9]");
+        assert_eq!(error(0, 10, 1), "slice: [0:10:1] is not a range of axis 0: s32[9]");
+        assert_eq!(error(2, 1, 1), "slice: [2:1:1] is not a range of axis 0: s32[9]");
+        assert_eq!(error(0, 1, 0), "slice: [0:1:0] is not a range of axis 0: s32[9]");
     }
 
     #[test]
@@ -194,23 +199,23 @@ mod tests {
         );
         assert_eq!(
             infer_concatenate(&[], 0).unwrap_err().to_string(),
-            "concatenate: nothing to concatenate: no operands"
+            "concatenate: at least one operand is required: no operands"
         );
     }
 
     #[test]
-    fn pad_may_take_away() {
+    fn pad_may_remove_elements() {
         let column = Shape::new(S64, [5]);
         let zero = Shape::scalar(S64);
         assert_eq!(infer_pad(&column, &zero, &[1], &[2], &[1]), Ok(Shape::new(S64, [12])));
         assert_eq!(infer_pad(&column, &zero, &[-1], &[1], &[0]), Ok(Shape::new(S64, [5])));
         assert_eq!(
             infer_pad(&column, &zero, &[-6], &[0], &[0]).unwrap_err().to_string(),
-            "pad: -6_0_0 leaves nothing of axis 0: s64[5]"
+            "pad: padding -6_0_0 exceeds axis 0: s64[5]"
         );
         assert_eq!(
             infer_pad(&column, &Shape::scalar(F32), &[0], &[0], &[0]).unwrap_err().to_string(),
-            "pad: the padding value is no scalar of the operand's element type: s64[5] and f32[]"
+            "pad: the padding value is not a scalar of the operand's element type: s64[5] and f32[]"
         );
     }
 

@@ -1,14 +1,14 @@
-//! Shapes of reduce, reduce-window and sort.
+//! Shape inference for reduce, reduce-window and sort.
 
 use crate::hlo::error::{HloError, Result};
 use crate::hlo::operation::Window;
 use crate::hlo::shape_inference::{check_axes, check_element_count, check_per_axis};
 use crate::program::{ElementType, Shape};
 
-/// At least one operand, and all of the first one's dimensions.
+/// Checks that there is at least one operand and that all have the dimensions of the first.
 fn check_same_dims(operation: &'static str, operands: &[&Shape]) -> Result<()> {
     let Some(first) = operands.first() else {
-        return Err(HloError::operands(operation, "nothing to work on", operands));
+        return Err(HloError::operands(operation, "at least one operand is required", operands));
     };
     if operands.iter().all(|operand| operand.dims == first.dims) {
         Ok(())
@@ -17,7 +17,7 @@ fn check_same_dims(operation: &'static str, operands: &[&Shape]) -> Result<()> {
     }
 }
 
-/// One initial scalar per operand, of its element type.
+/// Checks that there is one initial scalar per operand, of its element type.
 fn check_inits(operation: &'static str, operands: &[&Shape], inits: &[&Shape]) -> Result<()> {
     let fit = operands.len() == inits.len()
         && operands.iter().zip(inits).all(|(operand, init)| **init == Shape::scalar(operand.element_type));
@@ -29,7 +29,7 @@ fn check_inits(operation: &'static str, operands: &[&Shape], inits: &[&Shape]) -
     }
 }
 
-/// The operands without the axes `dimensions`.
+/// Returns the operands' shapes without the axes `dimensions`.
 pub(crate) fn infer_reduce(operands: &[&Shape], inits: &[&Shape], dimensions: &[usize]) -> Result<Vec<Shape>> {
     check_same_dims("reduce", operands)?;
     check_inits("reduce", operands, inits)?;
@@ -63,7 +63,7 @@ pub(crate) fn infer_reduce_window(operand: &Shape, init: &Shape, window: &Window
     Ok(shape)
 }
 
-/// The operands' own shapes.
+/// Returns the shapes of the operands.
 pub(crate) fn infer_sort(operands: &[&Shape], dimension: usize) -> Result<Vec<Shape>> {
     check_same_dims("sort", operands)?;
     for operand in operands {
@@ -72,7 +72,7 @@ pub(crate) fn infer_sort(operands: &[&Shape], dimension: usize) -> Result<Vec<Sh
     Ok(operands.iter().map(|&operand| operand.clone()).collect())
 }
 
-/// A comparator or a loop condition gives one `pred`.
+/// Checks that a comparator or a loop condition returns one `pred`.
 pub(crate) fn check_is_pred(operation: &'static str, result: &Shape) -> Result<()> {
     if *result == Shape::scalar(ElementType::Pred) {
         Ok(())
@@ -81,7 +81,7 @@ pub(crate) fn check_is_pred(operation: &'static str, result: &Shape) -> Result<(
     }
 }
 
-/// What a called computation gives is what its caller wants.
+/// Checks that a called computation returns what its caller expects.
 pub(crate) fn check_results(operation: &'static str, results: &[&Shape], wanted: &[&Shape]) -> Result<()> {
     if results == wanted {
         return Ok(());
@@ -112,7 +112,10 @@ mod tests {
             infer_reduce(&[&operand], &[&Shape::scalar(S32)], &[0]).unwrap_err().to_string(),
             "reduce: initial values are not one scalar per operand, of its element type: s64[4,8,2] and s32[]"
         );
-        assert_eq!(infer_reduce(&[], &[], &[]).unwrap_err().to_string(), "reduce: nothing to work on: no operands");
+        assert_eq!(
+            infer_reduce(&[], &[], &[]).unwrap_err().to_string(),
+            "reduce: at least one operand is required: no operands"
+        );
     }
 
     #[test]
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_named() {
+    fn mismatched_results_are_named() {
         assert_eq!(
             check_results("while", &[&Shape::scalar(S32)], &[&Shape::scalar(S64)]).unwrap_err().to_string(),
             "while: the called computation should give (s64[]): s32[]"

@@ -1,29 +1,29 @@
-//! Rows by slot, a counting sort: `parallax_bucket_rows`. Many rows are first partitioned into ranges of slots whose counts
-//! fit the cache.
+//! Groups rows by slot with a counting sort: `parallax_bucket_rows`. Large inputs are first partitioned into ranges of
+//! slots whose counts fit the cache.
 
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::{partition, threads};
 
-/// Places after the slots: `starts[n_slots]` is the total, and so are those after it.
-const AFTER: usize = 8;
+/// Extra elements of `starts` behind those of the slots. All of them hold the total.
+const STARTS_PADDING: usize = 8;
 
-/// (sizes s64[2] = n, slots; slot of each row s32[n], -1 for none) -> starts s32[slots + 8], order s32[n].
+/// `(sizes s64[2] = [n, n_slots], slots s32[n] with -1 for none) -> (starts s32[n_slots + 8], order s32[n])`
 pub(super) unsafe extern "C" fn bucket_rows_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::bucket_rows` passes these shapes.
     let (slots, starts, order) = unsafe {
         let call = Call::new(output, inputs);
         let [n, n_slots] = call.sizes();
-        (call.input(1, n), call.output(0, n_slots + AFTER), call.output(1, n))
+        (call.input(1, n), call.output(0, n_slots + STARTS_PADDING), call.output(1, n))
     };
     bucket_rows(slots, starts, order);
 }
 
-/// `order[starts[s]..starts[s + 1]]` are the rows of slot s in row order, then zeros. A row whose slot is out of range
-/// belongs nowhere.
+/// Fills `order[starts[s]..starts[s + 1]]` with the rows of slot s in row order, and the rest of `order` with zeros.
+/// Rows whose slot is out of range are left out.
 pub(super) fn bucket_rows(slots: &[i32], starts: &mut [i32], order: &mut [i32]) {
-    let n_slots = starts.len() - AFTER;
+    let n_slots = starts.len() - STARTS_PADDING;
     let total = if slots.len() > threads::SERIAL_ROWS && n_slots > CACHED_SLOTS {
         many_slots(slots, &mut starts[..n_slots], order)
     } else {
@@ -33,14 +33,14 @@ pub(super) fn bucket_rows(slots: &[i32], starts: &mut [i32], order: &mut [i32]) 
     order[total..].fill(0);
 }
 
-/// Slots of one range.
+/// Number of slots in one range.
 const CACHED_SLOTS: usize = 1 << 13;
 
-/// Most ranges.
-const MOST_RANGES: usize = 1 << 11;
+/// Maximum number of ranges.
+const MAX_RANGES: usize = 1 << 11;
 
-/// Sorts `rows`, pairs of a slot from `first_slot` on and a row, into `order`; `starts` of the slots begin at `base`. Slots
-/// outside `starts` are left out. How many rows there are.
+/// Sorts `rows`, pairs of slot and row, into `order`, and sets `starts`, whose first slot is `first_slot` and whose
+/// values are offset by `base`. Rows with slots outside `starts` are left out. Returns the number of rows sorted.
 fn few_slots(
     rows: impl Iterator<Item = (i32, i32)> + Clone,
     first_slot: i32,
@@ -58,7 +58,8 @@ fn few_slots(
     for count in starts.iter_mut() {
         end += std::mem::replace(count, end);
     }
-    // Each start moves to the end of its slot, which is the start of the next: moved back by one place below.
+    // Placing the rows advances each start to the end of its slot, which is the start of the next. The loop below moves
+    // them back by one slot.
     for (slot, row) in rows {
         if let Some(place) = starts.get_mut(slot.wrapping_sub(first_slot) as u32 as usize) {
             order[*place as usize] = row;
@@ -74,9 +75,9 @@ fn few_slots(
 
 fn many_slots(slots: &[i32], starts: &mut [i32], order: &mut [i32]) -> usize {
     let n_threads = threads::for_rows(slots.len());
-    let range = starts.len().div_ceil(MOST_RANGES).next_power_of_two().max(CACHED_SLOTS);
+    let range = starts.len().div_ceil(MAX_RANGES).next_power_of_two().max(CACHED_SLOTS);
     let (n_ranges, shift) = (starts.len().div_ceil(range), range.trailing_zeros());
-    // One more range for rows without a slot: -1 is the largest of unsigned numbers.
+    // One more range holds the rows without a slot, since -1 is the largest unsigned number.
     let in_range = |(slot, _): &(i32, i32)| ((*slot as u32 >> shift) as usize).min(n_ranges);
     let parts = partition::partition(slots.len(), n_ranges + 1, n_threads, |row| (slots[row], row as i32), in_range);
     let (mut items, mut rest) = (Vec::with_capacity(n_ranges), order);

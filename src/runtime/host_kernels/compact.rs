@@ -5,9 +5,9 @@ use std::ffi::c_void;
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::threads;
 
-/// (sizes s64[1] = n, mask pred[n]) -> row ids s32[n], count s32[].
+/// `(sizes s64[1] = [n], mask pred[n]) -> (row_ids s32[n], count s32[])`
 pub(super) unsafe extern "C" fn live_rows_call(output: *mut c_void, inputs: *const *const c_void) {
-    // SAFETY: `kernels::compact` passes these shapes; a `pred` is a byte of 0 or 1.
+    // SAFETY: `kernels::compact` passes these shapes, and a `pred` is a byte of 0 or 1.
     let (mask, row_ids, count) = unsafe {
         let call = Call::new(output, inputs);
         let [n] = call.sizes();
@@ -16,7 +16,7 @@ pub(super) unsafe extern "C" fn live_rows_call(output: *mut c_void, inputs: *con
     count[0] = live_rows(mask, row_ids) as i32;
 }
 
-/// The rows whose byte of `mask` is 1, then zeros; returns how many there are.
+/// Writes the rows whose byte in `mask` is 1 to `row_ids`, followed by zeros, and returns their number.
 pub(super) fn live_rows(mask: &[u8], row_ids: &mut [i32]) -> usize {
     let n_threads = threads::for_rows(mask.len());
     let parts: Vec<_> = threads::ranges(mask.len(), n_threads).collect();
@@ -35,11 +35,11 @@ pub(super) fn live_rows(mask: &[u8], row_ids: &mut [i32]) -> usize {
 }
 
 fn count(mask: &[u8]) -> usize {
-    // Sums of 255 bytes fit a byte: the compiler adds 16 of them at once.
+    // The sum of 255 bytes fits into a byte, so that the compiler adds 16 of them at once.
     mask.chunks(255).map(|bytes| usize::from(bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)))).sum()
 }
 
-/// For each 8 bits the positions of those that are set, then anything.
+/// For each byte, the positions of its set bits, then unspecified values.
 const POSITIONS: [[u8; 8]; 256] = {
     let mut table = [[0; 8]; 256];
     let mut bits = 0;
@@ -57,20 +57,20 @@ const POSITIONS: [[u8; 8]; 256] = {
     table
 };
 
-/// The live rows of `mask`, whose first row is `first`, into `to`, which has their number.
+/// Writes the row ids of the live rows of `mask`, whose first row is `first`, to `to`, which has exactly enough room.
 fn fill(mask: &[u8], first: i32, to: &mut [i32]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
     {
-        // SAFETY: the processor has these instructions.
+        // SAFETY: the processor supports these instructions.
         return unsafe { fill_avx512(mask, first, to) };
     }
     fill_by_table(mask, first, to);
 }
 
-/// As [`fill_by_table`], 16 rows at a time.
+/// Does the same as [`fill_by_table`], 16 rows at a time.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn fill_avx512(mask: &[u8], first: i32, to: &mut [i32]) {
@@ -89,12 +89,12 @@ fn fill_avx512(mask: &[u8], first: i32, to: &mut [i32]) {
             continue;
         }
         let Some(sixteen) = to[at..].first_chunk_mut::<16>() else {
-            // The last ones: there is no room for sixteen, of which only some count.
+            // Near the end there is no room for a store of 16 values, some of which are unused.
             let rows = 16 * block;
             return fill_by_table(&mask[rows..], first + rows as i32, &mut to[at..]);
         };
         let rows = _mm512_add_epi32(lanes, _mm512_set1_epi32(first + 16 * block as i32));
-        // SAFETY: there is room for sixteen.
+        // SAFETY: `sixteen` has room for 16 values.
         unsafe { _mm512_storeu_si512(sixteen.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(live, rows)) };
         at += live.count_ones() as usize;
     }
@@ -116,7 +116,7 @@ fn fill_by_table(mask: &[u8], first: i32, to: &mut [i32]) {
         let positions = POSITIONS[bits];
         let n = bits.count_ones() as usize;
         match to[at..].first_chunk_mut::<8>() {
-            // Eight at once, though only the first n count: the others are written over.
+            // Store eight values at once. Only the first n count; later ones overwrite the rest.
             Some(eight) => {
                 for (to, position) in eight.iter_mut().zip(positions) {
                     *to = row + i32::from(position);

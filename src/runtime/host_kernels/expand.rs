@@ -1,11 +1,11 @@
-//! Rows repeated by their counts: `parallax_expand`.
+//! Repetition of rows by their counts: `parallax_expand`.
 
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::{scan, threads};
 
-/// (sizes s64[2] = n, capacity; counts s32[n]) -> source s32[capacity], position s32[capacity], total s64[].
+/// `(sizes s64[2] = [n, capacity], counts s32[n]) -> (source s32[capacity], position s32[capacity], total s64[])`
 pub(super) unsafe extern "C" fn expand_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::expand` passes these shapes.
     let (counts, source, position, total) = unsafe {
@@ -16,8 +16,8 @@ pub(super) unsafe extern "C" fn expand_call(output: *mut c_void, inputs: *const 
     total[0] = expand(counts, source, position);
 }
 
-/// Each row `counts[row]` times in `source`, numbered from 0 in `position`, then zeros; the sum of the counts, which may be
-/// more than there is room for: then the last rows are missing.
+/// Writes each row `counts[row]` times to `source`, with its copies numbered from 0 in `position`, followed by zeros.
+/// Returns the sum of the counts. If it exceeds the capacity, the last rows are missing.
 pub(super) fn expand(counts: &[i32], source: &mut [i32], position: &mut [i32]) -> i64 {
     let n_threads = threads::for_rows(counts.len().max(source.len()));
     let totals = scan::totals(counts, n_threads);

@@ -1,7 +1,8 @@
-//! Group numbers of rows by the equality of their words: `parallax_group_rows`.
+//! Numbers groups of rows with equal key words: `parallax_group_rows`.
 //!
-//! Few groups: each thread numbers the groups of its share of the rows in a table of its own, in order of appearance; then
-//! thread after thread, each new group gets the next number. Tables that outgrow the cache end that, and all begins anew:
+//! With few groups, each thread numbers the groups of its share of the rows in its own table, in order of appearance. The
+//! tables are then merged in thread order, and each new group gets the next number. If a table outgrows the cache, the
+//! call starts over with partitions:
 //!
 //! ```text
 //!  rows ──partition by hash──▶ buckets ──one small table each──▶ ids[row] = first row of its group
@@ -18,8 +19,8 @@ use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 use crate::runtime::scratch::Scratch;
 
-/// (sizes s64[3 + 2 keys] = n, keys, whether there is a mask, then bytes and bits of each key; keys x u8 to u64[n],
-/// perhaps live pred[n]) -> ids s32[n], first rows s32[n], count s32[].
+/// `(sizes s64[3 + 2 * n_keys] = [n, n_keys, has_mask, then byte width and bit count of each key], n_keys keys u8[n] to
+/// u64[n], live pred[n] if has_mask) -> (ids s32[n], first_rows s32[n], count s32[])`
 pub(super) unsafe extern "C" fn group_rows_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::group` passes these shapes.
     let (words, live, ids, first_rows, count) = unsafe {
@@ -31,7 +32,8 @@ pub(super) unsafe extern "C" fn group_rows_call(output: *mut c_void, inputs: *co
     count[0] = group_rows(&words.slices(), live, ids, first_rows) as i32;
 }
 
-/// `ids[row]`: the number of the row's group, in order of appearance, or -1; `first_rows[id]`, then zeros; how many there are.
+/// Sets `ids[row]` to the number of the row's group in order of appearance, or to -1 for a row that is not live, and
+/// `first_rows[id]` to the group's first row, followed by zeros. Returns the number of groups.
 pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32], first_rows: &mut [i32]) -> usize {
     let count = match *words {
         [] => group([&vec![0; ids.len()]], live, ids, first_rows),
@@ -39,7 +41,7 @@ pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32],
         [a, b] => group([a, b], live, ids, first_rows),
         [a, b, c] => group([a, b, c], live, ids, first_rows),
         [a, b, c, ref rest @ ..] => {
-            // The numbers of the first words' groups stand for those words.
+            // Replace the first three words by the numbers of their groups.
             group([a, b, c], live, ids, first_rows);
             let numbers: Vec<u64> = ids.iter().map(|id| *id as u64).collect();
             return group_rows(&[&[&numbers[..]], rest].concat(), live, ids, first_rows);
@@ -49,10 +51,10 @@ pub(super) fn group_rows(words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32],
     count
 }
 
-/// Most groups of a thread's own table: 4 MiB of slots of one word.
+/// Maximum number of groups in a thread's own table: 4 MiB of slots for keys of one word.
 const FEW_GROUPS: usize = 1 << 17;
 
-/// From so many groups on, rows of which nearly all are groups of their own say that many more will come.
+/// From this many groups on, a share of rows that are nearly all distinct predicts many more groups.
 const UNIQUE_GROUPS: usize = 1 << 15;
 
 fn group<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, ids: &mut [i32], first_rows: &mut [i32]) -> usize {
@@ -69,14 +71,14 @@ const EMPTY: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Slot<const W: usize> {
     key: Key<W>,
-    /// What the key's group is known by, or [`EMPTY`].
+    /// The value stored for the key, or [`EMPTY`].
     value: u32,
 }
 
 /// An open-addressing hash table with linear probing; at most half full.
 struct Table<const W: usize> {
     slots: Scratch<Slot<W>>,
-    /// A hash's first slot is its topmost bits.
+    /// The topmost bits of a hash select its first slot.
     shift: u32,
     len: usize,
 }
@@ -91,7 +93,7 @@ impl<const W: usize> Table<W> {
         self.len = 0;
     }
 
-    /// The value of `key`: `value` if it is new.
+    /// Returns the value of `key`, inserting `value` if the key is new.
     #[inline(always)]
     fn find_or_insert(&mut self, key: Key<W>, hash: u64, value: u32) -> u32 {
         let mask = self.slots.len() - 1;
@@ -123,23 +125,23 @@ impl<const W: usize> Table<W> {
     }
 }
 
-/// Rows whose slots are asked for at once.
+/// Number of rows whose slots are prefetched together.
 const BLOCK: usize = 32;
 
-/// Numbers the groups if no thread meets more than `most`.
+/// Numbers the groups, unless a thread meets more than `max_groups`.
 fn few_groups<const W: usize>(
     words: &[&[u64]; W],
     live: Option<&[u8]>,
     ids: &mut [i32],
     first_rows: &mut [i32],
     n_threads: usize,
-    most: usize,
+    max_groups: usize,
 ) -> Option<usize> {
     let shares = threads::split(ids, n_threads);
-    let found = threads::map(n_threads, shares, |(rows, ids)| number(words, live, rows.start, ids, most));
+    let found = threads::map(n_threads, shares, |(rows, ids)| number(words, live, rows.start, ids, max_groups));
     let mut found = found.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
     let (mut table, mut firsts) = found.next()?;
-    // The number of each later thread's groups.
+    // For each thread after the first, the final numbers of its groups.
     let mut numbers = vec![None];
     for (_, later) in found {
         let number = later.into_iter().map(|row| {
@@ -172,13 +174,13 @@ fn few_groups<const W: usize>(
     Some(firsts.len())
 }
 
-/// Numbers the groups of the rows from `start` on, as many as there are `ids`: the table and the first row of each group.
+/// Numbers the groups of the `ids.len()` rows from `start` on. Returns the table and the first row of each group.
 fn number<const W: usize>(
     words: &[&[u64]; W],
     live: Option<&[u8]>,
     start: usize,
     ids: &mut [i32],
-    most: usize,
+    max_groups: usize,
 ) -> Option<(Table<W>, Vec<u32>)> {
     let (mut table, mut firsts) = (Table::new(12), Vec::new());
     let words: [&[u64]; W] = std::array::from_fn(|word| &words[word][start..start + ids.len()]);
@@ -203,7 +205,7 @@ fn number<const W: usize>(
             *id = number as i32;
         }
         let rows = block + ids.len();
-        if firsts.len() > most || (firsts.len() > UNIQUE_GROUPS.max(rows / 16 * 15) && most == FEW_GROUPS) {
+        if firsts.len() > max_groups || (firsts.len() > UNIQUE_GROUPS.max(rows / 16 * 15) && max_groups == FEW_GROUPS) {
             return None;
         }
     }
@@ -217,13 +219,13 @@ struct Record<const W: usize> {
     row: u32,
 }
 
-/// Rows of a bucket, about: its table fits the cache.
+/// Approximate number of rows in a bucket, chosen so that its table fits the cache.
 const BUCKET_ROWS: usize = 1 << 15;
 
-/// Most buckets; the number is a power of two.
-const MOST_BUCKETS: usize = 1 << 10;
+/// Maximum number of buckets, a power of two.
+const MAX_BUCKETS: usize = 1 << 10;
 
-/// What stands for a row that is not live; -2 - row stands for a row as long as groups have no numbers.
+/// Marks a row that is not live. Until groups have numbers, `-2 - row` stands for row `row`.
 const DEAD: i32 = -1;
 
 fn many_groups<const W: usize>(
@@ -234,9 +236,10 @@ fn many_groups<const W: usize>(
     n_threads: usize,
 ) -> usize {
     let n = ids.len();
-    let n_buckets = (n / BUCKET_ROWS).next_power_of_two().min(MOST_BUCKETS);
+    let n_buckets = (n / BUCKET_ROWS).next_power_of_two().min(MAX_BUCKETS);
     let record = |row: usize| Record { key: key_at(words, row), row: row as u32 };
-    // The low bits of the hash choose the bucket, the high ones the slot; one more bucket holds the rows that are not live.
+    // The low bits of the hash select the bucket, the high bits the slot. One more bucket holds the rows that are not
+    // live.
     let bucket = |record: &Record<W>| match live {
         Some(live) if live[record.row as usize] == 0 => n_buckets,
         _ => hash(&record.key) as usize & (n_buckets - 1),
@@ -252,7 +255,7 @@ fn many_groups<const W: usize>(
     number_first_rows(ids, first_rows, n_threads)
 }
 
-/// `ids[row]` = -2 - the first row of its group, for the rows of one bucket.
+/// Sets `ids[row]` to -2 minus the first row of its group, for the rows of one bucket.
 fn find_first_rows<const W: usize>(table: &mut Table<W>, records: &[Record<W>], ids: &[AtomicI32]) {
     table.clear();
     let mut hashes = [0; BLOCK];
@@ -268,7 +271,7 @@ fn find_first_rows<const W: usize>(table: &mut Table<W>, records: &[Record<W>], 
     }
 }
 
-/// Puts numbers for first rows, which are numbered in row order; how many there are.
+/// Numbers the first rows in row order and replaces them by their numbers in `ids`. Returns the number of groups.
 fn number_first_rows(ids: &[AtomicI32], first_rows: &mut [i32], n_threads: usize) -> usize {
     let is_first = |row: usize| ids[row].load(Ordering::Relaxed) == -2 - row as i32;
     let shares: Vec<_> = threads::ranges(ids.len(), n_threads).collect();
@@ -308,8 +311,9 @@ fn number_first_rows(ids: &[AtomicI32], first_rows: &mut [i32], n_threads: usize
     next
 }
 
-/// For places that threads write while others read other ones.
+/// Views `values` as atomics, so that threads may write some elements while others read other ones.
 fn as_atomic(values: &mut [i32]) -> &[AtomicI32] {
-    // SAFETY: an AtomicI32 is as large and as aligned as an i32 on all platforms that have it, and the borrow is exclusive.
+    // SAFETY: on every platform that has it, `AtomicI32` has the size and alignment of `i32`, and the borrow is
+    // exclusive.
     unsafe { &*(std::ptr::from_mut(values) as *const [AtomicI32]) }
 }

@@ -1,11 +1,11 @@
-//! A hash table of unique keys as an array: `parallax_build_index`, `parallax_probe_index`.
+//! A hash table of unique keys, laid out in one array: `parallax_build_index`, `parallax_probe_index`.
 //!
 //! ```text
-//!  header: 8 words, of which [0] = bits, so that 2^bits slots are in use
-//!  slot:   id + 1, or 0 where it is empty; then the key's words
+//!  header: 8 words; word 0 is `bits`, and 2^bits slots are in use
+//!  slot:   id + 1, or 0 if empty; then the key's words
 //! ```
 //!
-//! The array is as long as a table of n keys must be, and only as many slots are used as the groups need.
+//! The array is long enough for n keys. Only as many slots are used as the distinct keys need.
 
 use std::ffi::c_void;
 
@@ -15,11 +15,11 @@ use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
 use crate::runtime::host_kernels::threads;
 use crate::runtime::scratch::Scratch;
 
-/// Words before the first slot: a cache line.
+/// Words before the first slot, which fill a cache line.
 const HEADER: usize = 8;
 
-/// (sizes s64[4] = n, words, whether there is a mask, length of the table; words x u64[n], perhaps live pred[n])
-/// -> table u64[length], ids s32[n], count s32[].
+/// `(sizes s64[4] = [n, n_words, has_mask, length], n_words words u64[n], live pred[n] if has_mask) -> (table
+/// u64[length], ids s32[n], count s32[])`
 pub(super) unsafe extern "C" fn build_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::key_index` passes these shapes.
     let (words, live, table, ids, count) = unsafe {
@@ -31,8 +31,8 @@ pub(super) unsafe extern "C" fn build_call(output: *mut c_void, inputs: *const *
     count[0] = build(&words, live, table, ids) as i32;
 }
 
-/// (sizes s64[4] = rows, words, whether there is a mask, length of the table; table u64[length], words x u64[rows],
-/// perhaps live pred[rows]) -> ids s32[rows].
+/// `(sizes s64[4] = [n, n_words, has_mask, length], table u64[length], n_words words u64[n], live pred[n] if has_mask)
+/// -> ids s32[n]`
 pub(super) unsafe extern "C" fn probe_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::key_index` passes these shapes.
     let (table, words, live, ids) = unsafe {
@@ -44,7 +44,7 @@ pub(super) unsafe extern "C" fn probe_call(output: *mut c_void, inputs: *const *
     probe(table, &words, live, ids);
 }
 
-/// Numbers the keys as `group_rows` does, and puts them into `table`; how many there are.
+/// Numbers the keys as `group_rows` does, and inserts them into `table`. Returns the number of keys.
 pub(super) fn build(words: &[&[u64]], live: Option<&[u8]>, table: &mut [u64], ids: &mut [i32]) -> usize {
     let mut first_rows = Scratch::filled(ids.len(), 0);
     let count = group_rows(words, live, ids, &mut first_rows);
@@ -64,7 +64,7 @@ pub(super) fn build(words: &[&[u64]], live: Option<&[u8]>, table: &mut [u64], id
     count
 }
 
-/// Rows whose slots are asked for at once.
+/// Number of rows whose slots are prefetched together.
 const BLOCK: usize = 32;
 
 fn insert<const W: usize>(words: &[&[u64]; W], first_rows: &[i32], slots: &mut [u64], bits: u32) {
@@ -88,7 +88,7 @@ fn insert<const W: usize>(words: &[&[u64]; W], first_rows: &[i32], slots: &mut [
     }
 }
 
-/// For keys of no words or of many.
+/// Handles keys of no words or of more than three.
 fn insert_any(words: &[&[u64]], first_rows: &[i32], slots: &mut [u64], bits: u32) {
     let (stride, mask) = (words.len() + 1, (1 << bits) - 1);
     for (id, row) in first_rows.iter().enumerate() {
@@ -107,7 +107,7 @@ fn first_slot(words: &[&[u64]], row: usize, bits: u32) -> usize {
     (words.iter().fold(0, |before, word| hash(&[word[row] ^ before])) >> (64 - bits)) as usize
 }
 
-/// The id of the key of each row, or -1.
+/// Writes the id of each row's key to `ids`, or -1 if it is not in the table.
 pub(super) fn probe(table: &[u64], words: &[&[u64]], live: Option<&[u8]>, ids: &mut [i32]) {
     let bits = table[0] as u32;
     let slots = &table[HEADER..HEADER + ((words.len() + 1) << bits)];

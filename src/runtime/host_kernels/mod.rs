@@ -1,4 +1,4 @@
-//! Native functions behind the kernels' `Lowering::Native`: one file each, registered when the CPU runtime starts.
+//! Native functions behind the kernels' `Lowering::Native`, one file each. They are registered when the CPU runtime starts.
 //!
 //! ```text
 //!  kernels::radix_sort ── custom-call(sizes, keys ..) ──▶ radix_sort::argsort_call    pointers to slices
@@ -27,7 +27,7 @@ use crate::error::Result;
 use crate::host_functions;
 use crate::runtime::custom_call::{HostFunction, register};
 
-/// Makes the functions known to XLA.
+/// Registers the functions with XLA.
 pub(super) fn register_all() -> Result<()> {
     let functions: [(&str, HostFunction); 10] = [
         (host_functions::EXCLUSIVE_SUM, scan::exclusive_sum_call),

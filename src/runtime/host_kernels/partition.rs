@@ -1,18 +1,20 @@
-//! A stable partition of records by bucket, on several threads: each counts and then places its share of the rows.
+//! Stable multi-threaded partitioning of records into buckets. Each thread first counts and then places its share of
+//! the rows.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::runtime::host_kernels::threads;
 use crate::runtime::scratch::Scratch;
 
-/// Records by bucket, in row order within each; bucket k is `records[starts[k]..starts[k + 1]]`.
+/// Records sorted by bucket, in row order within each. Bucket k is `records[starts[k]..starts[k + 1]]`.
 pub(super) struct Partitioned<R: Copy> {
     pub(super) records: Scratch<R>,
     pub(super) starts: Vec<usize>,
 }
 
 impl<R: Copy> Partitioned<R> {
-    /// The buckets, each with its number and the same part of `others`, which has as many elements as there are records.
+    /// Returns the buckets, each with the corresponding part of `others`, which has as many elements as there are
+    /// records.
     pub(super) fn with<'a, T>(&'a mut self, others: &'a mut [T]) -> Vec<(&'a mut [R], &'a mut [T])> {
         let (mut records, mut others) = (&mut self.records[..], others);
         let mut out = Vec::with_capacity(self.starts.len());
@@ -26,7 +28,8 @@ impl<R: Copy> Partitioned<R> {
     }
 }
 
-/// Partitions the records `record(0..n)` into `n_buckets` by `bucket`, both of which are called twice for each row.
+/// Partitions the records `record(0..n)` into `n_buckets` by `bucket`. Both functions are called twice for each row and
+/// must return the same both times.
 pub(super) fn partition<R: Copy + Send>(
     n: usize,
     n_buckets: usize,
@@ -42,7 +45,7 @@ pub(super) fn partition<R: Copy + Send>(
         }
         counts
     });
-    // Counts become the places where each thread puts its first record of each bucket.
+    // Replace the counts by the position of each thread's first record in each bucket.
     let (mut starts, mut place) = (Vec::with_capacity(n_buckets + 1), 0);
     for k in 0..n_buckets {
         starts.push(place);
@@ -62,16 +65,16 @@ pub(super) fn partition<R: Copy + Send>(
             for row in rows {
                 let record = record(row);
                 let place = &mut places[bucket(&record)];
-                // A `bucket` that answers otherwise the second time must not write out of bounds.
+                // Even if `bucket` returns something else the second time, nothing is written out of bounds.
                 assert!(*place < n);
-                // SAFETY: the place is within the capacity; no other row has it, since the places of a bucket and thread are
-                // as many as its rows.
+                // SAFETY: the place is within the capacity, and no other row has it, because each thread has as many
+                // places in a bucket as it counted rows.
                 unsafe { to.add(*place).write(record) };
                 *place += 1;
             }
         },
     );
-    // SAFETY: the counts sum to n, so that every place has been written.
+    // SAFETY: the counts sum to n, so every place has been written.
     unsafe { records.set_len(n) };
     Partitioned { records, starts }
 }

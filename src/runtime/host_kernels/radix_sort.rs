@@ -1,8 +1,8 @@
-//! Stable radix sort of row ids by words of 64 bits: `parallax_argsort`.
+//! Stable radix sort of row ids by 64-bit words: `parallax_argsort`.
 //!
-//! Only bits that differ between rows are sorted. Many rows are partitioned by the topmost of them into buckets that fit
-//! the cache, on all threads. A bucket is sorted by its topmost 16 bits that differ, least significant byte first; where
-//! rows are still equal in those (few are, of random keys), the run is sorted by what is below.
+//! Only bits that differ between rows are sorted. Large inputs are partitioned on all threads, by the topmost of these
+//! bits, into buckets that fit the cache. A bucket is sorted by its topmost 16 differing bits, least significant byte
+//! first. Runs of rows that are still equal, rare with random keys, are sorted by the bits below.
 //!
 //! ```text
 //!  bit 63                                        0
@@ -17,8 +17,8 @@ use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 use crate::runtime::scratch::Scratch;
 
-/// (sizes s64[2 + 2 keys] = n, keys, then bytes and bits of each; keys x u8 to u64[n], first most significant)
-/// -> row ids s32[n].
+/// `(sizes s64[2 + 2 * n_keys] = [n, n_keys, then byte width and bit count of each key], n_keys keys u8[n] to u64[n],
+/// most significant first) -> row_ids s32[n]`
 pub(super) unsafe extern "C" fn argsort_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::radix_sort` passes these shapes.
     let (words, out) = unsafe {
@@ -29,7 +29,7 @@ pub(super) unsafe extern "C" fn argsort_call(output: *mut c_void, inputs: *const
     argsort(&words.slices(), out);
 }
 
-/// Row ids in ascending order of `words`, the first of which is the most significant; ties in row order.
+/// Writes the row ids to `out` in ascending order of `words`, most significant word first. Ties stay in row order.
 pub(super) fn argsort(words: &[&[u64]], out: &mut [i32]) {
     let mut words = words.iter().rev();
     match words.next() {
@@ -62,7 +62,7 @@ trait Record: Copy + Send + Sync {
     fn row(self) -> i32;
 }
 
-/// A key of 32 bits above its row.
+/// A key of 32 bits in the upper half, and its row in the lower half.
 #[derive(Clone, Copy)]
 struct Narrow(u64);
 
@@ -106,17 +106,17 @@ impl Record for Wide {
     }
 }
 
-/// Sorts by one word: `keys[i]` belongs to `rows[i]`, or to row i.
+/// Sorts by one word. `keys[i]` belongs to row `rows[i]`, or to row i if `rows` is `None`.
 fn sort_word(keys: &[u64], rows: Option<&[i32]>, out: &mut [i32]) {
     let n_threads = threads::for_rows(keys.len());
     let first = keys.first().copied().unwrap_or(0);
     let (mut varying, mut sorted, mut before) = (0, true, 0);
-    for (bits, part_sorted, least, most) in
+    for (bits, part_sorted, first_key, last_key) in
         threads::map(n_threads, threads::ranges(keys.len(), n_threads).collect(), |range| scan(&keys[range], first))
     {
         varying |= bits;
-        sorted &= part_sorted && before <= least;
-        before = most;
+        sorted &= part_sorted && before <= first_key;
+        before = last_key;
     }
     if sorted {
         match rows {
@@ -137,20 +137,20 @@ fn sort_word(keys: &[u64], rows: Option<&[i32]>, out: &mut [i32]) {
     }
 }
 
-/// Which bits differ from `first`, whether the keys ascend, the first and the last one.
+/// Returns the bits that differ from `first`, whether the keys are sorted, and the first and the last key.
 fn scan(keys: &[u64], first: u64) -> (u64, bool, u64, u64) {
     let varying = keys.iter().fold(0, |bits, key| bits | (key ^ first));
     let ends = [keys.first(), keys.last()].map(|key| key.copied().unwrap_or(first));
     (varying, keys.is_sorted(), ends[0], ends[1])
 }
 
-/// Most rows of a bucket that is sorted in cache: 256 KiB of wide records.
+/// Maximum number of rows in a bucket that is sorted in cache: 256 KiB of wide records.
 const CACHED_ROWS: usize = 1 << 14;
 
-/// Most bits of a partition: more buckets than that miss the cache with every row.
-const MOST_PARTITION_BITS: u32 = 11;
+/// Maximum number of bits to partition by. With more buckets, every row would miss the cache.
+const MAX_PARTITION_BITS: u32 = 11;
 
-/// Sorts `record(0..n)` by the low `key_bits` bits of the keys; their rows go to `out`.
+/// Sorts the records `record(0..n)` by the low `key_bits` bits of their keys, and writes their rows to `out`.
 fn sort_records<R: Record>(
     n: usize,
     record: impl Fn(usize) -> R + Sync,
@@ -163,11 +163,11 @@ fn sort_records<R: Record>(
         return sort_bucket(&mut records, out, 1, &mut Vec::new());
     }
     let buckets_wanted = (n / (CACHED_ROWS / 2)).next_power_of_two();
-    let bits = buckets_wanted.trailing_zeros().clamp(1, MOST_PARTITION_BITS).min(key_bits);
+    let bits = buckets_wanted.trailing_zeros().clamp(1, MAX_PARTITION_BITS).min(key_bits);
     let shift = key_bits - bits;
     let bucket = |record: &R| (record.key() >> shift) as usize & ((1 << bits) - 1);
     let mut parts = partition::partition(n, 1 << bits, n_threads, record, bucket);
-    // A bucket that is most of the rows has all threads to itself.
+    // A bucket that holds a large part of the rows is sorted by all threads together.
     let (large, small): (Vec<_>, Vec<_>) =
         parts.with(out).into_iter().partition(|(bucket, _)| n_threads > 1 && bucket.len() > n / (2 * n_threads));
     for (bucket, out) in large {
@@ -176,7 +176,7 @@ fn sort_records<R: Record>(
     threads::for_each(n_threads, small, Vec::new, |scratch, (bucket, out)| sort_bucket(bucket, out, 1, scratch));
 }
 
-/// Sorts records, and writes their rows to `out`.
+/// Sorts the records, and writes their rows to `out`.
 fn sort_bucket<R: Record>(records: &mut [R], out: &mut [i32], n_threads: usize, scratch: &mut Vec<R>) {
     if records.len() <= CACHED_ROWS {
         sort_cached(records, scratch);
@@ -197,13 +197,13 @@ fn varying_bits<R: Record>(records: &[R]) -> u64 {
     records.iter().fold(0, |bits, record| bits | (record.key() ^ first))
 }
 
-/// Up to here insertion is faster than counting.
+/// Up to this many rows, insertion sort is faster than counting.
 const INSERTION_ROWS: usize = 24;
 
-/// Up to here a merge sort is.
+/// Up to this many rows, merge sort is faster than counting.
 const MERGE_ROWS: usize = 160;
 
-/// Sorts few records in place, stable.
+/// Sorts records in place, stably; they should fit the cache.
 fn sort_cached<R: Record>(records: &mut [R], scratch: &mut Vec<R>) {
     if records.len() <= INSERTION_ROWS {
         return insertion_sort(records);
@@ -231,7 +231,7 @@ fn sort_cached<R: Record>(records: &mut [R], scratch: &mut Vec<R>) {
     }
 }
 
-/// Sorts each run of records that are equal from bit `shift` on.
+/// Sorts each run of records whose keys are equal from bit `shift` up.
 fn sort_runs<R: Record>(records: &mut [R], scratch: &mut Vec<R>, shift: u32) {
     let mut start = 0;
     while start < records.len() {
@@ -256,14 +256,14 @@ fn insertion_sort<R: Record>(records: &mut [R]) {
     }
 }
 
-/// Records into `to`, by `bits` (at most 8) bits of their keys from `shift` on.
+/// Sorts `from` into `to`, by the `bits` (at most 8) key bits from `shift` up.
 fn counting_pass<R: Record>(from: &[R], to: &mut Vec<R>, shift: u32, bits: u32) {
     to.clear();
     to.extend_from_slice(from);
     counting_pass_back(from, to, shift, bits);
 }
 
-/// As [`counting_pass`], into records that are there.
+/// Does the same as [`counting_pass`], into existing records.
 fn counting_pass_back<R: Record>(from: &[R], to: &mut [R], shift: u32, bits: u32) {
     let mask = (1u64 << bits) - 1;
     let digit = |record: &R| (record.key() >> shift & mask) as u8 as usize;

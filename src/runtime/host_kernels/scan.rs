@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::threads;
 
-/// (sizes s64[1] = n, values s32[n]) -> sums s32[n], total s64[].
+/// `(sizes s64[1] = [n], values s32[n]) -> (sums s32[n], total s64[])`
 pub(super) unsafe extern "C" fn exclusive_sum_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::scan` passes these shapes.
     let (values, sums, total) = unsafe {
@@ -16,7 +16,7 @@ pub(super) unsafe extern "C" fn exclusive_sum_call(output: *mut c_void, inputs: 
     total[0] = exclusive_sum(values, sums);
 }
 
-/// The sums of what is before each element, wrapping; returns the sum of all in 64 bits.
+/// Writes the wrapping sum of all preceding elements to `sums`, and returns the 64-bit sum of all.
 pub(super) fn exclusive_sum(values: &[i32], sums: &mut [i32]) -> i64 {
     let n_threads = threads::for_rows(values.len());
     let mut before = if n_threads == 1 { vec![0] } else { totals(values, n_threads) };
@@ -35,7 +35,7 @@ pub(super) fn exclusive_sum(values: &[i32], sums: &mut [i32]) -> i64 {
     ends.last().copied().unwrap_or(0)
 }
 
-/// The sum of each thread's share.
+/// Returns the sum of each thread's share.
 pub(super) fn totals(values: &[i32], n_threads: usize) -> Vec<i64> {
     let parts = threads::ranges(values.len(), n_threads).collect();
     threads::map(n_threads, parts, |rows| values[rows].iter().map(|value| i64::from(*value)).sum())

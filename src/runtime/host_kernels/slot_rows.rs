@@ -1,10 +1,10 @@
-//! A row for each slot: `parallax_slot_rows`.
+//! Lookup table from slot to row: `parallax_slot_rows`.
 
 use std::ffi::c_void;
 
 use crate::runtime::host_kernels::call::Call;
 
-/// (sizes s64[2] = n, slots; slot of each row s32[n], -1 for none) -> row of each slot s32[slots], duplicates s32[1].
+/// `(sizes s64[2] = [n, n_slots], slots s32[n] with -1 for none) -> (row_of s32[n_slots], duplicates s32[1])`
 pub(super) unsafe extern "C" fn slot_rows_call(output: *mut c_void, inputs: *const *const c_void) {
     // SAFETY: `kernels::slot_rows` passes these shapes.
     let (slots, row_of, duplicates) = unsafe {
@@ -15,7 +15,7 @@ pub(super) unsafe extern "C" fn slot_rows_call(output: *mut c_void, inputs: *con
     duplicates[0] = i32::from(slot_rows(slots, row_of));
 }
 
-/// `row_of[s]` is the last row of slot s, or -1; whether a slot has several rows.
+/// Sets `row_of[s]` to the last row of slot s, or to -1. Returns whether any slot has several rows.
 fn slot_rows(slots: &[i32], row_of: &mut [i32]) -> bool {
     row_of.fill(-1);
     let mut duplicates = false;

@@ -1,30 +1,30 @@
-//! Threads inside a native function: scoped, started for one loop, none for few rows.
+//! Scoped threads inside a native function. They live for one loop, and small inputs use none.
 
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-/// Up to so many rows one thread is enough: chunks of a pipeline already run on a thread each.
+use crate::cores::cores;
+
+/// Up to this many rows, one thread is enough: the chunks of a pipeline already run on a thread each.
 pub(super) const SERIAL_ROWS: usize = 1 << 18;
 
-/// Beyond this, more threads wait for memory.
-const MOST_THREADS: usize = 16;
+/// More threads would only wait for memory.
+const MAX_THREADS: usize = 16;
 
-/// How many threads to use for `n` rows.
+/// Returns the number of threads to use for `n` rows.
 pub(super) fn for_rows(n: usize) -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
     if n <= SERIAL_ROWS {
         return 1;
     }
-    let cores = *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |cores| cores.get()));
-    cores.min(MOST_THREADS).min(n / (SERIAL_ROWS / 4))
+    cores().min(MAX_THREADS).min(n / (SERIAL_ROWS / 4))
 }
 
-/// `0..n` in `parts` ranges of about the same length.
+/// Splits `0..n` into `parts` ranges of about equal length.
 pub(super) fn ranges(n: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     (0..parts).map(move |part| n * part / parts..n * (part + 1) / parts)
 }
 
-/// `slice` cut at what `ranges` gives for its length.
+/// Splits `slice` at the bounds of [`ranges`], and returns each part with its range.
 pub(super) fn split<T>(slice: &mut [T], parts: usize) -> Vec<(Range<usize>, &mut [T])> {
     let (mut rest, mut out) = (slice, Vec::with_capacity(parts));
     for range in ranges(rest.len(), parts) {
@@ -35,7 +35,8 @@ pub(super) fn split<T>(slice: &mut [T], parts: usize) -> Vec<(Range<usize>, &mut
     out
 }
 
-/// Calls `work` with each item, on `n_threads` threads that take them in order; each thread makes a state with `init`.
+/// Calls `work` with each item on `n_threads` threads, which take the items in order. Each thread creates a state by
+/// `init`.
 pub(super) fn for_each<T: Send, S>(
     n_threads: usize,
     items: Vec<T>,
@@ -58,14 +59,14 @@ pub(super) fn for_each<T: Send, S>(
     };
     std::thread::scope(|scope| {
         for _ in 1..n_threads {
-            // A thread that cannot be started is one fewer: this one takes what is left.
+            // If a thread cannot be started, the others process its items.
             let _ = std::thread::Builder::new().spawn_scoped(scope, run);
         }
         run();
     });
 }
 
-/// What `work` gives for each item, in their order.
+/// Returns the result of `work` for each item, in the order of the items.
 pub(super) fn map<T: Send, R: Send>(n_threads: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
     let pairs = items.into_iter().zip(&mut results).collect();

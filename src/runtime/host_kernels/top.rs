@@ -1,7 +1,7 @@
-//! The first rows of an order, without the rest: `parallax_argsort_top`.
+//! The first rows of a sort order without sorting the rest: `parallax_argsort_top`.
 //!
-//! Each thread goes through its rows with a threshold: the last key of the best `limit` so far. What is below it is put
-//! aside, and when twice as many are there the better half is selected, which lowers the threshold.
+//! Each thread keeps a threshold: the last key among its best `limit` rows so far. Rows below the threshold are
+//! collected. When twice `limit` rows have been collected, the better half is selected, which lowers the threshold.
 
 use std::ffi::c_void;
 
@@ -10,10 +10,10 @@ use crate::runtime::host_kernels::hash::{Key, key_at};
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{radix_sort, threads};
 
-/// (sizes s64[4 + 2 keys] = n, keys, limit, whether rows may be dead, then bytes and bits of each key; keys x u8 to u64[n], first
-/// most significant; pred[n]: rows that are live, if some may be dead) -> row ids s32[limit].
+/// `(sizes s64[4 + 2 * n_keys] = [n, n_keys, limit, has_live, then byte width and bit count of each key], n_keys keys
+/// u8[n] to u64[n], most significant first, live pred[n] if has_live) -> row_ids s32[limit]`
 pub(super) unsafe extern "C" fn argsort_top_call(output: *mut c_void, inputs: *const *const c_void) {
-    // SAFETY: `kernels::radix_sort` passes these shapes; a pred is a byte.
+    // SAFETY: `kernels::radix_sort` passes these shapes, and a `pred` is a byte.
     let (words, live, n, out) = unsafe {
         let call = Call::new(output, inputs);
         let [n, n_keys, limit, has_live] = call.sizes();
@@ -23,8 +23,8 @@ pub(super) unsafe extern "C" fn argsort_top_call(output: *mut c_void, inputs: *c
     argsort_top(&words.slices(), live, n, out);
 }
 
-/// The first live rows of `0..n` in ascending order of `words`, ties in row order, and behind them dead ones; `out` has at most n
-/// places.
+/// Writes the first live rows of `0..n` in ascending order of `words` to `out`, ties in row order, followed by rows
+/// that are not live. `out` has at most n elements.
 pub(super) fn argsort_top(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: &mut [i32]) {
     let found = match *words {
         _ if n / 4 < out.len() => all(words, live, n, out),
@@ -40,7 +40,8 @@ pub(super) fn argsort_top(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: 
     }
 }
 
-/// For a limit that is much of the rows, or for many words. Gives the number of live rows that it has put out.
+/// Sorts all rows. Used if the limit is a large part of them, or if there are many words. Returns the number of live
+/// rows written.
 fn all(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: &mut [i32]) -> usize {
     let mut rows = vec![0; n];
     radix_sort::argsort(words, &mut rows);
@@ -53,7 +54,7 @@ fn all(words: &[&[u64]], live: Option<&[u8]>, n: usize, out: &mut [i32]) -> usiz
     found
 }
 
-/// Gives the number of live rows that it has put out.
+/// Returns the number of live rows written.
 fn top<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, out: &mut [i32]) -> usize {
     let (n, limit) = (words[0].len(), out.len());
     if limit == 0 {
@@ -66,12 +67,12 @@ fn top<const W: usize>(words: [&[u64]; W], live: Option<&[u8]>, out: &mut [i32])
         let mut threshold = [u64::MAX; W];
         let mut is_full = false;
         for row in rows {
-            // Most rows fail by their first word, before anyone asks whether they are live.
+            // Most rows fail on their first word, so compare that before checking whether they are live.
             if is_full && words[0][row] > threshold[0] {
                 continue;
             }
             let key = key_at(&words, row);
-            // A key that equals the threshold comes after the rows that are there.
+            // A row whose key equals the threshold comes after the rows collected so far.
             if is_full && key >= threshold || live.is_some_and(|live| live[row] == 0) {
                 continue;
             }

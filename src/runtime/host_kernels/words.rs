@@ -1,4 +1,5 @@
-//! Keys of any width as words of 64 bits: keys side by side in one word compare as they do one after another.
+//! Packs keys of any width into 64-bit words. Keys packed side by side into one word compare like the keys one after
+//! another.
 
 use std::ops::Range;
 
@@ -6,7 +7,7 @@ use crate::runtime::host_kernels::call::Call;
 use crate::runtime::host_kernels::threads;
 use crate::runtime::scratch::Scratch;
 
-/// A key of each row, of which only the low `bits` bits can be set.
+/// One key of each row. Only its low `bits` bits may be set.
 struct Column<'a> {
     values: Values<'a>,
     bits: u32,
@@ -19,25 +20,25 @@ enum Values<'a> {
     U64(&'a [u64]),
 }
 
-/// The words of all rows, the first most significant.
+/// The words of all rows, most significant first.
 pub(super) struct Words<'a>(Vec<Word<'a>>);
 
 enum Word<'a> {
-    /// A column that is a word as it is.
+    /// A column that is used as a word unchanged.
     Given(&'a [u64]),
     Packed(Scratch<u64>),
 }
 
 impl<'a> Words<'a> {
-    /// The words of the columns that are operands 1 to `n_columns`, of `n` rows. Of the sizes those from `first_size` on are
-    /// theirs: for each its width in bytes and its bits.
+    /// Packs the columns in operands 1 to `n_columns`, of `n` rows. Their byte widths and bit counts alternate in the
+    /// sizes, from `first_size` on.
     ///
     /// # Safety
     ///
-    /// The program passes such sizes and columns.
+    /// The program must pass such sizes and columns.
     pub(super) unsafe fn of_call(call: &Call<'a>, n: usize, n_columns: usize, first_size: usize) -> Self {
         let column = |index: usize| {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let sizes = &call.input::<i64>(0, first_size + 2 * n_columns)[first_size + 2 * index..];
                 let values = match sizes[0] {
@@ -78,7 +79,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Rows that are packed at once, in cache.
+/// Number of rows packed at once, in cache.
 const BLOCK: usize = 1024;
 
 fn pack(columns: &[Column<'_>], n: usize) -> Scratch<u64> {
@@ -99,12 +100,12 @@ fn pack(columns: &[Column<'_>], n: usize) -> Scratch<u64> {
             }
         },
     );
-    // SAFETY: all n have been written.
+    // SAFETY: all n elements have been written.
     unsafe { words.set_len(n) };
     words
 }
 
-/// Puts a column's bits below those of `words`.
+/// Shifts `words` left and inserts the column's bits below.
 fn append(words: &mut [u64], column: &Column<'_>, rows: Range<usize>) {
     fn shift_in<T: Copy + Into<u64>>(words: &mut [u64], values: &[T], bits: u32) {
         for (word, value) in words.iter_mut().zip(values) {

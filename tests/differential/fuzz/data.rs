@@ -1,5 +1,5 @@
-//! Tables for fuzzing. A **shape** fixes types and domains, so that the many datasets of a shape share programs; a
-//! **dataset** draws the rows.
+//! Tables for fuzzing. A **shape** fixes types and domains, so that its many datasets share programs. A **dataset**
+//! draws the rows.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use datafusion::error::Result;
 use crate::fuzz::random::Random;
 use crate::generator::value::{Type, Value};
 
-/// What values a column draws.
+/// The values that a column draws from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
-    /// A handful of values, so that keys repeat and meet.
+    /// A handful of values, so that keys repeat and match.
     Few,
     /// About as many values as rows.
     Many,
@@ -28,18 +28,18 @@ pub struct Column {
     pub name: &'static str,
     pub data_type: Type,
     pub domain: Domain,
-    /// One value in this many is NULL; 0 for none.
+    /// One value in this many is NULL; 0 means none.
     nulls: usize,
 }
 
 impl Column {
-    /// Whether results do not depend on the order in which values are seen.
+    /// Returns whether results are independent of the order in which values are processed.
     pub fn is_tame(&self) -> bool {
         !(self.data_type.is_float() && self.domain == Domain::Wild)
     }
 }
 
-/// Three tables `t0`, `t1`, `t2` with keys `k0`, `k1`, `k2` that compare, and values `v f p s d b`.
+/// Three tables `t0`, `t1`, `t2` with comparable keys `k0`, `k1`, `k2` and values `v f p s d b`.
 #[derive(Clone, Debug)]
 pub struct Shape {
     pub tables: Vec<Vec<Column>>,
@@ -86,7 +86,7 @@ fn nulls(random: &mut Random) -> usize {
     *random.pick(&[0, 0, 8, 3])
 }
 
-/// Types of one family compare with each other.
+/// Returns types of one family, which can be compared with each other.
 fn of_family(family: usize, random: &mut Random) -> Type {
     match family {
         0 | 1 => Type::Int64,
@@ -102,7 +102,7 @@ fn of_family(family: usize, random: &mut Random) -> Type {
     }
 }
 
-/// A dataset: the columns' values of each table, and the lengths of the batches.
+/// A dataset: the column values of each table, and the batch lengths.
 pub struct Dataset {
     shape: Shape,
     values: Vec<Vec<Vec<Option<Value>>>>,
@@ -126,7 +126,7 @@ impl Dataset {
             };
             rows.push(n);
             let columns = table.iter().map(|column| {
-                // All equal, one frequent value, or as they come.
+                // All values equal, one frequent value, or as drawn.
                 let skew = random.below(6);
                 let first = value(column, n, random);
                 (0..n)
@@ -159,7 +159,7 @@ impl Dataset {
         Ok(tables)
     }
 
-    /// Statements that make the tables.
+    /// Returns statements that create the tables.
     pub fn sql(&self) -> String {
         let mut text = String::new();
         for (t, (columns, values)) in self.shape.tables.iter().zip(&self.values).enumerate() {
@@ -182,7 +182,7 @@ impl Dataset {
     }
 }
 
-/// A value of a column of a table of `rows` rows.
+/// Draws a value for a column of a table of `rows` rows.
 fn value(column: &Column, rows: usize, random: &mut Random) -> Value {
     let many = rows.max(4) as i128;
     let signed = column.data_type.bounds().is_none_or(|(low, _)| low < 0);

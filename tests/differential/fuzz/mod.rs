@@ -1,13 +1,13 @@
-//! Fuzzing: random queries over three random tables, on the device and beside DataFusion's own operators.
+//! Fuzzing: runs random queries over three random tables and compares the device with DataFusion's own operators.
 //!
 //! ```text
 //! make fuzz                                          100,000 cases, release build
 //! make fuzz PARALLAX_FUZZ_CASES=5000                 fewer
 //! make fuzz PARALLAX_FUZZ_SEED=100000                the next 100,000
-//! make fuzz PARALLAX_FUZZ_SEED=4711 PARALLAX_FUZZ_CASES=1    one case again, with its tables as SQL
+//! make fuzz PARALLAX_FUZZ_SEED=4711 PARALLAX_FUZZ_CASES=1    reruns one case, and prints its tables as SQL
 //! ```
 //!
-//! A case is a number, from which everything follows:
+//! A case is a number that determines everything:
 //!
 //! ```text
 //! number / (QUERIES * ROUNDS)   shape: types and domains of the columns, structure of QUERIES queries, how the device
@@ -16,8 +16,8 @@
 //! number % QUERIES              query
 //! ```
 //!
-//! The rounds of a shape share most of their programs, so that compiling does not take all the time. A block of
-//! [`BLOCK`] cases runs in a process of its own, because a process keeps every program that it has compiled.
+//! The rounds of a shape share most of their programs, so that compilation does not dominate. Each block of [`BLOCK`]
+//! cases runs in its own process, which bounds the number of programs that one process compiles.
 
 mod data;
 mod query;
@@ -29,31 +29,31 @@ use std::time::{Duration, Instant};
 
 use datafusion::error::Result;
 use futures::TryStreamExt;
-use parallax::exec::cost::Costs;
-use parallax::session::Session;
+use parallax::exec::state::costs::Costs;
+use parallax::session::{Session, uses_device};
 
 use crate::fuzz::data::{Dataset, Shape};
 use crate::fuzz::query::{Query, Writer};
 use crate::fuzz::random::Random;
 use crate::generator::rows::Rows;
-use crate::{UNPLANNED, holds_device_node, number, plan, runtime};
+use crate::{UNPLANNED, number, plan, runtime};
 
 const QUERIES: u64 = 20;
 const ROUNDS: u64 = 50;
 
-/// Cases of one process.
+/// Number of cases per process.
 const BLOCK: u64 = 8 * QUERIES * ROUNDS;
 
-/// Cases of the ordinary test, in a debug build.
+/// Number of cases of the ordinary test, in a debug build.
 const FEW: u64 = 60;
 
-/// How often a block says where it is.
+/// How often a block reports its progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// Failures after which a block gives up.
+/// Number of failures after which a block stops.
 const MOST_FAILURES: usize = 20;
 
-/// How the device runs: name, devices, options.
+/// Name, number of devices and options of a session.
 type Engine = (&'static str, usize, &'static [(&'static str, &'static str)]);
 
 const ENGINES: [Engine; 4] = [
@@ -63,7 +63,7 @@ const ENGINES: [Engine; 4] = [
     ("xla1, chunks of 1024", 1, &[("xla.chunk_rows", "1024")]),
 ];
 
-/// A few cases of every run of the tests: other shapes than the first ones of `make fuzz`, one round of each.
+/// A few cases for every run of the tests. Their shapes differ from the first ones of `make fuzz`, with one round each.
 #[test]
 fn joins_sorts_aggregates_sets() {
     let mut fuzz = Fuzz { every_plan: true, ..Fuzz::new() };
@@ -111,17 +111,17 @@ fn fuzz() {
 struct Fuzz {
     host: Session,
     devices: Vec<Session>,
-    /// Round whose tables are registered.
+    /// The round whose tables are registered.
     round: Option<u64>,
-    /// A single case is shown with its tables and its plan.
+    /// Print a single case with its tables and its plan.
     verbose: bool,
-    /// Every plan is looked at, not only some of each round.
+    /// Check every plan, not only some of each round.
     every_plan: bool,
     cases: usize,
-    /// Plans that were looked at, and those with nothing on the device.
+    /// Number of plans checked, and of those without a device node.
     plans: usize,
     vacuous: usize,
-    /// Cases that fail on the host, and so on the device.
+    /// Cases that fail on the host and therefore also on the device.
     errors: usize,
     rows: usize,
     times: [Duration; 2],
@@ -200,14 +200,15 @@ impl Fuzz {
         if self.verbose {
             eprintln!("{}\n{};", dataset.sql(), query.sql);
         }
-        // Looking at a plan costs as much as making it.
+        // Checking a plan costs as much as making it.
         if self.verbose || self.every_plan || round % ROUNDS == query_phase(number) {
             self.look_at_plan(engine, &query);
         }
         self.cases += 1;
         if let Some(difference) = runtime().block_on(self.difference(engine, &query)) {
             let failure = format!(
-                "case {number} on {}: {difference}\n{};\nagain: make fuzz PARALLAX_FUZZ_SEED={number} PARALLAX_FUZZ_CASES=1\n",
+                "case {number} on {}: {difference}\n{};\n\
+                 reproduce with: make fuzz PARALLAX_FUZZ_SEED={number} PARALLAX_FUZZ_CASES=1\n",
                 ENGINES[engine].0, query.sql
             );
             eprintln!("{failure}");
@@ -218,7 +219,7 @@ impl Fuzz {
     fn look_at_plan(&mut self, engine: usize, query: &Query) {
         if let Ok(plan) = runtime().block_on(plan(&self.devices[engine], &query.sql)) {
             self.plans += 1;
-            self.vacuous += usize::from(!holds_device_node(&plan));
+            self.vacuous += usize::from(!uses_device(&plan));
             if self.verbose {
                 eprintln!("{}", datafusion::physical_plan::displayable(plan.as_ref()).indent(false));
             }
@@ -245,8 +246,8 @@ impl Fuzz {
                 self.rows += expected.len();
                 expected.difference(actual, false)
             }
-            (Ok(_), Err(error)) => Some(format!("host answers, device fails: {error}")),
-            (Err(error), Ok(_)) => Some(format!("device answers, host fails: {error}")),
+            (Ok(_), Err(error)) => Some(format!("host succeeds, device fails: {error}")),
+            (Err(error), Ok(_)) => Some(format!("device succeeds, host fails: {error}")),
             (Err(_), Err(_)) => {
                 self.errors += 1;
                 None
@@ -255,7 +256,7 @@ impl Fuzz {
     }
 }
 
-/// The round in which a query's plan is looked at.
+/// Returns the round in which a query's plan is checked.
 fn query_phase(number: u64) -> u64 {
     number % QUERIES
 }

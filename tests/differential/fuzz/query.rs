@@ -1,8 +1,9 @@
 //! Random SQL over `t0`, `t1` and `t2`. The structure comes from one stream of random numbers and the literals from
-//! another, so that a structure is one set of programs for many literals.
+//! another, so that one structure with many literals shares its programs.
 //!
-//! Left out, because DataFusion's answer depends on the order of rows: MIN, MAX and statistics of wild floats, sums that
-//! are rounded, LIMIT without a total order (but for a count of it), and ORDER BY of rounded results.
+//! The generator avoids constructs whose result in DataFusion depends on the order of rows: MIN, MAX and statistics of
+//! wild floats, sums that are rounded, LIMIT without a total order (except for a count of it), and ORDER BY of rounded
+//! results.
 
 use crate::fuzz::data::{Column, Domain, Shape};
 use crate::fuzz::random::Random;
@@ -10,7 +11,7 @@ use crate::generator::value::{Type, Value};
 
 pub struct Query {
     pub sql: String,
-    /// ORDER BY names every column: rows have one order.
+    /// ORDER BY names every column, so the order of rows is unique.
     pub ordered: bool,
 }
 
@@ -47,7 +48,7 @@ impl Writer<'_> {
         Query { sql, ordered: false }
     }
 
-    /// FROM and what is in scope.
+    /// Returns FROM, and the columns in scope.
     fn source(&mut self) -> (String, Vec<Scoped>) {
         let tables = match self.structure.below(10) {
             0..=2 => 1,
@@ -190,7 +191,7 @@ impl Writer<'_> {
         if self.structure.one_in(3) { format!(" {keyword} {}", self.predicate(scope, 2)) } else { String::new() }
     }
 
-    /// An output: mostly a column. Exact, whatever the order of rows.
+    /// Returns an output, mostly a column. It is exact regardless of the order of rows.
     fn output(&mut self, scope: &[Scoped]) -> String {
         let column = self.structure.pick(scope).clone();
         let number = self.any(scope, |c| c.name == "v").map(|c| c.sql.clone());
@@ -206,14 +207,14 @@ impl Writer<'_> {
         }
     }
 
-    /// `SELECT outputs` and how many there are.
+    /// Returns `SELECT outputs`, and the number of outputs.
     fn outputs(&mut self, scope: &[Scoped]) -> (String, usize) {
         let n = 1 + self.structure.below(4);
         let outputs: Vec<_> = (0..n).map(|i| format!("{} AS e{i}", self.output(scope))).collect();
         (outputs.join(", "), n)
     }
 
-    /// ORDER BY every output, and perhaps LIMIT; or neither.
+    /// Returns ORDER BY over every output with an optional LIMIT, or neither.
     fn order(&mut self, n: usize) -> (String, bool) {
         if !self.structure.one_in(2) {
             return (String::new(), false);
@@ -433,7 +434,7 @@ impl Writer<'_> {
         ))
     }
 
-    /// A join over an aggregation.
+    /// Returns a join over an aggregation.
     fn over_aggregate(&mut self) -> Query {
         let scope = self.scope(1, "b");
         let key = *self.structure.pick(&["k0", "k1", "k2", "s", "d"]);

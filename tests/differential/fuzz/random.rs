@@ -1,9 +1,9 @@
-//! SplitMix64: the same cases on every machine.
+//! SplitMix64, which gives the same cases on every machine.
 
 pub struct Random(u64);
 
 impl Random {
-    /// A stream of its own for each list of numbers.
+    /// Creates a separate stream for each list of numbers.
     pub fn of(parts: &[u64]) -> Self {
         let mut random = Self(0x5eed);
         for part in parts {
@@ -29,7 +29,7 @@ impl Random {
         low + (u128::from(self.next()) % ((high - low) as u128 + 1)) as i128
     }
 
-    /// True once in `n`.
+    /// Returns true once in `n` times.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

@@ -1,7 +1,8 @@
-//! Random expressions of a wanted type, as SQL text.
+//! Random expressions of a given type, as SQL text.
 //!
-//! Every function draws a number first and builds only the form that the number chose, so that recursion costs what is
-//! drawn; form 0 is a leaf, towards which proptest shrinks. An expression is **total** if it cannot fail at run time.
+//! Every function first draws a number and builds only the form that the number selects, so that recursion costs only
+//! what is drawn. Form 0 is a leaf, towards which proptest shrinks. An expression is **total** if it cannot fail at run
+//! time.
 
 use std::sync::Arc;
 
@@ -23,13 +24,14 @@ impl Expressions {
         self.columns.iter().filter(|c| keep(c)).map(|c| c.name.clone()).collect()
     }
 
-    /// A type that some column has, so that comparisons are about data.
+    /// Returns a type that some column has, so that comparisons involve data.
     pub fn some_type(&self, keep: impl Fn(Type) -> bool) -> BoxedStrategy<Type> {
         let types: Vec<_> = self.columns.iter().map(|c| c.data_type).filter(|t| keep(*t)).collect();
         if types.is_empty() { Just(Type::Int64).boxed() } else { prop::sample::select(types).boxed() }
     }
 
-    /// A column of the type if there is one, else a literal; for a boolean rather a test of any column.
+    /// Returns a column of the type if there is one, else a literal. For booleans, returns a test of any column
+    /// instead.
     pub fn leaf(&self, data_type: Type) -> Sql {
         let names = self.names(|c| c.data_type == data_type);
         if names.is_empty() && data_type == Type::Boolean {
@@ -50,7 +52,7 @@ impl Expressions {
         value.prop_map(move |value| data_type.literal(value.as_ref())).boxed()
     }
 
-    /// Any expression of a type, for a projection.
+    /// Returns any expression of a type, for a projection.
     pub fn of_type(&self, data_type: Type, depth: u32, total: bool) -> Sql {
         match data_type {
             Type::Boolean => self.boolean(depth, total),
@@ -61,7 +63,7 @@ impl Expressions {
         }
     }
 
-    /// A predicate.
+    /// Returns a predicate.
     pub fn boolean(&self, depth: u32, total: bool) -> Sql {
         if depth == 0 {
             return self.leaf(Type::Boolean);
@@ -110,7 +112,7 @@ impl Expressions {
         (left, operator, right).prop_map(|(a, op, b)| format!("({a} {op} {b})")).boxed()
     }
 
-    /// What may be compared: of floats only columns and literals, whose NaNs are the data's own.
+    /// Returns a comparable operand. For floats these are only columns and literals, whose NaNs come from the data.
     fn comparable(&self, data_type: Type, depth: u32, total: bool) -> Sql {
         if data_type.is_float() {
             return prop_oneof![2 => self.leaf(data_type), 1 => self.literal(data_type)].boxed();
@@ -157,8 +159,8 @@ impl Expressions {
                     1 => (a, b).prop_map(|(a, b)| format!("({a} + {b})")).boxed(),
                     2 => (a, b).prop_map(|(a, b)| format!("({a} - {b})")).boxed(),
                     3 => (a, b).prop_map(|(a, b)| format!("({a} * {b})")).boxed(),
-                    // Only of a column: DataFusion wraps the minimum of an array and fails on that of a scalar, and a
-                    // CASE is one or the other by the batch.
+                    // Negate only columns. DataFusion wraps the minimum of an array and fails on that of a scalar, and
+                    // a CASE may be either, depending on the batch.
                     4 if !negatable.is_empty() => {
                         prop::sample::select(negatable).prop_map(|c| format!("(- {c})")).boxed()
                     }
@@ -177,7 +179,7 @@ impl Expressions {
             .boxed()
     }
 
-    /// A cast that may fail, or one of a boolean, which may not.
+    /// Returns a cast that may fail, or a cast of a boolean, which may not.
     fn risky_cast(&self, to: Type, depth: u32, total: bool) -> Sql {
         if total {
             return self.boolean(depth, total).prop_map(move |e| format!("CAST({e} AS {to})")).boxed();
@@ -190,7 +192,7 @@ impl Expressions {
     }
 
     fn case(&self, data_type: Type, depth: u32, total: bool) -> Sql {
-        // Branches may fail: only the rows that reach them are evaluated, here and in DataFusion.
+        // Branches may fail: both DataFusion and the device evaluate them only for the rows that reach them.
         let branch = |depth| self.of_type(data_type, depth, total);
         let searched = (self.boolean(depth, true), branch(depth), self.boolean(depth, true), branch(0), branch(depth))
             .prop_map(|(c, a, d, b, e)| format!("(CASE WHEN {c} THEN {a} WHEN {d} THEN {b} ELSE {e} END)"));
@@ -205,7 +207,7 @@ impl Expressions {
         prop_oneof![2 => searched, 1 => open, 1 => filled, 1 => simple].boxed()
     }
 
-    /// Nested arithmetic only over tame columns: there every intermediate value is exact.
+    /// Nests arithmetic only over tame columns, for which every intermediate value is exact.
     pub fn float(&self, data_type: Type, depth: u32) -> Sql {
         let tame = self.names(|c| c.data_type == data_type && c.is_tame());
         let deep = depth > 1 && data_type == Type::Float64 && !tame.is_empty();
@@ -244,7 +246,7 @@ impl Expressions {
         (one(), operators, one()).prop_map(|(a, op, b)| format!("({a} {op} {b})")).boxed()
     }
 
-    /// Arithmetic changes precision and scale; a total decimal is a column, a literal or a CASE.
+    /// Arithmetic changes precision and scale, so a total decimal is a column, a literal or a CASE.
     pub fn decimal(&self, data_type: Type, depth: u32, total: bool) -> Sql {
         if depth == 0 {
             return self.leaf(data_type);
@@ -272,7 +274,7 @@ impl Expressions {
             .boxed()
     }
 
-    /// Dates, times and strings: columns, literals, CASE and functions.
+    /// Returns dates, times and strings: columns, literals, CASE and functions.
     fn plain(&self, data_type: Type, depth: u32) -> Sql {
         if depth == 0 {
             return self.leaf(data_type);

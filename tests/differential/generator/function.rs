@@ -1,5 +1,5 @@
-//! Calls of functions, as SQL text: of floats, integers, strings, dates, times and timestamps. None of them fails at run time on
-//! the values that the tables have.
+//! Function calls as SQL text, over floats, integers, strings, dates, times and timestamps. None of them fails at run
+//! time on the values in the tables.
 
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn one_of(choices: &[&'static str]) -> BoxedStrategy<&'static str> {
 }
 
 impl Expressions {
-    /// A float of a column of that type.
+    /// Returns a float computed from a column of that type.
     pub fn float_function(&self, data_type: Type) -> Sql {
         let functions = [
             "abs(x)",
@@ -71,7 +71,7 @@ impl Expressions {
             "sqrt(abs(x))",
         ];
         let functions: Vec<&'static str> = match data_type {
-            // Of two types the wider one.
+            // With arguments of two types, the result has the wider one.
             Type::Float32 => functions.into_iter().filter(|f| *f != "log(2, x)").collect(),
             _ => functions.to_vec(),
         };
@@ -83,7 +83,7 @@ impl Expressions {
             .boxed()
     }
 
-    /// An integer of columns of that type, or of others where the type is the result of their functions.
+    /// Returns an integer computed from columns of that type, or from others whose functions return the type.
     pub fn integer_function(&self, data_type: Type, total: bool) -> Sql {
         let (a, b) = (self.leaf(data_type), self.leaf(data_type));
         let bits = one_of(&["&", "|", "<<", ">>"]);
@@ -126,7 +126,7 @@ impl Expressions {
         proptest::strategy::Union::new(forms).boxed()
     }
 
-    /// A test of a string or a float.
+    /// Returns a test of a string or a float.
     pub fn test(&self) -> Sql {
         let tests = [
             "x LIKE 'a%'",
@@ -142,7 +142,7 @@ impl Expressions {
         prop_oneof![3 => strings, 1 => floats].boxed()
     }
 
-    /// A date, a time or a timestamp.
+    /// Returns a date, a time or a timestamp.
     pub fn time_function(&self, data_type: Type) -> Sql {
         let shifted = (self.leaf(data_type), one_of(&["+", "-"]), one_of(&INTERVALS))
             .prop_map(|(e, op, interval)| format!("({e} {op} INTERVAL '{interval}')"));
@@ -157,7 +157,7 @@ impl Expressions {
         prop_oneof![2 => shifted, 1 => chosen, 2 => cut, 1 => binned].boxed()
     }
 
-    /// A string, of one column or two.
+    /// Returns a string computed from one or two columns.
     pub fn string_function(&self, data_type: Type) -> Sql {
         let functions = [
             "upper(x)",
@@ -179,7 +179,7 @@ impl Expressions {
             "trim(x)",
             "split_part(x, 'b', 1)",
         ];
-        // The functions do not keep the layout of a string: back to it.
+        // The functions do not keep the string layout, so cast back to it.
         (one_of(&functions), self.leaf(data_type), self.leaf(data_type))
             .prop_map(move |(f, x, y)| {
                 let call = f.replace("regexp", "\u{2}").replace('x', "\u{1}").replace('y', "\u{3}");

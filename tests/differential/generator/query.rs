@@ -6,7 +6,7 @@ use crate::generator::expression::Expressions;
 use crate::generator::table::Column;
 use crate::generator::value::Type;
 
-/// What a query is about.
+/// The main operator of a query.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Filter,
@@ -14,7 +14,7 @@ pub enum Kind {
     Aggregate,
 }
 
-/// Depth of the expressions.
+/// Maximum depth of the expressions.
 const DEPTH: u32 = 3;
 
 pub fn strategy(expressions: Expressions, kind: Kind) -> BoxedStrategy<String> {
@@ -38,7 +38,7 @@ fn projection(expressions: &Expressions) -> BoxedStrategy<String> {
     let types: Vec<_> = expressions.columns.iter().map(|c| c.data_type).chain([Type::Boolean, Type::Int64]).collect();
     let outputs = prop::collection::vec(prop::sample::select(types), 1..4)
         .prop_flat_map(move |types| types.into_iter().map(|t| inner.of_type(t, DEPTH, false)).collect::<Vec<_>>());
-    // Errors of rows that a filter removed must not surface.
+    // Errors in rows that a filter removed must not surface.
     (outputs, prop::option::weighted(0.4, expressions.boolean(2, true)))
         .prop_map(|(outputs, predicate)| {
             let outputs: Vec<_> = outputs.iter().enumerate().map(|(i, e)| format!("{e} AS e{i}")).collect();
@@ -91,7 +91,7 @@ fn clause(keyword: &str, text: Option<String>) -> String {
     text.map(|text| format!(" {keyword} {text}")).unwrap_or_default()
 }
 
-/// One aggregate call whose result does not depend on the order of rows.
+/// Returns one aggregate call whose result does not depend on the order of rows.
 fn call(expressions: &Expressions, grouped: bool) -> BoxedStrategy<String> {
     let columns = |keep: fn(&Column, bool) -> bool| {
         let names: Vec<_> = expressions.columns.iter().filter(|c| keep(c, grouped)).map(|c| c.name.clone()).collect();

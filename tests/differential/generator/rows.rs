@@ -1,11 +1,11 @@
-//! Results as multisets of rows, compared with the tolerance that floats need.
+//! Results as multisets of rows, compared with a tolerance for floats.
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::error::Result;
 
-/// Relative difference between two Float64 that are the same; Float32 results have fewer digits.
+/// Relative difference up to which two Float64 are equal. Float32 results have fewer digits.
 const TOLERANCE: f64 = 1e-9;
 const TOLERANCE_SINGLE: f64 = 1e-5;
 
@@ -17,7 +17,7 @@ enum Cell {
 }
 
 impl Cell {
-    /// Orders rows so that equal ones meet: floats by six digits only.
+    /// Returns a sort key that brings equal rows together. Floats contribute only six digits.
     fn key(&self) -> String {
         match self {
             Self::Null => String::new(),
@@ -26,16 +26,16 @@ impl Cell {
         }
     }
 
-    /// Whether the cells are the same result. With `signs`, -0.0 is not 0.0.
+    /// Returns whether the cells are the same result. With `signs`, -0.0 differs from 0.0.
     fn agrees(&self, other: &Self, signs: bool) -> bool {
         match (self, other) {
             (Self::Float(a, _), Self::Float(b, _)) if *a == 0.0 && *b == 0.0 => {
                 !signs || a.is_sign_negative() == b.is_sign_negative()
             }
             (Self::Float(a, tolerance), Self::Float(b, _)) => {
-                // Infinity is near nothing.
+                // Infinity is close to nothing.
                 let near = a.is_finite() && b.is_finite() && (a - b).abs() <= tolerance * a.abs().max(b.abs());
-                // What underflows may be flushed to zero.
+                // Results that underflow may be flushed to zero.
                 let tiny = if *tolerance == TOLERANCE { 1e-290 } else { 1e-36 };
                 (a.is_nan() && b.is_nan()) || a == b || near || (a.abs() < tiny && b.abs() < tiny)
             }
@@ -48,12 +48,12 @@ impl Cell {
 pub struct Rows {
     schema: SchemaRef,
     rows: Vec<Vec<Cell>>,
-    /// As they came.
+    /// The rows in their original order.
     unsorted: Option<Vec<Vec<Cell>>>,
 }
 
 impl Rows {
-    /// Rows as they came, to compare their order, too.
+    /// Keeps the original order, to compare it as well.
     pub fn in_order(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Self> {
         Self::read(schema, batches, true)
     }
@@ -77,8 +77,8 @@ impl Rows {
         Ok(Self { schema, rows, unsorted })
     }
 
-    /// Says how `self` differs from `other`, in names, types or rows; nothing if it does not. The sign of a zero counts
-    /// with `signs`: that of a MIN or a MAX depends on the order of rows.
+    /// Describes how `self` differs from `other` in names, types or rows, if it does. With `signs`, the sign of zero
+    /// counts; for a MIN or MAX it depends on the order of rows.
     pub fn difference(&self, other: &Self, signs: bool) -> Option<String> {
         let fields = |rows: &Self| -> Vec<_> {
             rows.schema.fields().iter().map(|f| (f.name().clone(), f.data_type().clone())).collect()
@@ -103,7 +103,7 @@ impl Rows {
         if self.rows.iter().zip(&other.rows).all(|(a, b)| agree(a, b)) {
             return None;
         }
-        // Floats that round apart may have sorted apart: pair the rows one by one.
+        // Floats that are rounded differently may be sorted differently, so pair the rows one by one.
         let mut left: Vec<_> = other.rows.iter().collect();
         for row in &self.rows {
             match left.iter().position(|candidate| agree(row, candidate)) {
@@ -115,14 +115,14 @@ impl Rows {
     }
 }
 
-/// The first rows that one side has more often.
+/// Describes the first rows that one side has more often.
 fn unmatched(a: &Rows, b: &Rows, signs: bool) -> String {
     let only = |these: &Rows, those: &Rows| -> Vec<String> {
         let same = |x: &Vec<Cell>, y: &Vec<Cell>| x.iter().zip(y).all(|(x, y)| x.agrees(y, signs));
         let count = |rows: &Rows, row: &Vec<Cell>| rows.rows.iter().filter(|other| same(row, other)).count();
         let surplus = these.rows.iter().map(|row| (row, count(these, row), count(those, row)));
         let surplus = surplus.filter(|(_, here, there)| here > there);
-        surplus.take(5).map(|(row, here, there)| format!("{row:?}, {here} times, not {there}")).collect()
+        surplus.take(5).map(|(row, here, there)| format!("{row:?}, {here} times instead of {there}")).collect()
     };
     format!("more in the first:\n  {}\nmore in the second:\n  {}", only(a, b).join("\n  "), only(b, a).join("\n  "))
 }

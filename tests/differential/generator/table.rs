@@ -1,4 +1,4 @@
-//! Random tables: columns with a profile each, rows in uneven batches, tiled to fill chunks.
+//! Random tables: columns with a profile each, and rows in uneven batches, tiled to fill chunks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use proptest::prelude::*;
 
 use crate::generator::value::{Type, Value};
 
-/// How a column's values are drawn.
+/// How the values of a column are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Few distinct values near zero; floats are eighths, so that their sums are exact.
+    /// Few distinct values near zero. Floats are eighths, so that their sums are exact.
     Small,
     /// Limits, NaN, infinities, both zeros, long strings.
     Wild,
-    /// One value.
+    /// One value for all rows.
     Equal,
     AllNull,
 }
@@ -30,12 +30,12 @@ pub struct Column {
     pub name: String,
     pub data_type: Type,
     pub profile: Profile,
-    /// The share of NULLs.
+    /// Share of NULLs.
     nulls: f64,
 }
 
 impl Column {
-    /// Whether sums of the column do not depend on the order of rows, and it may be a group key.
+    /// Returns whether sums of the column are independent of row order, so that it may also be a group key.
     pub fn is_tame(&self) -> bool {
         self.profile != Profile::Wild
     }
@@ -44,16 +44,16 @@ impl Column {
 #[derive(Clone, Debug)]
 pub struct Table {
     columns: Vec<Column>,
-    /// Of each column, [`MOST_ROWS`] values; the table has the first `rows` of them.
+    /// [`MOST_ROWS`] values per column; the table has the first `rows` of them.
     values: Vec<Vec<Option<Value>>>,
     rows: usize,
     /// Lengths of the batches before the last.
     batches: Vec<usize>,
-    /// Times that the rows are repeated.
+    /// How often the rows are repeated.
     tiles: usize,
 }
 
-/// Rows before tiling.
+/// Maximum number of rows before tiling.
 const MOST_ROWS: usize = 120;
 
 /// 4 to 8 columns of any types.
@@ -72,7 +72,8 @@ pub fn columns() -> BoxedStrategy<Vec<Column>> {
         .boxed()
 }
 
-/// A table of these columns; often of 0, 1 or a few rows. The number of rows shrinks before their values do.
+/// Generates a table of these columns, often with 0, 1 or a few rows. The number of rows shrinks before their values
+/// do.
 pub fn strategy(columns: Vec<Column>) -> BoxedStrategy<Table> {
     let rows = prop_oneof![6 => 2usize..40, 1 => Just(0), 1 => Just(1), 2 => 40usize..=MOST_ROWS];
     let tiles = prop_oneof![4 => Just(1usize), 1 => 20usize..60];
@@ -110,7 +111,7 @@ fn values(column: &Column) -> BoxedStrategy<Vec<Option<Value>>> {
     }
 }
 
-/// A small value of a type, for columns and literals.
+/// Generates a small value of a type, for columns and literals.
 pub fn small(data_type: Type) -> BoxedStrategy<Value> {
     match data_type {
         Type::Boolean => (0i128..=1).prop_map(Value::Integer).boxed(),
@@ -118,7 +119,7 @@ pub fn small(data_type: Type) -> BoxedStrategy<Value> {
         Type::Date64 => (9_000i128..9_008).prop_map(|day| Value::Integer(day * 86_400_000)).boxed(),
         Type::Time => (0i128..20).prop_map(|n| Value::Integer(n * 1_000_003)).boxed(),
         Type::Timestamp(_) | Type::Zoned => {
-            // The end of a February, in steps of a unit.
+            // The end of a February, in units of the type.
             let start = 951_868_795 * data_type.per_second();
             (0i128..12).prop_map(move |n| Value::Integer(start + n)).boxed()
         }
@@ -141,7 +142,7 @@ pub fn small(data_type: Type) -> BoxedStrategy<Value> {
     }
 }
 
-/// Any value of a type, with the limits often.
+/// Generates any value of a type, often a limit.
 pub fn wild(data_type: Type) -> BoxedStrategy<Value> {
     match data_type {
         Type::Boolean => small(data_type),
@@ -179,13 +180,13 @@ fn float(most: f64, large: f64) -> BoxedStrategy<Value> {
 }
 
 impl Table {
-    /// The table in its batches, of which some may be empty.
+    /// Returns the table in its batches, some of which may be empty.
     pub fn provider(&self) -> Result<MemTable> {
         self.in_batches(true)
     }
 
-    /// The table without its empty batches: DataFusion evaluates constants for them, and fails where one divides by
-    /// zero.
+    /// Returns the table without its empty batches: DataFusion evaluates constants for those, and fails if one divides
+    /// by zero.
     pub fn reference(&self) -> Result<MemTable> {
         self.in_batches(false)
     }
@@ -203,7 +204,7 @@ impl Table {
         MemTable::try_new(whole.schema(), vec![batches])
     }
 
-    /// The same rows from last to first, in one batch.
+    /// Returns the same rows in reverse order, in one batch.
     pub fn reversed(&self) -> Result<MemTable> {
         let whole = self.whole()?;
         let last = (0..whole.num_rows() as u32).rev().collect::<UInt32Array>();
@@ -223,7 +224,7 @@ impl Table {
     }
 }
 
-/// CREATE TABLE and INSERT statements that make the table.
+/// Prints CREATE TABLE and INSERT statements that create the table.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<_> = self.columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect();

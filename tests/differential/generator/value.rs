@@ -1,4 +1,4 @@
-//! Types and values of the generator: as SQL literals and as Arrow arrays.
+//! Types and values of the generator, as SQL literals and as Arrow arrays.
 
 use std::fmt;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Type {
         matches!(self, Self::Timestamp(_) | Self::Zoned)
     }
 
-    /// Units in a second of a type that counts them.
+    /// Returns the units per second of a type that counts time.
     pub fn per_second(self) -> i128 {
         match self {
             Self::Timestamp(TimeUnit::Second) => 1,
@@ -104,7 +104,7 @@ impl Type {
         }
     }
 
-    /// The name that `arrow_cast` takes.
+    /// Returns the name for `arrow_cast`.
     fn arrow_name(self) -> String {
         match self {
             Self::Timestamp(unit) => format!("Timestamp({unit:?}, None)"),
@@ -114,7 +114,7 @@ impl Type {
         }
     }
 
-    /// Minimum and maximum of an integer type.
+    /// Returns minimum and maximum of an integer type.
     pub fn bounds(self) -> Option<(i128, i128)> {
         Some(match self {
             Self::Int8 => (i8::MIN.into(), i8::MAX.into()),
@@ -129,7 +129,7 @@ impl Type {
         })
     }
 
-    /// Bits of an integer type, negative for a signed one: for choosing casts that cannot fail.
+    /// Returns whether every value of this integer type fits the other, so that a cast cannot fail.
     pub fn widens_to(self, wider: Self) -> bool {
         match (self.bounds(), wider.bounds()) {
             (Some((low, high)), Some((wide_low, wide_high))) => wide_low <= low && high <= wide_high,
@@ -137,7 +137,7 @@ impl Type {
         }
     }
 
-    /// The array of `values`, which all are of this type.
+    /// Returns the array of `values`, which are all of this type.
     pub fn array(self, values: &[Option<Value>]) -> ArrayRef {
         macro_rules! integers {
             ($array:ident) => {
@@ -187,7 +187,7 @@ impl Type {
         }
     }
 
-    /// A literal of exactly this type.
+    /// Returns a literal of exactly this type.
     pub fn literal(self, value: Option<&Value>) -> String {
         let counts = self.is_timestamp() || matches!(self, Self::Time | Self::Date64);
         if counts {
@@ -262,7 +262,7 @@ impl Value {
     fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
-            other => unreachable!("{other:?} is not a text"),
+            other => unreachable!("{other:?} is not text"),
         }
     }
 }
@@ -276,7 +276,7 @@ fn decimal(unscaled: i128, scale: i8) -> String {
     }
 }
 
-/// Days since 1970-01-01 as a date of the proleptic Gregorian calendar
+/// Formats days since 1970-01-01 as a date of the proleptic Gregorian calendar
 /// (<https://howardhinnant.github.io/date_algorithms.html#civil_from_days>).
 fn date(days: i128) -> String {
     let z = days + 719_468;

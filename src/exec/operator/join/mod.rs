@@ -1,0 +1,10 @@
+//! Joins.
+
+pub mod build;
+pub mod existence;
+pub mod expansion;
+pub mod key_filter;
+pub mod keys;
+pub mod node;
+pub mod probe;
+pub mod spec;

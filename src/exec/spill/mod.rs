@@ -1,0 +1,5 @@
+//! Operators whose rows do not fit device memory.
+
+pub mod multi_pass;
+pub mod pass_step;
+pub mod spill_buffer;

@@ -1,0 +1,142 @@
+//! DataFusion's scalar functions that have a form in HLO: a table from each name to the function that converts its calls.
+//! String functions are not in the table; they become lookups.
+
+pub mod call;
+pub mod cast;
+pub mod choice;
+pub mod date_field;
+pub mod math;
+pub mod timestamp;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::error::Result;
+use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_plan::PhysicalExpr;
+
+use crate::expr::fallback::FallbackReason;
+use crate::expr::functions::call::{Call, Converted};
+use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
+
+/// A function of DataFusion and the conversion of its calls.
+struct Entry {
+    name: &'static str,
+    convert: fn(&Call) -> Converted,
+}
+
+const fn entry(name: &'static str, convert: fn(&Call) -> Converted) -> Entry {
+    Entry { name, convert }
+}
+
+const TABLE: &[Entry] = &[
+    // conditional
+    entry("greatest", choice::convert_greatest),
+    entry("least", choice::convert_least),
+    entry("nullif", choice::convert_nullif),
+    // dates and times
+    entry("date_bin", date_field::convert_date_bin),
+    entry("date_part", date_field::convert_date_part),
+    entry("date_trunc", date_field::convert_date_trunc),
+    entry("from_unixtime", timestamp::convert_from_unixtime),
+    entry("make_date", timestamp::convert_make_date),
+    entry("make_time", timestamp::convert_make_time),
+    entry("to_date", timestamp::convert_to_date),
+    entry("to_local_time", timestamp::convert_to_local_time),
+    entry("to_timestamp", timestamp::convert_to_timestamp),
+    entry("to_timestamp_micros", timestamp::convert_to_timestamp),
+    entry("to_timestamp_millis", timestamp::convert_to_timestamp),
+    entry("to_timestamp_nanos", timestamp::convert_to_timestamp),
+    entry("to_timestamp_seconds", timestamp::convert_to_timestamp),
+    entry("to_unixtime", timestamp::convert_to_unixtime),
+    // math
+    entry("abs", math::convert_abs),
+    entry("acos", |call| math::of_float(call, Math::Acos)),
+    entry("acosh", |call| math::of_float(call, Math::Acosh)),
+    entry("asin", |call| math::of_float(call, Math::Asin)),
+    entry("asinh", |call| math::of_float(call, Math::Asinh)),
+    entry("atan", |call| math::of_float(call, Math::Atan)),
+    entry("atan2", |call| math::of_floats(call, Math2::Atan2)),
+    entry("atanh", |call| math::of_float(call, Math::Atanh)),
+    entry("cbrt", |call| math::of_float(call, Math::Cbrt)),
+    entry("ceil", math::convert_ceil),
+    entry("cos", |call| math::of_float(call, Math::Cos)),
+    entry("cosh", |call| math::of_float(call, Math::Cosh)),
+    entry("cot", |call| math::of_float(call, Math::Cot)),
+    entry("degrees", |call| math::of_float(call, Math::Degrees)),
+    entry("exp", |call| math::of_float(call, Math::Exp)),
+    entry("factorial", math::convert_factorial),
+    entry("floor", math::convert_floor),
+    entry("gcd", math::convert_gcd),
+    entry("isnan", math::convert_isnan),
+    entry("iszero", math::convert_iszero),
+    entry("lcm", math::convert_lcm),
+    entry("ln", |call| math::of_float(call, Math::Ln)),
+    entry("log", math::convert_log),
+    entry("log10", |call| math::of_float(call, Math::Log10)),
+    entry("log2", |call| math::of_float(call, Math::Log2)),
+    entry("nanvl", |call| math::of_floats(call, Math2::Nanvl)),
+    entry("power", |call| math::of_floats(call, Math2::Power)),
+    entry("radians", |call| math::of_float(call, Math::Radians)),
+    entry("round", math::convert_round),
+    entry("signum", |call| math::of_float(call, Math::Signum)),
+    entry("sin", |call| math::of_float(call, Math::Sin)),
+    entry("sinh", |call| math::of_float(call, Math::Sinh)),
+    entry("sqrt", |call| math::of_float(call, Math::Sqrt)),
+    entry("tan", |call| math::of_float(call, Math::Tan)),
+    entry("tanh", |call| math::of_float(call, Math::Tanh)),
+    entry("trunc", math::convert_trunc),
+    // types
+    entry("arrow_typeof", convert_typeof),
+];
+
+/// Converts a call of a scalar function. `child` converts an argument.
+pub fn convert_call(
+    expr: &ScalarFunctionExpr,
+    schema: &Schema,
+    data_type: &DataType,
+    child: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<DeviceExpr, FallbackReason>,
+) -> Converted {
+    let name = expr.fun().name();
+    let Some(entry) = TABLE.iter().find(|entry| entry.name == name).filter(|_| is_own(expr.fun())) else {
+        return Err(FallbackReason::expression(expr, format!("the function {name} has no device form yet")));
+    };
+    let args = expr.args().iter().map(child).collect();
+    (entry.convert)(&Call { expr, args, schema, data_type })
+}
+
+/// The type of an argument is a constant, known when the query is planned.
+fn convert_typeof(call: &Call) -> Converted {
+    let typed = call.expr.evaluate(&RecordBatch::new_empty(Arc::new(call.schema.clone())));
+    match typed {
+        Ok(ColumnarValue::Scalar(name)) => Ok(Node::Literal(name)),
+        _ => Err(call.refuse("the type is only known at run time")),
+    }
+}
+
+/// Whether this is DataFusion's own function, and not one that a program registered under the same name.
+fn is_own(function: &ScalarUDF) -> bool {
+    static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        datafusion::functions::all_default_functions().into_iter().map(|f| (f.name().to_string(), f)).collect()
+    });
+    // The functions of this name hold the session's time zone, so they are not equal to the default ones.
+    let configured = function.name().starts_with("to_timestamp");
+    own.get(function.name()).is_some_and(|known| configured || **known == *function)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::expr::functions::TABLE;
+
+    #[test]
+    fn every_function_of_the_table_is_datafusions() {
+        let known = datafusion::functions::all_default_functions();
+        for entry in TABLE {
+            assert!(known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
+        }
+    }
+}

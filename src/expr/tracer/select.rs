@@ -1,0 +1,34 @@
+//! Chooses between two columns row by row.
+
+use datafusion::error::Result;
+
+use crate::expr::tracer::{TracedColumn, Tracer, Values};
+use crate::hlo::{Scalar, Value};
+
+impl Tracer {
+    /// Takes `on_true` in rows where `pred` is set, else `on_false`. Both must have the same type and dictionary.
+    pub fn select_column(
+        &mut self,
+        pred: Value,
+        on_true: &TracedColumn,
+        on_false: &TracedColumn,
+    ) -> Result<TracedColumn> {
+        let values = match (&on_true.values, &on_false.values) {
+            (Values::Pred(t), Values::Pred(f)) => Values::Pred(self.select_value(pred, *t, *f)?),
+            (Values::Float(t), Values::Float(f)) => Values::Float(self.select_value(pred, *t, *f)?),
+            _ => Values::Int(self.select_int(pred, on_true.int()?, on_false.int()?)?),
+        };
+        let valid = match (on_true.valid, on_false.valid) {
+            (None, None) => None,
+            (t, f) => {
+                let always = self.builder.constant(Scalar::Pred(true));
+                Some(self.select_value(pred, t.unwrap_or(always), f.unwrap_or(always))?)
+            }
+        };
+        Ok(TracedColumn { values, valid, ..on_true.clone() })
+    }
+
+    fn select_value(&mut self, pred: Value, on_true: Value, on_false: Value) -> Result<Value> {
+        Ok(self.builder.select(pred, on_true, on_false)?)
+    }
+}
