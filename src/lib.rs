@@ -154,7 +154,10 @@ mod cache_dir;
 pub mod cache_dir;
 
 // How many threads run at a time.
+#[cfg(not(feature = "internals"))]
 mod cores;
+#[cfg(feature = "internals")]
+pub mod cores;
 
 // The data that is there without `--data`.
 #[cfg(feature = "shell")]
