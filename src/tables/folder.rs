@@ -34,11 +34,13 @@ impl DataFolder {
     }
 
     /// Where it is.
+    #[cfg(feature = "shell")]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The names of its tables, in order.
+    #[cfg(feature = "shell")]
     pub fn tables(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.keys().map(String::as_str)
     }
