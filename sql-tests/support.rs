@@ -83,9 +83,9 @@ const OPERATORS: &[(&str, &str)] = &[
     ("DISTINCT", "SELECT DISTINCT s FROM t"),
     ("DISTINCT ON", "SELECT DISTINCT ON (s) s, i FROM t ORDER BY s, i"),
     ("aggregates without GROUP BY", "SELECT sum(i), min(f) FROM t"),
-    ("FILTER of an aggregate", "SELECT sum(i) FILTER (WHERE f > 1) FROM t"),
-    ("DISTINCT in an aggregate", "SELECT s, count(DISTINCT i) FROM t GROUP BY s"),
-    ("ORDER BY in an aggregate", "SELECT s, first_value(i ORDER BY f) FROM t GROUP BY s"),
+    ("aggregates with FILTER", "SELECT sum(i) FILTER (WHERE f > 1) FROM t"),
+    ("aggregates with DISTINCT", "SELECT s, count(DISTINCT i) FROM t GROUP BY s"),
+    ("aggregates with ORDER BY", "SELECT s, first_value(i ORDER BY f) FROM t GROUP BY s"),
     ("ORDER BY", "SELECT i, s FROM t ORDER BY s, i DESC NULLS FIRST"),
     ("ORDER BY with LIMIT", "SELECT i FROM t ORDER BY i LIMIT 3"),
     ("LIMIT, OFFSET", "SELECT i + 1 FROM t WHERE i > 1 LIMIT 3 OFFSET 2"),
@@ -120,15 +120,15 @@ const JOINS: &[(&str, &str)] = &[
     ("LEFT JOIN", "SELECT t.i, u.f FROM t LEFT JOIN u ON t.i = u.i"),
     ("RIGHT JOIN", "SELECT t.i, u.f FROM t RIGHT JOIN u ON t.i = u.i"),
     ("FULL JOIN", "SELECT t.i, u.f FROM t FULL JOIN u ON t.i = u.i"),
-    ("with a condition beside the keys", "SELECT t.i, u.f FROM t LEFT JOIN u ON t.i = u.i AND t.f > u.f"),
+    ("on keys and another condition", "SELECT t.i, u.f FROM t LEFT JOIN u ON t.i = u.i AND t.f > u.f"),
     ("LEFT SEMI JOIN", "SELECT t.i FROM t LEFT SEMI JOIN u ON t.i = u.i"),
     ("RIGHT SEMI JOIN", "SELECT u.i FROM t RIGHT SEMI JOIN u ON t.i = u.i"),
     ("LEFT ANTI JOIN", "SELECT t.i FROM t LEFT ANTI JOIN u ON t.i = u.i"),
     ("RIGHT ANTI JOIN", "SELECT u.i FROM t RIGHT ANTI JOIN u ON t.i = u.i"),
     ("mark join (EXISTS in an OR)", "SELECT i FROM t WHERE f > 1 OR EXISTS (SELECT 1 FROM u WHERE u.i = t.i)"),
-    ("IS NOT DISTINCT FROM keys", "SELECT t.i, u.f FROM t JOIN u ON t.i IS NOT DISTINCT FROM u.i"),
+    ("on IS NOT DISTINCT FROM", "SELECT t.i, u.f FROM t JOIN u ON t.i IS NOT DISTINCT FROM u.i"),
     ("CROSS JOIN", "SELECT t.i, u.f FROM t CROSS JOIN u"),
-    ("any other condition", "SELECT t.i, u.f FROM t JOIN u ON t.i < u.i"),
+    ("on any other condition", "SELECT t.i, u.f FROM t JOIN u ON t.i < u.i"),
     ("LEFT JOIN on any other condition", "SELECT t.i, u.f FROM t LEFT JOIN u ON t.i < u.i"),
     ("FULL JOIN on any other condition", "SELECT t.i, u.f FROM t FULL JOIN u ON t.i < u.i"),
 ];
@@ -162,7 +162,7 @@ const EXPRESSIONS: &[(&str, &[&str])] = &[
         "dates and timestamps ± INTERVAL",
         &["dt + INTERVAL '1 month'", "ts - INTERVAL '1 day'", "ts_utc + INTERVAL '1 day'"],
     ),
-    ("timestamps in a zone ± INTERVAL", &["ts_zone + INTERVAL '1 day'"]),
+    ("timestamps with time zone ± INTERVAL", &["ts_zone + INTERVAL '1 day'"]),
     ("date - date, timestamp - timestamp", &["dt - DATE '2020-01-01'", "ts - ts"]),
     ("EXTRACT", &["EXTRACT(year FROM dt)", "EXTRACT(hour FROM ts)"]),
     ("AT TIME ZONE", &["ts AT TIME ZONE 'UTC'"]),
@@ -322,27 +322,26 @@ pub async fn generate() -> Result<String, String> {
     let mut out = String::from(
         "# What runs where\n\n\
         <!-- Written by `make docs` from what the planner says; do not edit. -->\n\n\
-        All of DataFusion's SQL runs. An operator whose expressions, functions and column types all have a device form runs on\n\
-        the device, the others on the host; `EXPLAIN` shows the reason beside each operator that stays, and\n\
-        `SET xla.placement = 'always'` makes it an error. *Host* below means that the operator that holds it stays there.\n\n\
-        ## Operators\n\n| SQL | where | why |\n|---|---|---|\n",
+        All of DataFusion's SQL runs. An operator can run on the device if it and all of its expressions, functions and column\n\
+        types have a device form. Otherwise it runs on the host, and `EXPLAIN` shows the reason. `SET xla.placement = 'always'`\n\
+        turns the reason into an error. In these tables, *host* means that an operator that uses the feature runs on the host.\n\n\
+        ## Operators\n\n| SQL | where | reason |\n|---|---|---|\n",
     );
     for (what, sql) in OPERATORS {
         out += &row(&session, what, &[sql.to_string()]).await?;
     }
-    out += "\n## Joins\n\nWhatever host operator DataFusion chooses (hash, sort-merge, nested loop, cross).\n\n\
-            | join | where | why |\n|---|---|---|\n";
+    out += "\n## Joins\n\nIndependent of the host operator that DataFusion chooses (hash, sort-merge, nested-loop or cross join).\n\n\
+            | join | where | reason |\n|---|---|---|\n";
     for (what, sql) in JOINS {
         out += &row(&session, what, &[sql.to_string()]).await?;
     }
-    out +=
-        "\n## Types\n\nColumns of the type, as input or output of a device operator.\n\n| type | where |\n|---|---|\n";
+    out += "\n## Types\n\nColumns of this type as input or output of an operator.\n\n| type | where |\n|---|---|\n";
     for (name, data_type, _) in columns() {
         let place = place(&session, &format!("SELECT {name} FROM t WHERE i > 0")).await;
         let place = if matches!(place, Where::Device) { "device" } else { "host" };
         let _ = writeln!(out, "| {} | {place} |", cell(&data_type.to_string()));
     }
-    out += "\n## Expressions\n\n| expression | where | why |\n|---|---|---|\n";
+    out += "\n## Expressions\n\n| expression | where | reason |\n|---|---|---|\n";
     for (what, expressions) in EXPRESSIONS {
         let queries: Vec<_> = expressions.iter().map(|e| format!("SELECT {e} AS r FROM t WHERE i > 0")).collect();
         out += &row(&session, what, &queries).await?;
@@ -356,7 +355,7 @@ pub async fn generate() -> Result<String, String> {
 async fn casts(session: &Session) -> String {
     let targets: Vec<_> = columns().into_iter().filter_map(|(_, _, sql)| sql).collect();
     let mut out = String::from(
-        "\n## CAST and TRY_CAST\n\nThe types to which the device casts; *host* those that need the host, where DataFusion casts at all.\n\n\
+        "\n## CAST and TRY_CAST\n\nTarget types of casts that run on the device and of those that run on the host. Casts that DataFusion does not have are omitted.\n\n\
         | from | device | host |\n|---|---|---|\n",
     );
     for (name, _, from) in columns() {
@@ -384,16 +383,16 @@ async fn scalar_functions(session: &Session) -> String {
         sections.entry(section).or_default().insert(function.name().to_string(), aliases);
     }
     let mut out = String::from(
-        "\n## Functions\n\n*Device*: with the common argument types, while each argument is on the device, too; `EXPLAIN` tells of a\n\
-        call. Functions without columns among their arguments are computed before the query runs, wherever they are.\n",
+        "\n## Functions\n\n*Device*: the function runs on the device with common argument types, if its arguments do, too. `EXPLAIN` shows where a\n\
+        specific call runs. Functions of constants only are evaluated during planning.\n",
     );
     for (section, functions) in sections {
-        let _ = write!(out, "\n### {section}\n\n| function | aliases | where | why |\n|---|---|---|---|\n");
+        let _ = write!(out, "\n### {section}\n\n| function | aliases | where | reason |\n|---|---|---|---|\n");
         for (name, aliases) in functions {
             let (place, why) = match function(session, &name, ARGUMENTS).await {
                 Where::Device => ("device", String::new()),
                 Where::Host(reason) => ("host", cell(&reason)),
-                Where::NoPlan(_) => ("host", "not tried: it wants other arguments".to_string()),
+                Where::NoPlan(_) => ("host", "not tried: needs other arguments".to_string()),
             };
             let _ = writeln!(out, "| `{}` | {} | {place} | {why} |", cell(&name), cell(&aliases.join(", ")));
         }
@@ -408,8 +407,8 @@ async fn aggregate_functions(session: &Session) -> String {
         functions.insert(function.name().to_string(), function.aliases().iter().map(|a| format!("`{a}`")).collect());
     }
     let mut out = String::from(
-        "\n## Aggregate functions\n\nThe argument types are those of integers (`INT`), floats (`DOUBLE`), decimals, strings, dates and booleans.\n\n\
-        | function | aliases | where | on the device with | why |\n|---|---|---|---|---|\n",
+        "\n## Aggregate functions\n\nArgument types that run on the device. `INT` stands for all integers and `DOUBLE` for all floats.\n\n\
+        | function | aliases | where | on the device with | reason |\n|---|---|---|---|---|\n",
     );
     for (name, aliases) in functions {
         let (mut device, mut first) = (Vec::new(), None);
@@ -433,7 +432,11 @@ async fn aggregate_functions(session: &Session) -> String {
     let mut windows: Vec<_> = state.window_functions().values().map(|f| format!("`{}`", f.name())).collect();
     windows.sort();
     windows.dedup();
-    let _ = write!(out, "\n## Window functions\n\nOn the host, as are aggregates with OVER: {}.\n", windows.join(", "));
+    let _ = write!(
+        out,
+        "\n## Window functions\n\nWindow functions and aggregates with OVER run on the host: {}.\n",
+        windows.join(", ")
+    );
     out
 }
 

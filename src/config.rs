@@ -1,5 +1,5 @@
-//! Every `xla.*` option, with its default and its documentation. `SET xla.placement = 'always'` sets one from SQL,
-//! `SHOW xla.placement` reads it, and `parallax --set xla.placement=always` sets it at start.
+//! The `xla.*` options with their defaults and descriptions. `SET xla.placement = 'always'` sets an option in SQL,
+//! `SHOW xla.placement` reads it, and `parallax --set xla.placement=always` sets it on the command line.
 
 use std::any::Any;
 use std::fmt;
@@ -9,14 +9,14 @@ use std::str::FromStr;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::{DataFusionError, Result};
 
-/// Which operators run on the device.
+/// Where operators run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Placement {
-    /// Every operator that can run on the device is planned there, and runs there where that is expected to be faster; the others
-    /// carry a reason.
+    /// Plans every operator that has a device form for the device, and runs each pipeline where it is expected to be
+    /// faster. Operators without a device form run on the host, and EXPLAIN shows the reason.
     #[default]
     Auto,
-    /// An operator that cannot run on the device is an error that names the operator and the reason.
+    /// Fails with the operator and the reason if an operator cannot run on the device.
     Always,
     /// Plain DataFusion.
     Never,
@@ -47,31 +47,31 @@ impl fmt::Display for Placement {
     }
 }
 
-/// The options with prefix `xla`. One row of `OPTIONS` documents each field.
+/// The options with the prefix `xla`. Each field has a row in `OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XlaOptions {
-    /// Which operators run on the device.
+    /// Where operators run.
     pub placement: Placement,
-    /// Bytes of device memory; `None` is no limit of ours.
+    /// Limit on device memory in bytes; `None` is no limit.
     pub memory_limit: Option<usize>,
-    /// Bytes of host memory for the strings of resident columns, and as many for columns that the device has no room for;
-    /// `None` is no limit.
+    /// Limit on host memory in bytes, once for the strings of cached columns and once for columns that do not fit on the
+    /// device; `None` is no limit.
     pub host_memory_limit: Option<usize>,
-    /// Folder of spill files; empty is the system's.
+    /// Folder for spill files; empty is the system's temporary folder.
     pub spill_dir: String,
-    /// Rows of one chunk; 0 lets the device kind choose.
+    /// Rows per chunk; 0 is the default of the device kind.
     pub chunk_rows: usize,
-    /// Host threads that run chunks on a CPU device; 0 is one per core.
+    /// Threads that run chunks on a CPU device; 0 is one per core.
     pub threads: usize,
-    /// Slots of a dense group-by; more is not placed on the device.
+    /// Maximum number of slots of a dense GROUP BY or join; keys with a larger range are hashed.
     pub max_dense_slots: usize,
     /// Keep the columns of unchanged tables on the device between queries.
     pub cache_columns: bool,
-    /// Let the host operators answer while programs are compiled.
+    /// Compile programs and upload columns in the background while queries run on the host.
     pub background_compile: bool,
-    /// Count the rows after every operator of a pipeline.
+    /// Count the rows after every operator of a device pipeline.
     pub count_rows: bool,
-    /// Use the kernels written in HLO on the CPU, too.
+    /// Use the portable HLO kernels on the CPU instead of the native ones.
     pub portable_kernels: bool,
 }
 
@@ -93,7 +93,7 @@ impl Default for XlaOptions {
     }
 }
 
-/// One option: how it is named, what it does, how it is read and written.
+/// An option's name and description, and how it is read and set.
 struct OptionRow {
     name: &'static str,
     description: &'static str,
@@ -101,33 +101,34 @@ struct OptionRow {
     set: fn(&mut XlaOptions, &str) -> Result<()>,
 }
 
-/// The table that drives SET, SHOW, `df_settings` and the documentation.
+/// The table behind SET, SHOW, `information_schema.df_settings` and the documentation.
 const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "placement",
-        description: "Which operators run on the device: auto (those that can, where the device is expected to be faster), always \
-                      (anything else is an error that names the operator and the reason), never (plain DataFusion). \
-                      Default auto.",
+        description: "Where operators run. auto: on the device if they have a device form and are expected to be \
+                      faster there; always: on the device, or the query fails with the operator and the reason; \
+                      never: on the host, as in plain DataFusion. Default auto.",
         get: |o| o.placement.to_string(),
         set: |o, v| v.parse().map(|p| o.placement = p),
     },
     OptionRow {
         name: "memory_limit",
-        description: "Device memory that Parallax may use, e.g. '512MB' or '4GB'; 0 is no limit. Default 0.",
+        description: "Limit on the device memory that Parallax uses, e.g. '512MB' or '4GB'; 0 is no limit. Default \
+                      0.",
         get: |o| o.memory_limit.unwrap_or(0).to_string(),
         set: |o, v| parse_bytes("xla.memory_limit", v).map(|b| o.memory_limit = (b > 0).then_some(b)),
     },
     OptionRow {
         name: "host_memory_limit",
-        description: "Host memory for the strings of resident columns, the least recently used of which make room, and as \
-                      much for columns that the device has no room for, which then go to files. 0 is no limit. Default 0.",
+        description: "Limit on host memory, once for the strings of cached columns, and once for columns that do not \
+                      fit on the device. Beyond it, the least recently used cached columns are dropped, and other \
+                      columns spill to files. 0 is no limit. Default 0.",
         get: |o| o.host_memory_limit.unwrap_or(0).to_string(),
         set: |o, v| parse_bytes("xla.host_memory_limit", v).map(|b| o.host_memory_limit = (b > 0).then_some(b)),
     },
     OptionRow {
         name: "spill_dir",
-        description: "Folder for what fits neither xla.memory_limit nor xla.host_memory_limit; empty is the system's folder \
-                      for temporary files. Default empty.",
+        description: "Folder for spill files; empty is the system's temporary folder. Default empty.",
         get: |o| o.spill_dir.clone(),
         set: |o, v| {
             o.spill_dir = v.to_string();
@@ -136,14 +137,14 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "chunk_rows",
-        description: "Rows of one chunk, a power of two of at least 1024; 0 lets the device choose (CPU 262144). \
-                      Default 0.",
+        description: "Rows per chunk: a power of two, at least 1024. 0 is the device's default, 262144 on a CPU, or \
+                      less under xla.memory_limit. Default 0.",
         get: |o| o.chunk_rows.to_string(),
         set: |o, v| {
             let rows = parse_usize("xla.chunk_rows", v)?;
             if rows != 0 && !(rows.is_power_of_two() && rows >= 1024) {
                 return Err(DataFusionError::Configuration(format!(
-                    "xla.chunk_rows: {rows} is not a power of two of at least 1024 (0 lets the device choose)"
+                    "xla.chunk_rows: {rows} is not a power of two of at least 1024; 0 selects the default"
                 )));
             }
             o.chunk_rows = rows;
@@ -152,20 +153,21 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "threads",
-        description: "Host threads that run chunks on a CPU device; 0 is one for each core. Default 0.",
+        description: "Threads that run chunks on a CPU device; 0 is one per core. Default 0.",
         get: |o| o.threads.to_string(),
         set: |o, v| parse_usize("xla.threads", v).map(|n| o.threads = n),
     },
     OptionRow {
         name: "max_dense_slots",
-        description: "Most slots of a dense group-by or join (the product of the key ranges), up to 1073741824; keys \
-                      that span more, or more than a few slots a row, are hashed. Default 33554432.",
+        description: "Maximum number of slots of a dense GROUP BY or join, where keys are array positions; at \
+                      most 1073741824. Keys whose range is larger, or large relative to the number of rows, are hashed. \
+                      Default 33554432.",
         get: |o| o.max_dense_slots.to_string(),
         set: |o, v| {
             let groups = parse_usize("xla.max_dense_slots", v)?;
             if groups > 1 << 30 {
                 return Err(DataFusionError::Configuration(format!(
-                    "xla.max_dense_slots: {groups} is more than 1073741824, what group ids of 32 bits allow"
+                    "xla.max_dense_slots: {groups} exceeds 1073741824, the maximum for 32-bit group ids"
                 )));
             }
             o.max_dense_slots = groups;
@@ -180,21 +182,22 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "background_compile",
-        description: "Under auto, compile programs that are worth it in the background while the host operators answer; without \
-                      it they are compiled when the host has spent as much time as that takes. Default false; the shell sets it.",
+        description: "Under auto, compile programs and upload columns in the background while queries run on the \
+                      host. If false, a query waits for both as soon as they are expected to pay off. Default false; \
+                      the shell sets it to true.",
         get: |o| o.background_compile.to_string(),
         set: |o, v| parse_bool("xla.background_compile", v).map(|b| o.background_compile = b),
     },
     OptionRow {
         name: "count_rows",
-        description: "Count the rows after every operator of a device pipeline, at the price of a pass over the mask; \
+        description: "Count the rows after every operator of a device pipeline, which costs a pass over the row mask. \
                       EXPLAIN ANALYZE always does. Default false.",
         get: |o| o.count_rows.to_string(),
         set: |o, v| parse_bool("xla.count_rows", v).map(|b| o.count_rows = b),
     },
     OptionRow {
         name: "portable_kernels",
-        description: "Use the kernels that are written in HLO on the CPU, too, where native ones are faster. Default \
+        description: "Use the portable HLO kernels on the CPU instead of the faster native ones, for tests. Default \
                       false.",
         get: |o| o.portable_kernels.to_string(),
         set: |o, v| parse_bool("xla.portable_kernels", v).map(|b| o.portable_kernels = b),
@@ -205,7 +208,7 @@ fn parse_usize(option: &str, value: &str) -> Result<usize> {
     value
         .trim()
         .parse()
-        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not a whole number of 0 or more")))
+        .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not a non-negative integer")))
 }
 
 fn parse_bool(option: &str, value: &str) -> Result<bool> {
@@ -216,7 +219,7 @@ fn parse_bool(option: &str, value: &str) -> Result<bool> {
         .map_err(|_| DataFusionError::Configuration(format!("{option}: '{value}' is not true or false")))
 }
 
-/// Reads `1024`, `64KB`, `512MB`, `2GB`, `1.5GiB`; the units are powers of 1024.
+/// Parses a size such as `1024`, `64KB`, `512MB`, `2GB` or `1.5GiB`. Units are powers of 1024.
 fn parse_bytes(option: &str, value: &str) -> Result<usize> {
     let text = value.trim().to_ascii_lowercase();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -237,17 +240,17 @@ fn parse_bytes(option: &str, value: &str) -> Result<usize> {
 }
 
 impl XlaOptions {
-    /// The options in a session's configuration, or the defaults where the extension is absent.
+    /// Returns the options in a session's configuration, or the defaults if it has none.
     pub fn of(config: &ConfigOptions) -> Self {
         config.extensions.get::<Self>().cloned().unwrap_or_default()
     }
 
-    /// Folder of spill files.
+    /// Returns the folder for spill files.
     pub fn spill_dir(&self) -> PathBuf {
         if self.spill_dir.is_empty() { std::env::temp_dir() } else { PathBuf::from(&self.spill_dir) }
     }
 
-    /// `(name, default, description)` of every option, for documentation.
+    /// Returns `(name, default, description)` of every option.
     pub fn documentation() -> Vec<(String, String, &'static str)> {
         let defaults = Self::default();
         OPTIONS.iter().map(|row| (format!("xla.{}", row.name), (row.get)(&defaults), row.description)).collect()
@@ -284,7 +287,7 @@ impl ExtensionOptions for XlaOptions {
         }
     }
 
-    // `extensions_options!` omits the prefix here, and then `SHOW xla.placement` finds nothing.
+    // Keys need the prefix, which `extensions_options!` omits: without it `SHOW xla.placement` finds nothing.
     fn entries(&self) -> Vec<ConfigEntry> {
         OPTIONS
             .iter()
@@ -316,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_say_what_to_write() {
+    fn errors_of_invalid_values_say_what_is_valid() {
         let mut options = XlaOptions::default();
         let mut message = |key: &str, value: &str| options.set(key, value).unwrap_err().to_string();
         assert!(message("placement", "gpu").contains("use auto, always or never"));

@@ -6,7 +6,7 @@ use crate::engines::Engine;
 use crate::figures::{Outcome, Report};
 use crate::growth::Growth;
 
-/// The share of the processors up to which other programs do not matter.
+/// The share of CPU time up to which other programs do not matter.
 const QUIET: f64 = 0.1;
 
 const PREFACE: &str = "\
@@ -31,8 +31,8 @@ memory to Parallax's.
 ";
 
 const LIMIT: &str = "\
-A query must read its columns, as stored
-on the device, at least once. The limit is the time that this takes. Rows are the total rows of its tables.
+A query must read its
+columns, as stored on the device, at least once. The limit is the time that this takes. Rows are the total rows of its tables.
 ";
 
 const GROWTH: &str = "
@@ -65,7 +65,7 @@ pub fn page(report: &Report) -> String {
     text.push_str(&goals(report));
     let _ = writeln!(
         text,
-        "\n## Times\n\nTPC-H scale factor {}, best / median of {} runs in turn, ms.\n{WHAT_IS_TIMED}",
+        "\n## Times\n\nTPC-H scale factor {}, best / median of {} alternating runs, in ms.\n\n{WHAT_IS_TIMED}",
         report.options.scale, report.options.runs
     );
     text.push_str(&times(report));
@@ -86,13 +86,13 @@ pub fn page(report: &Report) -> String {
 /// Returns whether the machine was quiet.
 pub fn others(report: &Report) -> String {
     let share = report.others();
-    let verdict = if share > QUIET { ": **it was not quiet, and the times are too long**" } else { "" };
-    format!("Other programs had {:.0}% of the processors while the queries ran{verdict}.", share * 100.0)
+    let verdict = if share > QUIET { ", **so the times are too long**" } else { "" };
+    format!("Other programs used {:.0}% of the CPU time during the queries{verdict}.", share * 100.0)
 }
 
 /// Returns the goals, reached or missed.
 pub fn goals(report: &Report) -> String {
-    let mut text = String::from("| goal | found | |\n|---|---|---|\n");
+    let mut text = String::from("| goal | result | |\n|---|---|---|\n");
     for goal in report.goals() {
         let verdict = if goal.reached { "reached" } else { "**missed**" };
         let _ = writeln!(text, "| {} | {} | {verdict} |", goal.text, goal.found);
@@ -129,7 +129,7 @@ pub fn times(report: &Report) -> String {
         text.push('\n');
     }
     if report.outcomes.iter().any(|outcome| outcome.case.tpch) {
-        let _ = write!(text, "| **TPC-H: times Parallax, geometric mean** |");
+        let _ = write!(text, "| **TPC-H: ratio to Parallax, geometric mean** |");
         for engine in &engines {
             let mean = report.mean(*engine).map_or("-".to_string(), |mean| format!("{mean:.2}"));
             let _ = write!(text, " {mean} |");
@@ -145,7 +145,7 @@ pub fn times(report: &Report) -> String {
             let first = reason.lines().next().unwrap_or_default();
             let _ = writeln!(text, "\n{} on {}: {first}", outcome.case.name, engine.label());
         } else if outcome.times(engine).is_some_and(|times| times.runs.len() < report.options.runs) {
-            let _ = writeln!(text, "\n{} on {} ran once, because it is that slow.", outcome.case.name, engine.label());
+            let _ = writeln!(text, "\n{} on {} ran once because it is slow.", outcome.case.name, engine.label());
         }
     }
     text
@@ -187,7 +187,7 @@ pub fn growth(growth: &Growth) -> String {
         }
         text.push('\n');
     }
-    let _ = write!(text, "| processors that other programs had |");
+    let _ = write!(text, "| CPU time used by other programs |");
     growth.others.iter().for_each(|share| _ = write!(text, " {:.0}% |", share * 100.0));
     text.push('\n');
     for reason in &growth.left_out {

@@ -169,7 +169,7 @@ fn open(files: &[FileOutcome]) -> String {
                 .collect();
             if !found.is_empty() {
                 let note =
-                    if record.never.as_ref().is_some_and(|r| r.passed) { "" } else { " (fails with `never`, too)" };
+                    if record.never.as_ref().is_some_and(|r| r.passed) { "" } else { " (also fails with `never`)" };
                 let _ = writeln!(out, "- `{}` {}{note}", record.at, found.join(", "));
             }
         }
@@ -187,31 +187,39 @@ pub fn markdown(files: &[FileOutcome]) -> String {
     format!(
         "# DataFusion's published suite\n\n\
         <!-- Written by `make conformance`; do not edit. -->\n\n\
-        The .slt files of the crate datafusion-sqllogictest 55.2.0, each run three times in fresh sessions: `never` is plain\n\
-        DataFusion, `auto` is Parallax as it comes (one CPU device), `device` is two devices with chunks of 1024 rows.\n\
-        Both are told of a slow host, so that every operator that converts runs on the device, however small its input.\n\
-        The files below `spark/` need the functions of another crate and are not run.\n\n\
-        {} records ran. {never} pass with `never`, {auto} with `auto`, {device} with `device`. **{} records pass with `never`\n\
-        and fail with another**; {} EXPLAIN records show another plan, because it has device nodes, and are no failures.\n\n\
-        Of the records that fail with `never`, most read files that are not published. Made-up files stand in for some\n\
-        (`sql-tests/conformance/standin.rs`); {} such records give the same rows, or an error, in all three runs, {} do not.\n\n\
+        Each .slt file of the crate datafusion-sqllogictest 55.2.0 is run three times in new sessions:\n\n\
+        | run | session |\n|---|---|\n\
+        | `never` | plain DataFusion |\n\
+        | `auto` | Parallax with default options, on one CPU device |\n\
+        | `device` | Parallax on two devices, with chunks of 1024 rows |\n\n\
+        `auto` and `device` are configured with the costs of a slow host, so that every operator with a device form runs on\n\
+        the device, however small its input. The files below `spark/` need functions of another crate and are not run.\n\n\
+        Of {} records, {never} pass with `never`, {auto} with `auto` and {device} with `device`. **{} records pass with\n\
+        `never` and fail in another run.** {} EXPLAIN records show another plan because it has device nodes; they are not\n\
+        counted as failures.\n\n\
+        Most records that fail with `never` read files that are not published. Synthetic files replace some of these\n\
+        (`sql-tests/conformance/standin.rs`). {} records that fail with `never` return the same rows, or an error, in all three\n\
+        runs; {} do not.\n\n\
         ## Where SELECT ran\n\n\
-        A SELECT is a record that gives rows with `never`. It has *work* if an operator other than a scan reads rows of a\n\
-        table. *Device* counts the records that ran at least one device node, *wholly* those without an operator on the host.\n\n\
+        A SELECT is a record that returns rows with `never`. *With work*: an operator other than a scan reads rows of a table.\n\
+        *Device*: at least one device node ran. *Wholly*: no operator stayed on the host.\n\n\
         {}\n\
-        ## Reason operators stayed on the host\n\n\
-        Records with at least one operator that stayed for the reason.\n\n\
+        ## Why operators stayed on the host\n\n\
+        The number of records with at least one operator that stayed on the host for this reason.\n\n\
         | records | reason |\n|--:|---|\n{reasons}\n\
         ## Failures\n\n\
-        What the words mean. *another order*: the same rows where no ORDER BY covers the whole order, or where DataFusion\n\
-        does not keep it (`pwmj.slt`: its merge join gives the second key in falling order). *rows instead of an error*:\n\
-        DataFusion runs out of the memory pool that the file sets, or evaluates a division that AND and OR would skip.\n\
-        *other rows*: a LIMIT or a window over rows in no order, or an estimate that is exact here. *last digits*: sums of\n\
-        floats in another order. The SQL and both outputs of each are in the file that `make conformance` names.\n\n\
+        - *another order*: the same rows, where ORDER BY does not determine the order or DataFusion does not respect it\n\
+        \x20 (`pwmj.slt`: its merge join returns the second key in descending order).\n\
+        - *rows instead of an error*: DataFusion exceeds the memory pool that the file sets, or evaluates a division that AND\n\
+        \x20 and OR would skip.\n\
+        - *other rows*: a LIMIT or window over unordered rows, or a result that DataFusion estimates and Parallax computes\n\
+        \x20 exactly.\n\
+        - *last digits of floats*: floats are summed in another order.\n\n\
+        `make conformance` prints the name of a file with the SQL and both outputs of each failure.\n\n\
         {}\n\
         ## Files\n\n\
-        *fail*: pass with `never` and fail with another. *other plan*: EXPLAIN. *agree*, *disagree*: fail with `never`, and\n\
-        the other runs give the same, or not.\n\n{}",
+        *fail*: records that pass with `never` and fail in another run. *other plan*: EXPLAIN records with another plan.\n\
+        *agree*, *disagree*: records that fail with `never`, where the other runs return the same or not.\n\n{}",
         all.records,
         all.failed,
         all.explain,

@@ -91,13 +91,13 @@ fn the_error_for_an_invalid_option_says_what_is_valid() {
         ),
         (
             "SET xla.chunk_rows = 1000",
-            "xla.chunk_rows: 1000 is not a power of two of at least 1024 (0 lets the device choose)",
+            "xla.chunk_rows: 1000 is not a power of two of at least 1024; 0 selects the default",
         ),
         (
             "SET xla.max_dense_slots = 5000000000",
-            "xla.max_dense_slots: 5000000000 is more than 1073741824, what group ids of 32 bits allow",
+            "xla.max_dense_slots: 5000000000 exceeds 1073741824, the maximum for 32-bit group ids",
         ),
-        ("SET xla.threads = 'many'", "xla.threads: 'many' is not a whole number of 0 or more"),
+        ("SET xla.threads = 'many'", "xla.threads: 'many' is not a non-negative integer"),
         ("SET xla.cache_columns = 'perhaps'", "xla.cache_columns: 'perhaps' is not true or false"),
         ("SET xla.speed = 11", "xla.speed is not an option; the options are xla.placement, xla.memory_limit, "),
     ];
