@@ -335,8 +335,7 @@ pub async fn generate() -> Result<String, String> {
     for (what, sql) in JOINS {
         out += &row(&session, what, &[sql.to_string()]).await?;
     }
-    out +=
-        "\n## Types\n\nColumns of this type as input or output of an operator.\n\n| type | where |\n|---|---|\n";
+    out += "\n## Types\n\nColumns of this type as input or output of an operator.\n\n| type | where |\n|---|---|\n";
     for (name, data_type, _) in columns() {
         let place = place(&session, &format!("SELECT {name} FROM t WHERE i > 0")).await;
         let place = if matches!(place, Where::Device) { "device" } else { "host" };
@@ -435,7 +434,11 @@ async fn aggregate_functions(session: &Session) -> String {
     let mut windows: Vec<_> = state.window_functions().values().map(|f| format!("`{}`", f.name())).collect();
     windows.sort();
     windows.dedup();
-    let _ = write!(out, "\n## Window functions\n\nWindow functions and aggregates with OVER run on the host: {}.\n", windows.join(", "));
+    let _ = write!(
+        out,
+        "\n## Window functions\n\nWindow functions and aggregates with OVER run on the host: {}.\n",
+        windows.join(", ")
+    );
     out
 }
 
