@@ -162,7 +162,7 @@ const EXPRESSIONS: &[(&str, &[&str])] = &[
         "dates and timestamps ± INTERVAL",
         &["dt + INTERVAL '1 month'", "ts - INTERVAL '1 day'", "ts_utc + INTERVAL '1 day'"],
     ),
-    ("timestamps with time zone ± INTERVAL", &["ts_zone + INTERVAL '1 day'"]),
+    ("timestamps in a named time zone ± INTERVAL", &["ts_zone + INTERVAL '1 day'"]),
     ("date - date, timestamp - timestamp", &["dt - DATE '2020-01-01'", "ts - ts"]),
     ("EXTRACT", &["EXTRACT(year FROM dt)", "EXTRACT(hour FROM ts)"]),
     ("AT TIME ZONE", &["ts AT TIME ZONE 'UTC'"]),
@@ -355,7 +355,8 @@ pub async fn generate() -> Result<String, String> {
 async fn casts(session: &Session) -> String {
     let targets: Vec<_> = columns().into_iter().filter_map(|(_, _, sql)| sql).collect();
     let mut out = String::from(
-        "\n## CAST and TRY_CAST\n\nTarget types of casts that run on the device and of those that run on the host. Casts that DataFusion does not have are omitted.\n\n\
+        "\n## CAST and TRY_CAST\n\nThe target types of casts that run on the device, and of those that run on the host. Casts that DataFusion does not\n\
+        have are omitted.\n\n\
         | from | device | host |\n|---|---|---|\n",
     );
     for (name, _, from) in columns() {
@@ -384,7 +385,7 @@ async fn scalar_functions(session: &Session) -> String {
     }
     let mut out = String::from(
         "\n## Functions\n\n*Device*: the function runs on the device with common argument types, if its arguments do, too. `EXPLAIN` shows where a\n\
-        specific call runs. Functions of constants only are evaluated during planning.\n",
+        specific call runs. Functions whose arguments are all constants are evaluated during planning.\n",
     );
     for (section, functions) in sections {
         let _ = write!(out, "\n### {section}\n\n| function | aliases | where | reason |\n|---|---|---|---|\n");
@@ -407,7 +408,8 @@ async fn aggregate_functions(session: &Session) -> String {
         functions.insert(function.name().to_string(), function.aliases().iter().map(|a| format!("`{a}`")).collect());
     }
     let mut out = String::from(
-        "\n## Aggregate functions\n\nArgument types that run on the device. `INT` stands for all integers and `DOUBLE` for all floats.\n\n\
+        "\n## Aggregate functions\n\n*On the device with* lists the argument types that run on the device. Integers (`INT`), floats (`DOUBLE`), decimals,\n\
+        strings, dates and booleans are tried.\n\n\
         | function | aliases | where | on the device with | reason |\n|---|---|---|---|---|\n",
     );
     for (name, aliases) in functions {

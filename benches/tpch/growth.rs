@@ -54,7 +54,9 @@ impl Growth {
                 None => {
                     let (free, need) = (machine::free_memory_gib(), GIB_FREE + GIB_OF_SCALE * scale);
                     if free < need {
-                        let reason = format!("scale factor {scale}: {free:.1} GiB are free and {need:.1} are wanted");
+                        let reason = format!(
+                            "scale factor {scale}: it needs {need:.1} GiB of free memory, and {free:.1} are free"
+                        );
                         growth.left_out.push(reason);
                         continue;
                     }

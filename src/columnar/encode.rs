@@ -24,14 +24,14 @@ use crate::runtime::{Element, Scratch};
 
 /// How strings are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Strings {
-    /// Row numbers. The device never needs the values.
-    Rows,
+pub enum StringEncoding {
+    /// Row ids. The device never needs the values.
+    RowIds,
     /// Codes for the lookup of function results. Row numbers if most strings are distinct, so that a dictionary would
     /// not help.
-    Mapped,
+    LookupCodes,
     /// Codes into an ordered dictionary.
-    Ordered,
+    OrderedDictionary,
 }
 
 /// A column ready to be encoded chunk by chunk.
@@ -120,11 +120,11 @@ macro_rules! write_slice {
 impl ColumnEncoder {
     /// Computes the statistics of a column and, for strings, builds its dictionary.
     pub fn try_new(arrays: Vec<ArrayRef>, data_type: &DataType) -> Result<Self> {
-        Self::with_strings(arrays, data_type, Strings::Ordered)
+        Self::with_string_encoding(arrays, data_type, StringEncoding::OrderedDictionary)
     }
 
     /// Does the same as [`Self::try_new`], with the requested encoding of strings.
-    pub fn with_strings(arrays: Vec<ArrayRef>, data_type: &DataType, form: Strings) -> Result<Self> {
+    pub fn with_string_encoding(arrays: Vec<ArrayRef>, data_type: &DataType, form: StringEncoding) -> Result<Self> {
         let kind = Kind::of(data_type)
             .ok_or_else(|| DataFusionError::Internal(format!("a column of type {data_type} has no device encoding")))?;
         let arrays: Vec<ArrayRef> = match data_type {
@@ -135,10 +135,10 @@ impl ColumnEncoder {
         let (arrays, dictionary) = match kind {
             Kind::String => {
                 let has_codes = match form {
-                    Strings::Ordered => true,
+                    StringEncoding::OrderedDictionary => true,
                     _ if are_dictionaries(&arrays) => true,
-                    Strings::Mapped => !is_mostly_distinct(&arrays),
-                    Strings::Rows => false,
+                    StringEncoding::LookupCodes => !is_mostly_distinct(&arrays),
+                    StringEncoding::RowIds => false,
                 };
                 let (dictionary, codes) =
                     if has_codes { Dictionary::encode(&arrays)? } else { Dictionary::of_rows(&arrays)? };
@@ -352,7 +352,7 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Decimal128Array, Int64Array, StringArray};
     use datafusion::arrow::datatypes::DataType;
 
-    use crate::columnar::encode::{ColumnEncoder, Strings};
+    use crate::columnar::encode::{ColumnEncoder, StringEncoding};
     use crate::columnar::range::Range;
     use crate::columnar::representation::Representation;
     use crate::program::ElementType;
@@ -382,11 +382,11 @@ mod tests {
         assert!(ascending(vec![]));
         let strings = |form| {
             let array: ArrayRef = Arc::new(StringArray::from(vec!["b", "a"]));
-            ColumnEncoder::with_strings(vec![array], &DataType::Utf8, form).unwrap().ascending
+            ColumnEncoder::with_string_encoding(vec![array], &DataType::Utf8, form).unwrap().ascending
         };
-        assert!(!strings(Strings::Ordered));
+        assert!(!strings(StringEncoding::OrderedDictionary));
         // Row numbers do not show the order of the strings.
-        assert!(!strings(Strings::Rows));
+        assert!(!strings(StringEncoding::RowIds));
     }
 
     #[test]

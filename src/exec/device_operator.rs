@@ -35,7 +35,7 @@ use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::run::engine::Engine;
 use crate::exec::trace::relation::Relation;
 use crate::exec::trace::step::{RowEffect, Step};
@@ -100,7 +100,7 @@ pub trait DeviceOperator: fmt::Debug + Send + Sync + 'static {
 
     /// For each input the encodings of its columns that it needs to give its output columns in the encodings `output`; `widths` are
     /// the numbers of columns of the inputs.
-    fn required_encodings(&self, output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>>;
+    fn required_encodings(&self, output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>>;
 
     /// The input columns that output column `column` has its values from, if dropping all input rows with other values drops exactly
     /// the output rows with other values; none where that does not hold.

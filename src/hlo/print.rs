@@ -68,7 +68,7 @@ fn name_computations(entry: &Computation, computations: &[Computation]) -> Vec<O
 /// The parser's keywords with an underscore. Types and other keywords have none.
 const KEYWORDS: [&str; 3] = ["last_tile_dim_replicate", "shard_as", "shard_like"];
 
-/// Turns `name` into an identifier that is neither a type nor a keyword.
+/// AdmissionQueue `name` into an identifier that is neither a type nor a keyword.
 fn module_name(name: &str) -> String {
     let cleaned: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     let is_safe = cleaned.contains('_')

@@ -11,7 +11,7 @@ const CANCEL_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The admission queue of a runtime.
 #[derive(Default)]
-pub struct Turns {
+pub struct AdmissionQueue {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -26,19 +26,19 @@ struct Queue {
 }
 
 /// A permit to compute, shared or exclusive, held until it is dropped.
-pub struct Turn<'a> {
-    queue: &'a Turns,
+pub struct Permit<'a> {
+    queue: &'a AdmissionQueue,
     exclusive: bool,
 }
 
-impl Turns {
+impl AdmissionQueue {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all earlier requests have been granted and, for an exclusive permit, until no query is computing.
     /// Returns `None` as soon as `give_up` returns true; it is polled every 20 ms.
-    pub fn wait(&self, exclusive: bool, give_up: impl Fn() -> bool) -> Option<Turn<'_>> {
+    pub fn acquire(&self, exclusive: bool, give_up: impl Fn() -> bool) -> Option<Permit<'_>> {
         let mut queue = self.lock();
         queue.tickets += 1;
         let ticket = queue.tickets;
@@ -50,7 +50,7 @@ impl Turns {
                 queue.running += 1;
                 queue.exclusive |= exclusive;
                 self.changed.notify_all();
-                return Some(Turn { queue: self, exclusive });
+                return Some(Permit { queue: self, exclusive });
             }
             if give_up() {
                 queue.waiting.retain(|waiting| *waiting != ticket);
@@ -62,11 +62,11 @@ impl Turns {
     }
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// Releases the permit while `f` waits for something that may need other queries to make progress, such as the
     /// reader of a result. Afterwards the query resumes at once, under a shared permit, even if another query has been
     /// granted an exclusive one meanwhile.
-    pub fn pause<T>(&mut self, f: impl FnOnce() -> T) -> T {
+    pub fn release_while<T>(&mut self, f: impl FnOnce() -> T) -> T {
         self.leave();
         let result = f();
         self.queue.lock().running += 1;
@@ -83,7 +83,7 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.leave();
     }
@@ -96,17 +96,17 @@ mod tests {
     use std::thread::{scope, sleep};
     use std::time::Duration;
 
-    use crate::runtime::admission::Turns;
+    use crate::runtime::admission::AdmissionQueue;
 
     #[test]
     fn exclusive_permits_wait_for_shared_ones_and_are_granted_in_order() {
-        let queue = Turns::default();
+        let queue = AdmissionQueue::default();
         let (order, running) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
         scope(|threads| {
-            let first = queue.wait(false, || false).unwrap();
-            let beside = queue.wait(false, || false).unwrap();
+            let first = queue.acquire(false, || false).unwrap();
+            let beside = queue.acquire(false, || false).unwrap();
             let run = |name: &'static str, exclusive: bool| {
-                let _permit = queue.wait(exclusive, || false).unwrap();
+                let _permit = queue.acquire(exclusive, || false).unwrap();
                 let others = running.fetch_add(1, Ordering::SeqCst);
                 assert!(!exclusive || others == 0);
                 order.lock().unwrap().push(name);
@@ -126,25 +126,25 @@ mod tests {
 
     #[test]
     fn a_cancelled_request_does_not_block_the_queue() {
-        let queue = Turns::default();
+        let queue = AdmissionQueue::default();
         let gone = AtomicBool::new(false);
         scope(|threads| {
-            let running = queue.wait(false, || false).unwrap();
-            let waiting = threads.spawn(|| queue.wait(true, || gone.load(Ordering::SeqCst)).is_none());
+            let running = queue.acquire(false, || false).unwrap();
+            let waiting = threads.spawn(|| queue.acquire(true, || gone.load(Ordering::SeqCst)).is_none());
             sleep(Duration::from_millis(30));
             gone.store(true, Ordering::SeqCst);
             assert!(waiting.join().unwrap());
-            drop(queue.wait(false, || false).unwrap());
+            drop(queue.acquire(false, || false).unwrap());
             drop(running);
         });
     }
 
     #[test]
     fn a_pause_admits_an_exclusive_permit() {
-        let queue = Turns::default();
-        let mut permit = queue.wait(true, || false).unwrap();
-        permit.pause(|| drop(queue.wait(true, || false).unwrap()));
+        let queue = AdmissionQueue::default();
+        let mut permit = queue.acquire(true, || false).unwrap();
+        permit.release_while(|| drop(queue.acquire(true, || false).unwrap()));
         drop(permit);
-        assert!(queue.wait(true, || false).is_some());
+        assert!(queue.acquire(true, || false).is_some());
     }
 }

@@ -11,7 +11,7 @@ use crate::runtime::device::{DeviceKind, PLUGIN_VARIABLE, Plugin};
 use crate::runtime::element::{Element, to_xla};
 use crate::runtime::executable::{Executable, xla_error};
 use crate::runtime::memory::DeviceMemory;
-use crate::runtime::{Buffer, Turns, host_kernels, host_memory, silence};
+use crate::runtime::{AdmissionQueue, Buffer, host_kernels, host_memory, silence};
 
 /// Raises the number of virtual CPU devices, which is fixed when a process creates its CPU runtime.
 const CPU_DEVICES_VARIABLE: &str = "PARALLAX_CPU_DEVICES";
@@ -31,7 +31,7 @@ pub struct Runtime {
     client: xla::PjRtClient,
     n_devices: usize,
     memory: DeviceMemory,
-    turns: Turns,
+    admission: AdmissionQueue,
     programs: ProgramCache,
     /// Held while a program runs on several devices: the collectives of two runs must not interleave.
     replicated: Arc<Mutex<()>>,
@@ -103,7 +103,7 @@ impl Runtime {
                     n_devices: client.addressable_device_count(),
                     client,
                     memory: DeviceMemory::unlimited(),
-                    turns: Turns::default(),
+                    admission: AdmissionQueue::default(),
                     programs: ProgramCache::default(),
                     replicated: Arc::default(),
                 });
@@ -180,8 +180,8 @@ impl Runtime {
 #[doc(hidden)]
 impl Runtime {
     /// Who computes while memory is limited.
-    pub(crate) fn turns(&self) -> &Turns {
-        &self.turns
+    pub(crate) fn admission(&self) -> &AdmissionQueue {
+        &self.admission
     }
 
     /// Copies `bytes` to a device. They are row-major and fill `shape`; each element of a `pred` is one byte, 0 or 1.

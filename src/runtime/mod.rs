@@ -40,7 +40,7 @@ pub use mesh::Mesh;
 // Buffers and executables are below the API: the engine has them, and the tests.
 #[cfg(not(feature = "internals"))]
 pub(crate) use {
-    admission::{Turn, Turns},
+    admission::{AdmissionQueue, Permit},
     buffer::Buffer,
     cache::CacheOutcome,
     element::Element,
@@ -49,7 +49,7 @@ pub(crate) use {
 };
 #[cfg(feature = "internals")]
 pub use {
-    admission::{Turn, Turns},
+    admission::{AdmissionQueue, Permit},
     buffer::Buffer,
     cache::CacheOutcome,
     element::Element,

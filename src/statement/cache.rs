@@ -1,4 +1,4 @@
-//! `CACHE TABLE` and `UNCACHE TABLE`: columns that stay on the device whatever else needs room.
+//! `CACHE TABLE` and `UNCACHE TABLE`: upload the columns of a table and pin them on the device, or drop them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tokio::sync::Semaphore;
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::columnar::representation::Kind;
 use crate::config::XlaOptions;
 use crate::cores::cores;
@@ -21,15 +21,16 @@ use crate::exec::state::context::DeviceContext;
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::statement::show;
 
-/// A table's columns as the cache knows them.
+/// A scan of a table, with the cache keys of its columns.
 pub struct CacheableTable {
     pub scan: Arc<dyn ExecutionPlan>,
-    /// Of each column of the scan.
+    /// The cache key of each column of the scan.
     pub sources: Vec<ColumnSource>,
 }
 
 impl CacheableTable {
-    /// Columns `indices` of a table; `None` if its rows have no identity, so that a copy of them could be out of date.
+    /// Opens columns `indices` of a table. Returns `None` if it is neither files nor rows in memory, because changes of
+    /// its rows could then not be noticed.
     pub async fn open(ctx: &SessionContext, table: &TableReference, indices: Vec<usize>) -> Result<Option<Self>> {
         let provider = ctx.table_provider(table.clone()).await?;
         let scan = provider.scan(&ctx.state(), Some(&indices), &[], None).await?;
@@ -39,30 +40,32 @@ impl CacheableTable {
     }
 }
 
-/// The name by which a table is kept, whatever the session's default schema is later on.
+/// Returns the qualified name of a table, under which it stays pinned if the session's default schema changes.
 fn full_name(ctx: &SessionContext, table: &TableReference) -> String {
     let state = ctx.state();
     let catalog = &state.config_options().catalog;
     table.clone().resolve(&catalog.default_catalog, &catalog.default_schema).to_string()
 }
 
-/// Uploads columns and pins them; the rows are those of `SHOW CACHE` for the table.
+/// Uploads columns and pins them. Returns the rows of `SHOW CACHE` for the table.
 ///
 /// # Errors
-/// When there is no such table or column, a named column has no encoding, or the table is a view or the like. A column that does
-/// not fit `xla.memory_limit` waits on the host; one of a single chunk is an error.
+/// If the table or a column does not exist, a named column has no encoding, or the table is neither files nor rows in
+/// memory. A column that does not fit `xla.memory_limit` waits on the host, but it is an error if it has a single chunk.
 pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<Vec<String>>) -> Result<DataFrame> {
     let state = ctx.state();
     let options = XlaOptions::of(state.config_options());
     if !options.cache_columns {
-        return plan_err!("CACHE TABLE: xla.cache_columns is false, so no query would use the columns; set it to true");
+        return plan_err!(
+            "CACHE TABLE: no query would use the columns, because xla.cache_columns is false; set it to true"
+        );
     }
     let schema = ctx.table_provider(table.clone()).await?.schema();
     let indices = chosen(&table, &schema, columns)?;
     let Some(cacheable) = CacheableTable::open(ctx, &table, indices).await? else {
         return plan_err!(
-            "CACHE TABLE: {table} is neither files nor rows in memory (a view?), so its columns cannot be kept; CREATE \
-             TABLE AS makes a table of its rows"
+            "CACHE TABLE: {table} is neither files nor rows in memory (a view?), so its columns cannot be cached; copy \
+             its rows into a table with CREATE TABLE AS"
         );
     };
     let task = ctx.task_ctx();
@@ -70,7 +73,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     device.begin(&options);
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
-    let ordered = vec![Strings::Ordered; cacheable.sources.len()];
+    let ordered = vec![StringEncoding::OrderedDictionary; cacheable.sources.len()];
     let to = LoadContext {
         device: &device,
         columns: &device.column_cache,
@@ -84,7 +87,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     show::cache(ctx, Some(&table)).await
 }
 
-/// The columns that are asked for, or all that have an encoding.
+/// Returns the requested columns, or all columns that have an encoding.
 fn chosen(table: &TableReference, schema: &Schema, columns: Option<Vec<String>>) -> Result<Vec<usize>> {
     let is_encoded = |index: &usize| Kind::of(schema.field(*index).data_type()).is_some();
     let Some(columns) = columns else {
@@ -107,10 +110,10 @@ fn chosen(table: &TableReference, schema: &Schema, columns: Option<Vec<String>>)
 /// Drops the columns of a table from the device, pinned or not.
 ///
 /// # Errors
-/// When no column of the table was on the device, unless `if_exists`.
+/// If no column of the table was on the device, unless `if_exists`.
 pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: bool) -> Result<DataFrame> {
     let device = DeviceContext::of(&ctx.task_ctx())?;
-    // A table that is gone may still have columns here.
+    // A table that was dropped may still have pinned columns.
     let sources = match ctx.table_provider(table.clone()).await {
         Ok(provider) => {
             let all = (0..provider.schema().fields().len()).collect();
@@ -119,7 +122,7 @@ pub async fn uncache(ctx: &SessionContext, table: TableReference, if_exists: boo
         Err(_) => Vec::new(),
     };
     if !device.column_cache.release(&full_name(ctx, &table), &sources) && !if_exists {
-        return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists what is");
+        return plan_err!("UNCACHE TABLE: {table} is not cached; SHOW CACHE lists the cached tables");
     }
     ctx.read_empty()
 }

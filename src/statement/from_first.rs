@@ -1,11 +1,11 @@
-//! `FROM t WHERE a > 1 LIMIT 3`: as in DuckDB, a query without SELECT selects all columns.
+//! `FROM t WHERE a > 1 LIMIT 3`: a query without SELECT selects all columns, as in DuckDB.
 
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
-/// The tokens of `sql` with `SELECT *` before each FROM that begins a query without SELECT; `None` if there is no such FROM, or
-/// the text is not even tokens, which the parser shall report.
+/// Returns the tokens of `sql`, with `SELECT *` inserted before each FROM that begins a query without SELECT. Returns `None`
+/// if there is no such FROM, or if `sql` cannot be tokenized, which the parser reports.
 pub fn with_select(sql: &str, dialect: &dyn Dialect) -> Option<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(dialect, sql).tokenize_with_location().ok()?;
     let places = places(&tokens);
@@ -15,7 +15,7 @@ pub fn with_select(sql: &str, dialect: &dyn Dialect) -> Option<Vec<TokenWithSpan
     let mut whole = Vec::with_capacity(tokens.len() + 3 * places.len());
     for (at, token) in tokens.into_iter().enumerate() {
         if places.contains(&at) {
-            // An error in what is added would be one of the FROM.
+            // The parser reports an error at the inserted tokens at the position of FROM.
             whole.push(TokenWithSpan::new(Token::make_keyword("SELECT"), token.span));
             whole.push(TokenWithSpan::new(Token::Mul, token.span));
         }
@@ -24,12 +24,12 @@ pub fn with_select(sql: &str, dialect: &dyn Dialect) -> Option<Vec<TokenWithSpan
     Some(whole)
 }
 
-/// A statement, or what is between parentheses.
+/// The state of a statement or of a pair of parentheses.
 #[derive(Clone, Copy)]
 struct Scope {
     /// A query may begin here.
     may_begin: bool,
-    /// Only the common tables of a query have been read.
+    /// Only the WITH clause of a query has been read.
     in_with: bool,
     has_select: bool,
 }
@@ -67,7 +67,7 @@ fn places(tokens: &[TokenWithSpan]) -> Vec<usize> {
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => scope.may_begin = true,
                 // `CREATE VIEW v AS FROM t`, but `SELECT a AS b`.
                 Keyword::AS => scope.may_begin = !scope.has_select,
-                // What stands between the start of a statement or a set operator and its query.
+                // Words between the start of a statement, or a set operator, and its query.
                 Keyword::ALL
                 | Keyword::DISTINCT
                 | Keyword::EXPLAIN
@@ -87,7 +87,7 @@ fn places(tokens: &[TokenWithSpan]) -> Vec<usize> {
     places
 }
 
-/// Whether the query at the start of `tokens` has a SELECT of its own.
+/// Returns whether the query at the start of `tokens` has a SELECT of its own.
 fn has_select(tokens: &[TokenWithSpan]) -> bool {
     let mut depth = 0_usize;
     for token in tokens {

@@ -1,12 +1,12 @@
-//! Statements that DataFusion does not have, or has in another form.
+//! Statements that DataFusion lacks or implements differently.
 //!
 //! ```text
-//! CACHE TABLE t [COLUMNS (a, b)]     uploads the columns and keeps them, whatever else needs room
+//! CACHE TABLE t [COLUMNS (a, b)]     uploads the columns and pins them on the device
 //! UNCACHE TABLE [IF EXISTS] t        drops them
-//! SHOW CACHE                         a row for each column and device
-//! SHOW PROGRAMS                      a row for each compiled program
-//! SHOW TABLES                        the session's own tables and views
-//! SUMMARIZE t, SUMMARIZE SELECT ...  a row for each column: its range, distinct values, quartiles, NULLs
+//! SHOW CACHE                         a row per cached column and device
+//! SHOW PROGRAMS                      a row per compiled program
+//! SHOW TABLES                        the session's tables and views, without information_schema
+//! SUMMARIZE t, SUMMARIZE SELECT ...  a row per column: range, distinct count, quartiles, NULLs
 //! FROM t LIMIT 3                     SELECT * FROM t LIMIT 3
 //! ```
 
@@ -34,7 +34,7 @@ use crate::statement::summarize::Summarized;
 pub enum DeviceStatement {
     Cache {
         table: TableReference,
-        /// `None` is all that have an encoding.
+        /// `None` stands for all columns that have an encoding.
         columns: Option<Vec<String>>,
     },
     Uncache {
@@ -48,15 +48,15 @@ pub enum DeviceStatement {
 }
 
 impl DeviceStatement {
-    /// The statement that `sql` is; `None` if it is one for DataFusion.
+    /// Parses `sql`. Returns `None` if it is a statement for DataFusion.
     ///
     /// # Errors
-    /// A CACHE, UNCACHE or SUMMARIZE that is not complete, with the line and column.
+    /// If a CACHE, UNCACHE or SUMMARIZE statement is invalid. The error has the line and column.
     pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool) -> Result<Option<Self>> {
         if !may_be_one(sql) {
             return Ok(None);
         }
-        // A statement that is not even tokens is DataFusion's to report.
+        // DataFusion reports text that cannot be tokenized.
         let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
         if let Some(tokens) = from_first::with_select(sql, dialect) {
             parser = parser.with_tokens_with_locations(tokens);
@@ -73,7 +73,7 @@ impl DeviceStatement {
                 Token::Word(word) if word.value.eq_ignore_ascii_case("tables") => Self::ShowTables,
                 _ => return Ok(None),
             };
-            // `SHOW cache.x` would be an option, and DataFusion knows more than one SHOW TABLES.
+            // `SHOW cache.x` shows an option, and DataFusion has other forms of SHOW TABLES.
             if !is_at_end(&parser) {
                 return Ok(None);
             }
@@ -90,7 +90,7 @@ impl DeviceStatement {
         Ok(Some(statement))
     }
 
-    /// Runs it; its rows are those of the frame.
+    /// Runs the statement and returns its rows.
     pub async fn run(self, ctx: &SessionContext) -> Result<DataFrame> {
         match self {
             Self::Cache { table, columns } => cache::cache(ctx, table, columns).await,
@@ -103,8 +103,7 @@ impl DeviceStatement {
     }
 }
 
-/// Runs `sql` if it is one of these statements; `None` if it is for DataFusion. For programs that have a context of their own;
-/// [`Session`](crate::session::Session) does it by itself.
+/// Runs `sql` if it is one of these statements. Returns `None` if it is a statement for DataFusion.
 pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     if !may_be_one(sql) {
         return Ok(None);
@@ -115,10 +114,10 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     }
 }
 
-/// Plans a statement of DataFusion's, or one that begins with FROM.
+/// Plans a statement for DataFusion, which may have queries that begin with FROM.
 ///
 /// # Errors
-/// Those of DataFusion's parser and planner.
+/// The errors of DataFusion's parser and planner.
 pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = ctx.state();
     let Some(statement) = parse_from_first(&state, sql)? else { return ctx.sql(sql).await };
@@ -126,7 +125,7 @@ pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     ctx.execute_logical_plan(plan).await
 }
 
-/// The statement, if it has queries without SELECT.
+/// Parses a statement that has queries without SELECT. Returns `None` for other statements.
 fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>> {
     let options = &state.config_options().sql_parser;
     let dialect = dialect_of(state);
@@ -135,7 +134,7 @@ fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>
     let mut parser = DFParserBuilder::new(sql).with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
     parser.parser = Parser::new(dialect.as_ref()).with_recursion_limit(limit).with_tokens_with_locations(tokens);
     let mut statements = parser.parse_statements()?;
-    // More than one is an error that DataFusion words.
+    // DataFusion reports an error for more than one statement.
     Ok(statements.pop_front().filter(|_| statements.is_empty()))
 }
 
@@ -149,7 +148,7 @@ fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>>
     DeviceStatement::parse(sql, dialect_of(&state).as_ref(), normalize)
 }
 
-/// Whether the first word is one with which these statements begin, so that others need not be read twice.
+/// Returns whether the first word begins one of these statements, so that other statements are not parsed twice.
 fn may_be_one(sql: &str) -> bool {
     let text = sql.trim_start();
     let word = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_incomplete_says_what_was_expected() {
+    fn errors_of_invalid_statements_say_what_was_expected() {
         let error = |sql| parse(sql).unwrap_err().to_string();
         assert!(error("CACHE TABLE").contains("Expected: identifier, found: EOF"), "{}", error("CACHE TABLE"));
         assert!(error("CACHE TABLE t COLUMNS a").contains("Expected: (, found: a"));

@@ -1,4 +1,4 @@
-//! `SHOW CACHE`, the columns on the devices, `SHOW PROGRAMS`, what has been compiled, and `SHOW TABLES`.
+//! `SHOW CACHE` lists the cached columns, `SHOW PROGRAMS` the compiled programs, and `SHOW TABLES` the tables.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::exec::state::column_cache::{CachedColumn, ColumnSource};
 use crate::exec::state::context::DeviceContext;
 use crate::statement::cache::CacheableTable;
 
-/// Schemas that hold no tables of rows.
+/// Its tables have no cached columns.
 const INFORMATION_SCHEMA: &str = "information_schema";
 
-/// DataFusion's own lists the tables of information_schema, too.
+/// The query behind `SHOW TABLES`. DataFusion's own would also list the tables of information_schema.
 pub const TABLES: &str = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
                           WHERE table_schema <> 'information_schema' ORDER BY table_schema, table_name";
 
-/// A row for each column on each device, in order of table and column; of `only`, or of all tables.
+/// Returns a row per cached column and device, sorted by table and column. `only` restricts it to one table.
 pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Result<DataFrame> {
     let device = DeviceContext::of(&ctx.task_ctx())?;
     let names = match only {
@@ -62,7 +62,7 @@ pub async fn cache(ctx: &SessionContext, only: Option<&TableReference>) -> Resul
     ctx.read_batch(batch)
 }
 
-/// A row for each compiled program, in the order in which they were first run.
+/// Returns a row per compiled program, in the order of their first runs.
 pub fn programs(ctx: &SessionContext) -> Result<DataFrame> {
     let programs = DeviceContext::of(&ctx.task_ctx())?.mesh.runtime().programs();
     let shapes = programs.iter().map(|p| p.parameters.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
@@ -81,7 +81,7 @@ pub fn programs(ctx: &SessionContext) -> Result<DataFrame> {
     ctx.read_batch(batch)
 }
 
-/// How a column lies on the device: `s16`, `f64 + validity`, `s8 codes of 7 strings`.
+/// Describes the encoding of a column: `s16`, `f64 + validity`, `s8 codes of 7 strings`.
 fn encoding(column: &DeviceColumn) -> String {
     let values = match column.representation {
         Representation::Pred => "pred".to_string(),
@@ -104,12 +104,12 @@ fn encoding(column: &DeviceColumn) -> String {
     encoding
 }
 
-/// `(table, number of the column, column)`
+/// `(table, column index, column name)`, the sort order of the rows.
 type Name = (String, usize, String);
 
 type Names = HashMap<ColumnSource, Name>;
 
-/// The columns of a table, under the name `label`.
+/// Returns the names of the columns of a table, which is shown as `label`.
 async fn names_of(ctx: &SessionContext, table: &TableReference, label: String) -> Result<Names> {
     let schema = ctx.table_provider(table.clone()).await?.schema();
     let all = (0..schema.fields().len()).collect();
@@ -119,7 +119,7 @@ async fn names_of(ctx: &SessionContext, table: &TableReference, label: String) -
     Ok(cacheable.sources.into_iter().zip(names).collect())
 }
 
-/// The columns of every table of the session, under the names that queries use. A table that cannot be read has none.
+/// Returns the names of the columns of all tables of the session, as queries write them. Omits tables that cannot be read.
 async fn all_names(ctx: &SessionContext) -> Names {
     let defaults = ctx.state().config_options().catalog.clone();
     let mut names = Names::new();
@@ -143,7 +143,7 @@ async fn all_names(ctx: &SessionContext) -> Names {
     names
 }
 
-/// What a column of files that belong to no table of the session is called: the first file's path.
+/// Names a column of files that belong to no table of the session after the path of the first file.
 fn file_name(source: &ColumnSource) -> Option<Name> {
     let ColumnSource::Files { set, column } = source else { return None };
     let name = column.split_once(':').map_or(column.as_str(), |(name, _)| name);

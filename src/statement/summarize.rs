@@ -1,4 +1,4 @@
-//! `SUMMARIZE`: a row for each column of a table or query, with what its values are like.
+//! `SUMMARIZE`: a row per column of a table or query, with statistics of its values.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-/// What is summarized.
+/// The operand of SUMMARIZE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Summarized {
     /// A table, or a file.
@@ -26,14 +26,14 @@ pub enum Summarized {
     Query(Box<ast::Query>),
 }
 
-/// The columns of the result that are text, with the aggregates behind them; NULL where the type has no such thing.
+/// The text columns of the result, each the value of an aggregate; NULL if the aggregate does not apply to the type.
 const TEXTS: [&str; 7] = ["min", "max", "avg", "std", "q25", "q50", "q75"];
 
 impl Summarized {
-    /// Reads what follows the word SUMMARIZE.
+    /// Parses the operand, after the word SUMMARIZE.
     ///
     /// # Errors
-    /// When it is neither the name of a table nor a query.
+    /// If it is neither a table name nor a query.
     pub fn parse(parser: &mut Parser<'_>, normalize: bool) -> Result<Self> {
         let is_query = match &parser.peek_token_ref().token {
             Token::LParen => true,
@@ -50,10 +50,10 @@ impl Summarized {
         object_name_to_table_reference(name, normalize).map(Self::Table)
     }
 
-    /// Reads the rows once and gives a row for each column.
+    /// Reads the rows once and returns a row per column.
     ///
     /// # Errors
-    /// When there is no such table, or the query is wrong or fails.
+    /// If the table does not exist, or the query is invalid or fails.
     pub async fn run(self, ctx: &SessionContext) -> Result<DataFrame> {
         let frame = match self {
             Self::Table(table) => ctx.table(table).await?,
@@ -84,7 +84,7 @@ impl Summarized {
     }
 }
 
-/// The aggregates that make sense for a column of this type, by the name of what they give.
+/// Returns the aggregates that apply to a column of this type, each with the name of its result.
 fn aggregates_of(column: &Expr, data_type: &DataType) -> Vec<(&'static str, Expr)> {
     let text = |value: Expr| cast(value, DataType::Utf8);
     let mut aggregates = vec![("values", count(column.clone()))];
@@ -100,7 +100,7 @@ fn aggregates_of(column: &Expr, data_type: &DataType) -> Vec<(&'static str, Expr
         aggregates.push(("avg", text(avg(number.clone()))));
         aggregates.push(("std", text(stddev(number.clone()))));
     }
-    // Quartiles of dates and times are those of the integers that they are stored as.
+    // Quartiles of dates and timestamps are computed on the integers that store them.
     let (number, back): (Expr, Box<dyn Fn(Expr) -> Expr>) = match data_type {
         _ if data_type.is_numeric() => (number, Box::new(|quartile| quartile)),
         DataType::Date32 => (
@@ -123,7 +123,7 @@ fn aggregates_of(column: &Expr, data_type: &DataType) -> Vec<(&'static str, Expr
     aggregates
 }
 
-/// The result, as DuckDB has it.
+/// Returns the result, with the columns of DuckDB's SUMMARIZE.
 fn rows(fields: &[(Expr, Arc<Field>)], value: &dyn Fn(&str) -> Result<ScalarValue>) -> Result<RecordBatch> {
     let numbers = || 0..fields.len();
     let count = |name: &str| -> Result<i64> {
@@ -150,7 +150,7 @@ fn rows(fields: &[(Expr, Arc<Field>)], value: &dyn Fn(&str) -> Result<ScalarValu
     }
     let distinct = numbers().map(|number| Ok(count(&format!("approx_unique {number}"))?.unsigned_abs()));
     let distinct: UInt64Array = distinct.collect::<Result<Vec<u64>>>()?.into();
-    // Where DuckDB has it.
+    // The same position as in DuckDB.
     columns.insert(4, ("approx_unique", Arc::new(distinct), false));
     columns.push(("count", Arc::new(Int64Array::from(vec![all; fields.len()])), false));
     let nulls = |number: usize| -> Result<f64> {

@@ -1,4 +1,4 @@
-//! `CREATE EXTERNAL TABLE`: as DataFusion has it, with `OPTIONS ('aws.region' ...)` for the store and better errors.
+//! `CREATE EXTERNAL TABLE`: DataFusion's, extended by `OPTIONS ('aws.region' ...)` for the object store, with better errors.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use datafusion::logical_expr::CreateExternalTable;
 
 use crate::tables::{glob, local, remote};
 
-/// Options that begin so are for the store and not for the format.
+/// Prefix of options for the object store. All others are for the file format.
 const STORE_OPTIONS: &str = "aws.";
 
-/// DataFusion's factory with the store of the location made ready.
+/// DataFusion's factory, preceded by the registration of the location's object store.
 #[derive(Debug)]
 pub struct ExternalTables {
     inner: Arc<dyn TableProviderFactory>,
 }
 
 impl ExternalTables {
-    /// Creates the tables with `inner`.
+    /// Wraps `inner`, which creates the tables.
     pub const fn new(inner: Arc<dyn TableProviderFactory>) -> Self {
         Self { inner }
     }

@@ -1,4 +1,4 @@
-//! A folder whose files are the tables of a session, and may change.
+//! A folder whose files are registered as tables, and which can be rescanned when it has changed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,44 +12,45 @@ use datafusion::prelude::SessionContext;
 use crate::tables::format::extension_of;
 use crate::tables::{local, table_name};
 
-/// A folder, or a single file, and the tables that it has given so far.
+/// A folder, or a single file, and the tables registered from it.
 pub struct DataFolder {
     path: PathBuf,
     tables: BTreeMap<String, PathBuf>,
 }
 
-/// What a look at the folder has changed.
+/// The tables that a scan of the folder added and removed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Tables that are new, in order.
+    /// New tables, sorted by name.
     pub added: Vec<String>,
-    /// Tables whose files are gone, in order.
+    /// Tables whose files no longer exist, sorted by name.
     pub removed: Vec<String>,
 }
 
 impl DataFolder {
-    /// A folder that has not been looked at.
+    /// Creates a folder without scanning it.
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_path_buf(), tables: BTreeMap::new() }
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     #[cfg(feature = "shell")]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The names of its tables, in order.
+    /// Returns the names of its tables, sorted.
     #[cfg(feature = "shell")]
     pub fn tables(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.keys().map(String::as_str)
     }
 
-    /// Registers what is in the folder now: new files become tables, those that are gone are none any more, and the columns of
-    /// the others are read anew.
+    /// Scans the folder: registers new files as tables, deregisters those that no longer exist, and updates the schemas of
+    /// the others.
     ///
     /// # Errors
-    /// When the folder or one of its files cannot be read, or two would have the same name; the tables before it are registered.
+    /// If the folder or one of its files cannot be read, or two files have the same table name. The tables before the failed
+    /// one stay registered.
     pub async fn refresh(&mut self, ctx: &SessionContext) -> Result<Changes> {
         let found = find(&self.path)?;
         let mut changes = Changes::default();
@@ -63,7 +64,7 @@ impl DataFolder {
             let is_new = !self.tables.contains_key(&name);
             if is_new && ctx.table_exist(name.as_str())? {
                 return Err(exec_datafusion_err!(
-                    "{} would be table {name}, which exists; rename the file, or drop the table",
+                    "{} cannot become table {name}, which already exists; rename the file or drop the table",
                     path.display()
                 ));
             }
@@ -79,7 +80,7 @@ impl DataFolder {
     }
 }
 
-/// The tables of a folder by their names.
+/// Returns the paths of a folder's tables by table name.
 fn find(path: &Path) -> Result<BTreeMap<String, PathBuf>> {
     if path.is_file() {
         return Ok(BTreeMap::from([(table_name(path), path.to_path_buf())]));
@@ -95,7 +96,7 @@ fn find(path: &Path) -> Result<BTreeMap<String, PathBuf>> {
         let name = table_name(&entry);
         if let Some(other) = found.get(&name) {
             return Err(exec_datafusion_err!(
-                "{} and {} would both be table {name}; rename one of them",
+                "{} and {} have the same table name {name}; rename one of them",
                 other.display(),
                 entry.display()
             ));
@@ -132,7 +133,7 @@ mod tests {
         ctx.sql("CREATE TABLE c AS SELECT 1 AS z").await.unwrap();
         write("c.csv", "x\n1\n");
         let error = folder.refresh(&ctx).await.unwrap_err().to_string();
-        assert!(error.contains("c.csv would be table c, which exists"), "{error}");
+        assert!(error.contains("c.csv cannot become table c, which already exists"), "{error}");
         assert!(ctx.sql("SELECT z FROM c").await.is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Formats of table files: which one a name stands for, how DataFusion reads it, and what to say when it cannot.
+//! File formats of tables: recognises them by file name, configures DataFusion's readers, and describes invalid files.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,10 +14,10 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 
-/// The formats, as messages name them.
+/// The extensions that messages list.
 pub const FORMATS: &str = ".parquet, .csv, .json or .arrow";
 
-/// Extensions of table files. Each may be followed by one of [`COMPRESSIONS`] if its format is text.
+/// Extensions of table files. One of [`COMPRESSIONS`] may follow the extension of a text format.
 const EXTENSIONS: &[(&str, Format)] = &[
     ("parquet", Format::Parquet),
     ("csv", Format::Csv),
@@ -58,26 +58,26 @@ fn parse(extension: &str) -> Option<(Format, Option<&str>)> {
     is_known.then_some((*format, compression))
 }
 
-/// The extension of a file name as it is written, if it is one of a table file: `parquet`, `CSV`, `csv.gz`.
+/// Returns the extension of a table file, in its original case: `parquet`, `CSV`, `csv.gz`. Returns `None` for other files.
 pub fn extension(name: &str) -> Option<&str> {
     let name = name.rsplit('/').next().unwrap_or(name);
     let dots = name.rmatch_indices('.').take(2).map(|(at, _)| at);
     dots.filter_map(|at| name.get(at + 1..)).find(|extension| parse(extension).is_some())
 }
 
-/// As [`extension`], of a path.
+/// Returns the [`extension`] of a path.
 pub fn extension_of(path: &Path) -> Option<&str> {
     extension(path.file_name()?.to_str()?)
 }
 
-/// The reader of files with this extension.
+/// Returns the reader for files with this extension.
 pub fn file_format(state: &SessionState, extension: &str) -> Result<Arc<dyn FileFormat>> {
     let options = state.default_table_options();
     let (format, compression) = parse(extension).unwrap_or((Format::Parquet, None));
     let compression = compression.map_or(Ok(FileCompressionType::UNCOMPRESSED), FileCompressionType::from_str)?;
     Ok(match format {
         Format::Parquet => Arc::new(ParquetFormat::new().with_options(options.parquet)),
-        // A quoted line break must not split a row, though this keeps one file on one thread.
+        // Quoted line breaks must not split a row. This restricts a file to one thread.
         Format::Csv | Format::Tsv => {
             let csv =
                 CsvFormat::default().with_options(options.csv).with_has_header(true).with_newlines_in_values(true);
@@ -91,14 +91,14 @@ pub fn file_format(state: &SessionState, extension: &str) -> Result<Arc<dyn File
     })
 }
 
-/// What is wrong with a file that cannot be read, as in `x.csv is not ...`.
+/// Describes a file that cannot be read, to follow `x.csv is`.
 pub fn complaint(file: &Path) -> &'static str {
     let format = extension_of(file).and_then(parse);
     match format {
-        Some((Format::Parquet, _)) => "not a Parquet file, or a damaged one",
-        Some((Format::Json, None)) if starts_with_bracket(file) => "a JSON array; write one object a line instead",
-        Some((Format::Json, _)) => "not JSON with one object a line",
-        Some((Format::Arrow, _)) => "not an Arrow IPC file, or a damaged one",
+        Some((Format::Parquet, _)) => "not a valid Parquet file",
+        Some((Format::Json, None)) if starts_with_bracket(file) => "a JSON array; write one object per line instead",
+        Some((Format::Json, _)) => "not JSON with one object per line",
+        Some((Format::Arrow, _)) => "not a valid Arrow IPC file",
         _ => "not a CSV file with a header line",
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     use crate::tables::format::extension;
 
     #[test]
-    fn names_tell_the_format() {
+    fn extensions_are_recognised() {
         for (name, expected) in [
             ("a.parquet", Some("parquet")),
             ("dir.csv/a.b.CSV", Some("CSV")),

@@ -1,4 +1,4 @@
-//! Patterns of paths: `data/2024-*/part-?.parquet`, and `**` for folders at any depth.
+//! Path patterns such as `data/2024-*/part-?.parquet`. `**` matches folders at any depth.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use datafusion::common::plan_datafusion_err;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::Result;
 
-/// Whether a path is a pattern.
+/// Returns whether a path contains wildcards.
 pub fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
-/// A pattern, split at its slashes.
+/// A pattern, split at slashes.
 pub struct Pattern {
     segments: Vec<Segment>,
 }
@@ -20,9 +20,9 @@ pub struct Pattern {
 enum Segment {
     /// A name without wildcards.
     Name(String),
-    /// DataFusion's matcher of file names, which is reached only through a URL.
+    /// A wildcard, matched by DataFusion's globs, which are only accessible through a URL.
     Wildcard { url: Box<ListingTableUrl>, takes_hidden: bool },
-    /// `**`: no folder, or any number of them.
+    /// `**`, any number of folders.
     AnyFolders,
 }
 
@@ -35,7 +35,8 @@ impl Segment {
             return Ok(Self::Name(text.to_string()));
         }
         let url = ListingTableUrl::parse("file:///")?.with_glob(text);
-        let url = url.map_err(|error| plan_datafusion_err!("{text} is not a pattern: {}", error.strip_backtrace()))?;
+        let url =
+            url.map_err(|error| plan_datafusion_err!("{text} is not a valid pattern: {}", error.strip_backtrace()))?;
         Ok(Self::Wildcard { url: Box::new(url), takes_hidden: text.starts_with('.') })
     }
 
@@ -52,16 +53,16 @@ impl Segment {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// When a `[` is not closed, or the like.
+    /// If the pattern is invalid, for example because a `[` is not closed.
     pub fn parse(text: &str) -> Result<Self> {
         let segments = text.split('/').filter(|segment| !segment.is_empty()).map(Segment::parse);
         Ok(Self { segments: segments.collect::<Result<_>>()? })
     }
 
-    /// Whether a path in a bucket, split at its slashes, is one of those that the pattern means.
+    /// Returns whether the pattern matches a path in a bucket, split at slashes.
     #[cfg(any(feature = "remote", test))]
     pub fn matches(&self, path: &[&str]) -> bool {
         matches(&self.segments, path)
@@ -80,10 +81,10 @@ fn matches(pattern: &[Segment], path: &[&str]) -> bool {
     }
 }
 
-/// The files that a pattern means, in order. Folders that cannot be read hold none.
+/// Returns the files that a pattern matches, sorted. Skips folders that cannot be read.
 ///
 /// # Errors
-/// When it is not a pattern.
+/// If the pattern is invalid.
 pub fn expand(pattern: &str) -> Result<Vec<PathBuf>> {
     let root = if pattern.starts_with('/') { Path::new("/") } else { Path::new("") };
     let mut files = Vec::new();
@@ -117,7 +118,7 @@ fn walk(path: &Path, pattern: &[Segment], files: &mut Vec<PathBuf>) {
         if !any_folders {
             walk(&below, rest, files);
         } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            // A link to a folder is not followed: it may lead back here.
+            // Symbolic links to folders are not followed, because they may form a cycle.
             walk(&below, pattern, files);
         } else if rest.is_empty() {
             walk(&below, rest, files);
@@ -132,7 +133,7 @@ mod tests {
     use crate::tables::glob::{Pattern, expand};
 
     #[test]
-    fn patterns_match_by_the_segment() {
+    fn patterns_match_segment_by_segment() {
         for (pattern, path, expected) in [
             ("a/*.csv", "a/x.csv", true),
             ("a/*.csv", "a/b/x.csv", false),

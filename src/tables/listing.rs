@@ -1,4 +1,4 @@
-//! A listing table over files that have been found: one file, a folder, or the files of a pattern, in any store.
+//! Creates a listing table from files that were found: one file, a folder, or the matches of a pattern, in any object store.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -15,18 +15,18 @@ use crate::tables::format::{FORMATS, file_format};
 
 /// The files of a table.
 pub struct Found<'a> {
-    /// What messages call it.
+    /// The table's name in messages.
     pub name: &'a str,
-    /// The folder, or each of the files.
+    /// The URL of the folder, or of each file.
     pub urls: Vec<ListingTableUrl>,
-    /// The extension of all files, as it is written.
+    /// The common extension of the files, in its original case.
     pub extension: &'a str,
-    /// Whether it is a folder, whose `key=value` folders become columns.
+    /// Whether the URL is a folder, whose `key=value` subfolders become partition columns.
     pub is_folder: bool,
 }
 
 impl Found<'_> {
-    /// How the files are read, with the columns that folders stand for.
+    /// Returns the options for reading the files, including partition columns.
     pub async fn options(&self, state: &SessionState) -> Result<ListingOptions> {
         let options =
             ListingOptions::new(file_format(state, self.extension)?).with_file_extension(self.extension.to_string());
@@ -36,10 +36,10 @@ impl Found<'_> {
         Ok(options.with_table_partition_cols(keys.into_iter().map(|key| (key, text.clone())).collect()))
     }
 
-    /// The table.
+    /// Opens the table.
     ///
     /// # Errors
-    /// When a file cannot be read, or the files have no columns.
+    /// If a file cannot be read, or the files have no columns.
     pub async fn open(&self, state: &SessionState) -> Result<ListingTable> {
         let options = self.options(state).await?;
         let schema = schema_of(state, &options, &self.urls).await?;
@@ -54,12 +54,12 @@ impl Found<'_> {
     }
 }
 
-/// Schemas that are remembered; all are forgotten when there are more.
+/// Maximum number of remembered schemas. All are dropped when it is exceeded.
 const MOST_SCHEMAS: usize = 1024;
 
 impl Found<'_> {
-    /// The schema object that an earlier table of these files has, if it is the same. Columns on the device belong to it where
-    /// the format has options, so that a file that is opened for each query finds its columns again.
+    /// Returns the schema object of an earlier table of these files, if it is equal. Formats with options identify cached
+    /// columns by the schema object, so that every query that opens a file finds the columns that an earlier one cached.
     fn same_schema(&self, state: &SessionState, schema: SchemaRef) -> SchemaRef {
         static SCHEMAS: LazyLock<Mutex<HashMap<String, SchemaRef>>> = LazyLock::new(Mutex::default);
         let key = format!("{:?} {} {:?}", self.urls, self.extension, state.default_table_options());
@@ -75,7 +75,8 @@ impl Found<'_> {
     }
 }
 
-/// The schema of the files at all `urls` together. The reader of a damaged file may panic; in a task of its own that is an error.
+/// Returns the common schema of the files at `urls`. The reader may panic on a damaged file, so it runs in its own task, where a
+/// panic becomes an error.
 pub async fn schema_of(state: &SessionState, options: &ListingOptions, urls: &[ListingTableUrl]) -> Result<SchemaRef> {
     let (state, options, urls) = (state.clone(), options.clone(), urls.to_vec());
     let infer = async move {
@@ -86,7 +87,7 @@ pub async fn schema_of(state: &SessionState, options: &ListingOptions, urls: &[L
             let found = url.list_all_files(&state, store.as_ref(), &options.file_extension).await?;
             files.extend(found.try_collect::<Vec<_>>().await?);
         }
-        // An empty file has no columns, and a reader may take offence at it.
+        // An empty file has no columns, and some readers reject it.
         files.retain(|file| file.size > 0);
         options.format.infer_schema(&state, &store, &files).await
     };
@@ -94,18 +95,18 @@ pub async fn schema_of(state: &SessionState, options: &ListingOptions, urls: &[L
     inferred.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))?
 }
 
-/// The extension that all files have, given those that they have.
+/// Returns the common extension of all files, given the extension of each.
 ///
 /// # Errors
-/// When there are none, or they differ.
+/// If there are no files, or their extensions differ.
 pub fn common_extension<'a>(name: &str, extensions: impl IntoIterator<Item = &'a str>) -> Result<&'a str> {
     let mut extensions = extensions.into_iter();
     let Some(common) = extensions.next() else {
-        return Err(exec_datafusion_err!("{name} holds no {FORMATS} file"));
+        return Err(exec_datafusion_err!("{name} contains no {FORMATS} files"));
     };
     match extensions.find(|other| *other != common) {
         Some(other) => Err(exec_datafusion_err!(
-            "{name} holds both .{common} and .{other} files; put each format into a folder of its own"
+            "{name} contains both .{common} and .{other} files; move each format to a separate folder"
         )),
         None => Ok(common),
     }

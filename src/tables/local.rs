@@ -1,4 +1,4 @@
-//! Tables of this machine's files: a file, a folder of files of one format, or a pattern; and what is wrong with them.
+//! Tables of local files: a file, a folder of files of one format, or a pattern. Errors name the file at fault.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,11 @@ use crate::tables::format::{FORMATS, complaint, extension_of};
 use crate::tables::glob;
 use crate::tables::listing::{Found, common_extension, schema_of};
 
-/// The table of a file, or of a folder of files of one format.
+/// Opens a file, or a folder of files of one format, as a table.
 ///
 /// # Errors
-/// When the path does not exist, is of no known format, holds no data or mixed formats, or cannot be read; the message names
-/// the path, and in a folder the file.
+/// If the path does not exist, has an unknown format, contains no data or several formats, or cannot be read. The message
+/// names the path, or the file in the folder.
 pub async fn open(state: &SessionState, path: &Path) -> Result<ListingTable> {
     let is_folder = fs::metadata(path).map_err(|error| cannot_read(path, error))?.is_dir();
     let files = if is_folder { data_files(path)? } else { vec![path.to_path_buf()] };
@@ -28,10 +28,10 @@ pub async fn open(state: &SessionState, path: &Path) -> Result<ListingTable> {
     open_files(state, &path.display().to_string(), &files, urls, is_folder).await
 }
 
-/// The table of the files that a pattern means.
+/// Opens the files that a pattern matches as a table.
 ///
 /// # Errors
-/// When it means none, and those of [`open`].
+/// If it matches none, and those of [`open`].
 pub async fn open_pattern(state: &SessionState, pattern: &str) -> Result<ListingTable> {
     let mut files = glob::expand(pattern)?;
     files.retain(|file| extension_of(file).is_some());
@@ -57,7 +57,7 @@ async fn open_files(
     }
 }
 
-/// Says which of `files` is at fault for `error`, the failure to open them.
+/// Adds the name of the file that caused `error`, the failure to open `files`.
 async fn name_the_file(
     state: &SessionState,
     found: &Found<'_>,
@@ -73,13 +73,17 @@ async fn name_the_file(
             Ok(schema) => all_are_well &= !schema.fields().is_empty(),
         }
     }
-    if all_are_well { error.context(format!("the files of {} do not make one table", found.name)) } else { error }
+    if all_are_well {
+        error.context(format!("the files of {} cannot be combined into one table", found.name))
+    } else {
+        error
+    }
 }
 
-/// The files that a table of a folder reads: those in it and in its `key=value` folders.
+/// Returns the table files in a folder and in its `key=value` subfolders.
 ///
 /// # Errors
-/// When a folder cannot be read.
+/// If a folder cannot be read.
 pub fn data_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in entries(dir)? {
@@ -94,10 +98,10 @@ pub fn data_files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What is in a folder, in order.
+/// Returns the entries of a folder, sorted.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If it cannot be read.
 pub fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>())
@@ -106,7 +110,7 @@ pub fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A `file://` URL in which no character of the path is taken for a glob or an escape.
+/// Returns a `file://` URL in which no character of the path is interpreted as a glob or an escape.
 fn file_url(path: &Path, is_folder: bool) -> Result<ListingTableUrl> {
     let path = fs::canonicalize(path).map_err(|error| cannot_read(path, error))?;
     let text = path.to_str().ok_or_else(|| exec_datafusion_err!("the path {} is not UTF-8", path.display()))?;
@@ -117,7 +121,7 @@ fn file_url(path: &Path, is_folder: bool) -> Result<ListingTableUrl> {
     ListingTableUrl::parse(url)
 }
 
-/// A path as it stands in a URL.
+/// Percent-encodes a path for a URL.
 pub fn escaped(path: &str) -> String {
     let mut text = String::new();
     for byte in path.bytes() {
@@ -129,7 +133,7 @@ pub fn escaped(path: &str) -> String {
     text
 }
 
-/// The error of a path that cannot be read.
+/// Returns the error for a path that cannot be read.
 pub fn cannot_read(path: &Path, error: io::Error) -> DataFusionError {
     if error.kind() == io::ErrorKind::NotFound {
         return no_such_file(&path.display().to_string());
@@ -137,7 +141,7 @@ pub fn cannot_read(path: &Path, error: io::Error) -> DataFusionError {
     DataFusionError::IoError(error).context(format!("cannot read {}", path.display()))
 }
 
-/// The error of a path that is not there.
+/// Returns the error for a path that does not exist.
 pub fn no_such_file(path: &str) -> DataFusionError {
     exec_datafusion_err!("there is no file or folder {path}")
 }

@@ -1,4 +1,4 @@
-//! Files as tables: registered by name, or named by their path in a query, on this machine or behind a URL.
+//! Files as tables: registered under a name, or referenced by path or URL in a query.
 //!
 //! ```text
 //! --data DIR, register_path ─────────▶ local ──┐
@@ -34,12 +34,12 @@ use datafusion::prelude::SessionContext;
 use crate::tables::external::ExternalTables;
 use crate::tables::format::extension;
 
-/// Lets a session find the stores of `s3://` and `http(s)://` paths.
+/// Makes the object stores of `s3://` and `http(s)://` paths available to a session.
 pub fn with_stores(environment: RuntimeEnvBuilder) -> RuntimeEnvBuilder {
     remote::install(environment)
 }
 
-/// Lets queries name files where a table stands. The session that is built must be given to [`NamedFiles::serve`].
+/// Lets queries reference files by path. The session that is built must be passed to [`NamedFiles::serve`].
 pub fn with_named_files(builder: SessionStateBuilder) -> (SessionStateBuilder, Arc<NamedFiles>) {
     let files = Arc::new(NamedFiles::default());
     let catalogs = DynamicFileCatalog::new(Arc::new(MemoryCatalogProviderList::new()), Arc::clone(&files) as _);
@@ -50,28 +50,28 @@ pub fn with_named_files(builder: SessionStateBuilder) -> (SessionStateBuilder, A
     (builder, files)
 }
 
-/// Registers a file (.parquet, .csv, .tsv, .arrow, or .json with one object a line), or a folder of files of one format, as
-/// table `name`. Folders named `key=value` in it become columns.
+/// Registers a file (.parquet, .csv, .tsv, .arrow, or .json with one object per line), or a folder of files of one format, as
+/// table `name`. Subfolders named `key=value` become partition columns.
 ///
 /// # Errors
-/// When the path does not exist, is of no known format, holds no data or mixed formats, or cannot be read; the message
-/// names the path, and in a folder the file.
+/// If the path does not exist, has an unknown format, contains no data or several formats, or cannot be read. The message
+/// names the path, or the file in the folder.
 pub async fn register_path(ctx: &SessionContext, name: &str, path: &Path) -> Result<()> {
     let table = local::open(&ctx.state(), path).await?;
     ctx.register_table(name, Arc::new(table)).map(drop)
 }
 
-/// Registers each table file in `dir`, and each folder of them, as a table with the name that [`table_name`] gives. Entries
-/// that start with `.` or `_` are skipped, and so is what holds no data files. Returns the names in order.
+/// Registers each table file in `dir`, and each folder of such files, as a table named by [`table_name`]. Skips entries that start
+/// with `.` or `_` and those without table files. Returns the names, sorted.
 ///
 /// # Errors
-/// Those of [`register_path`]; also when two entries would have the same name.
+/// Those of [`register_path`], and if two entries have the same table name.
 pub async fn register_dir(ctx: &SessionContext, dir: &Path) -> Result<Vec<String>> {
     DataFolder::new(dir).refresh(ctx).await.map(|changes| changes.added)
 }
 
-/// The table name of a path: its stem in lower case, with `_` for what an identifier cannot hold. `Sales 2024.csv` gives
-/// `sales_2024`, and `2024.csv` gives `_2024`.
+/// Returns the table name of a path: its stem in lower case, with `_` in place of characters that an identifier cannot contain.
+/// `Sales 2024.csv` becomes `sales_2024`, and `2024.csv` becomes `_2024`.
 pub fn table_name(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = extension(&file).and_then(|extension| file.strip_suffix(extension)?.strip_suffix('.')).unwrap_or(&file);
@@ -164,25 +164,25 @@ mod tests {
         assert_eq!(error_of(&[("x.csv", "")], "x.csv").await, "Execution error: DIR/x.csv is empty: it has no columns");
         assert_eq!(
             error_of(&[("d/x.txt", "")], "d").await,
-            "Execution error: DIR/d holds no .parquet, .csv, .json or .arrow file"
+            "Execution error: DIR/d contains no .parquet, .csv, .json or .arrow files"
         );
         assert_eq!(
             error_of(&[("d/x.csv", "a\n1\n"), ("d/y.json", "{}")], "d").await,
-            "Execution error: DIR/d holds both .csv and .json files; put each format into a folder of its own"
+            "Execution error: DIR/d contains both .csv and .json files; move each format to a separate folder"
         );
         let corrupt = error_of(&[("d/x.parquet", "this is not a Parquet file")], "d").await;
-        assert!(corrupt.starts_with("DIR/d/x.parquet is not a Parquet file, or a damaged one"), "{corrupt}");
+        assert!(corrupt.starts_with("DIR/d/x.parquet is not a valid Parquet file"), "{corrupt}");
         let array = error_of(&[("x.json", "[{\"a\": 1}]")], "x.json").await;
-        assert!(array.starts_with("DIR/x.json is a JSON array; write one object a line instead"), "{array}");
+        assert!(array.starts_with("DIR/x.json is a JSON array; write one object per line instead"), "{array}");
     }
 
     #[tokio::test]
-    async fn a_folder_may_be_empty_but_not_have_two_tables_of_a_name() {
+    async fn a_folder_may_be_empty_but_not_have_two_tables_of_the_same_name() {
         let ctx = SessionContext::new();
         let empty = dir_of(&[]);
         assert_eq!(register_dir(&ctx, empty.path()).await.unwrap(), [""; 0]);
         let twice = dir_of(&[("a.csv", "v\n1\n"), ("a.json", "{\"v\": 1}\n")]);
         let error = register_dir(&ctx, twice.path()).await.unwrap_err().to_string();
-        assert!(error.contains("a.csv") && error.contains("a.json would both be table a"), "{error}");
+        assert!(error.contains("a.csv") && error.contains("a.json have the same table name a"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Paths as tables: `SELECT * FROM 'sales/*.parquet'`. A catalog that is asked for a table it does not have asks here.
+//! Paths as tables: `SELECT * FROM 'sales/*.parquet'`. The catalog calls this factory for names that are not tables.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use datafusion::prelude::SessionContext;
 use crate::tables::format::extension;
 use crate::tables::{glob, local, remote};
 
-/// Opens the tables that paths stand for.
+/// Opens paths as tables.
 #[derive(Default)]
 pub struct NamedFiles {
-    /// A copy of the session's state; the session is made after the catalog.
+    /// Returns a copy of the session's state. Set later, because the session is created after the catalog.
     state: OnceLock<Box<dyn Fn() -> Option<SessionState> + Send + Sync>>,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Debug for NamedFiles {
 }
 
 impl NamedFiles {
-    /// Reads files with the options of this session from now on.
+    /// Uses this session's options for reading files from now on.
     pub fn serve(&self, ctx: &SessionContext) {
         let state = ctx.state_weak_ref();
         let _is_served_already = self.state.set(Box::new(move || state.upgrade().map(|state| state.read().clone())));
@@ -36,7 +36,8 @@ impl NamedFiles {
 
 #[async_trait]
 impl UrlTableFactory for NamedFiles {
-    /// `None` is a name of no file. A file that is not there is none, either: the name may be one to create.
+    /// Returns `None` for a name that is not a path, and for a path that does not exist, because a statement may create a
+    /// table of that name.
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if !is_path(name) {
             return Ok(None);
@@ -57,14 +58,14 @@ impl UrlTableFactory for NamedFiles {
     }
 }
 
-/// Whether a name that no table has is meant as a path: it has a slash, a wildcard, the extension of a table file, or is that of
-/// a file.
+/// Returns whether a name that is not a table looks like a path: it has a slash, a wildcard or the extension of a table file, or
+/// it contains a dot and the file exists.
 fn is_path(name: &str) -> bool {
     let is_written_as_one = name.contains('/') || glob::is_pattern(name) || extension(name).is_some();
     is_written_as_one || (name.contains('.') && Path::new(name).is_file())
 }
 
-/// A path with `~` for the home folder and without `file://`.
+/// Expands `~` to the home folder and removes `file://`.
 fn local_path(name: &str) -> PathBuf {
     let name = name.strip_prefix("file://").unwrap_or(name);
     match (name.strip_prefix("~/"), std::env::var_os("HOME")) {
@@ -73,7 +74,7 @@ fn local_path(name: &str) -> PathBuf {
     }
 }
 
-/// The error of a statement, which says so if the table that it lacks is a path.
+/// AdmissionQueue the error for a missing table into one for a missing file if the table name is a path.
 pub fn missing_file(error: DataFusionError, ctx: &SessionContext) -> DataFusionError {
     let text = error.strip_backtrace();
     let Some(name) = missing_table(&text) else { return error };
@@ -81,12 +82,12 @@ pub fn missing_file(error: DataFusionError, ctx: &SessionContext) -> DataFusionE
     let defaults = &defaults.options().catalog;
     let prefix = format!("{}.{}.", defaults.default_catalog, defaults.default_schema);
     let name = name.strip_prefix(&prefix).unwrap_or(name);
-    // `FROM sales.csv` without quotes is table csv of schema sales, even where there is such a file.
+    // `FROM sales.csv` without quotes is table csv of schema sales, even if such a file exists.
     let is_qualified = name.starts_with(&format!("{}.", defaults.default_catalog)) || Path::new(name).exists();
     if is_path(name) && !is_qualified { local::no_such_file(name) } else { error }
 }
 
-/// Reads `... table 'datafusion.public.nope' not found` and `No table named 'nope'`.
+/// Extracts the name from `... table 'datafusion.public.nope' not found` or `No table named 'nope'`.
 fn missing_table(text: &str) -> Option<&str> {
     let end = |rest: &'_ str, end: &str| rest.find(end);
     if let Some((_, rest)) = text.split_once("table '") {

@@ -1,4 +1,4 @@
-//! What stands in for `remote` in a build without that feature: every URL is an error that names the feature.
+//! Replaces `remote` in a build without the cargo feature: every URL is an error that names the feature.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,18 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 
-/// Leaves the session's stores as they are.
+/// Does not change the session's object stores.
 pub fn install(builder: RuntimeEnvBuilder) -> RuntimeEnvBuilder {
     builder
 }
 
-/// Whether a path names another machine.
+/// Returns whether a path is a URL of another machine.
 pub fn is_url(path: &str) -> bool {
     path.contains("://") && !path.starts_with("file://")
 }
 
 /// # Errors
-/// Where a location is a URL.
+/// If a location is a URL.
 pub fn prepare(_: &RuntimeEnv, locations: &[String], _: &HashMap<String, String>) -> Result<()> {
     match locations.iter().find(|location| is_url(location)) {
         Some(location) => Err(no_such_feature(location)),
@@ -33,7 +33,7 @@ pub async fn open(_: &SessionState, name: &str) -> Result<ListingTable> {
     Err(no_such_feature(name))
 }
 
-/// Leaves an error as it is.
+/// Returns the error unchanged.
 pub fn explain(_: &str, error: DataFusionError) -> DataFusionError {
     error
 }

@@ -1,5 +1,5 @@
-//! Tables behind `s3://` and `http(s)://`: the store of a bucket or server is made when a path first names it, with the
-//! credentials of the environment, and its errors say what to do.
+//! Tables at `s3://` and `http(s)://` URLs. The object store of a bucket or server is created when a path first references it, with
+//! the credentials of the environment. Errors say how to fix the problem.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::tables::glob::{Pattern, is_pattern};
 use crate::tables::listing::{Found, common_extension};
 use crate::tables::local::escaped;
 
-/// A server that does not answer is asked this often, which takes a few seconds.
+/// Number of retries if a server does not respond. They take a few seconds.
 const RETRIES: usize = 4;
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Whether an endpoint may be http://.
 const ALLOW_HTTP: AmazonS3ConfigKey = AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
 
-/// Any of these is a way to sign requests; without one they are not signed, as public buckets allow. The service that gives
-/// machines of Amazon their credentials is asked only where the environment names it: elsewhere that would take long to fail.
+/// Settings that enable signed requests. Without any of them requests are not signed, which suits public buckets. The metadata
+/// service of EC2 instances is used only if the environment names it, because on other machines it takes long to fail.
 const CREDENTIALS: &[AmazonS3ConfigKey] = &[
     AmazonS3ConfigKey::AccessKeyId,
     AmazonS3ConfigKey::SecretAccessKey,
@@ -41,19 +41,19 @@ const CREDENTIALS: &[AmazonS3ConfigKey] = &[
     AmazonS3ConfigKey::MetadataEndpoint,
 ];
 
-/// Lets a session find stores by URL.
+/// Makes object stores available to a session by URL.
 pub fn install(builder: RuntimeEnvBuilder) -> RuntimeEnvBuilder {
     builder.with_object_store_registry(Arc::new(Stores::default()))
 }
 
-/// Whether a path names another machine.
+/// Returns whether a path is a URL of another machine.
 pub fn is_url(path: &str) -> bool {
     path.split_once("://").is_some_and(|(scheme, _)| {
         scheme != "file" && !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
     })
 }
 
-/// DataFusion's registry, which makes the stores that it lacks.
+/// DataFusion's registry, which creates missing object stores.
 #[derive(Debug, Default)]
 struct Stores {
     inner: DefaultObjectStoreRegistry,
@@ -78,27 +78,26 @@ impl ObjectStoreRegistry for Stores {
     }
 }
 
-/// Makes the stores of these locations with the options of a statement, where it has any.
+/// Registers the object stores of these locations with the options of a statement, if it has any.
 ///
 /// # Errors
-/// When an option is unknown, or a location has no use for it.
+/// If an option is unknown, or a location is not on S3.
 pub fn prepare(env: &RuntimeEnv, locations: &[String], options: &HashMap<String, String>) -> Result<()> {
     if options.is_empty() {
         return Ok(());
     }
     for location in locations {
         let url = parse(location).ok().filter(is_s3);
-        let url =
-            url.ok_or_else(|| plan_datafusion_err!("aws options are for s3:// locations, and {location} is none"))?;
+        let url = url.ok_or_else(|| plan_datafusion_err!("aws.* options require s3:// locations, not {location}"))?;
         env.register_object_store(&url, store_of(&url, options)?);
     }
     Ok(())
 }
 
-/// The table of a file, folder or pattern in a bucket, or of a file on a web server.
+/// Opens a file, folder or pattern in a bucket, or a file on a web server, as a table.
 ///
 /// # Errors
-/// When there is none, or it cannot be read; the message names the URL.
+/// If it does not exist or cannot be read. The message names the URL.
 pub async fn open(state: &SessionState, name: &str) -> Result<ListingTable> {
     let url = parse(name)?;
     let opened =
@@ -109,18 +108,18 @@ pub async fn open(state: &SessionState, name: &str) -> Result<ListingTable> {
 async fn open_on_web(state: &SessionState, name: &str, url: &Url) -> Result<ListingTable> {
     if url.query().is_some() || is_pattern(name) || name.ends_with('/') {
         return plan_err!(
-            "{name} is not a file: a web server cannot be listed, so name one file, without ? and what follows"
+            "{name} is not a file: files on a web server cannot be listed, so name one file, without a query string"
         );
     }
     let extension = extension(name).ok_or_else(|| no_format(name))?;
-    // Asked first, so that a file that is not there is the error, and not that a web server has no listing.
+    // Check first that the file exists: otherwise the error would be that a web server cannot be listed.
     let store = state.runtime_env().object_store(ListingTableUrl::parse(name)?.object_store())?;
     store.head(&Path::from_url_path(url.path())?).await?;
     Found { name, urls: vec![ListingTableUrl::parse(name)?], extension, is_folder: false }.open(state).await
 }
 
 async fn open_in_bucket(state: &SessionState, name: &str, url: &Url) -> Result<ListingTable> {
-    // A key may hold what a URL would give another meaning.
+    // Split the name by hand, because a key may contain characters with a meaning in URLs.
     let (bucket, key) = name.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap_or((name, ""));
     let root = format!("{}://{bucket}/", url.scheme());
     let store = state.runtime_env().object_store(ListingTableUrl::parse(&root)?.object_store())?;
@@ -132,7 +131,7 @@ async fn open_in_bucket(state: &SessionState, name: &str, url: &Url) -> Result<L
                 let extension = extension(key).ok_or_else(|| no_format(name))?;
                 return Found { name, urls: vec![url_of(key)?], extension, is_folder: false }.open(state).await;
             }
-            // It may be a folder; that there is no such bucket, only a listing says.
+            // It may be a folder. Whether the bucket exists shows only when it is listed.
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -183,7 +182,7 @@ fn parse(location: &str) -> Result<Url> {
     }
     match url.host_str() {
         Some(host) if !host.is_empty() => Ok(url),
-        _ => plan_err!("{location} names no bucket or server"),
+        _ => plan_err!("{location} has no bucket or server name"),
     }
 }
 
@@ -211,7 +210,7 @@ fn s3(bucket: &str, options: &HashMap<String, String>, retry: RetryConfig) -> Re
     for (name, value) in options {
         let key: AmazonS3ConfigKey = name.replace('.', "_").parse().map_err(|_| {
             plan_datafusion_err!(
-                "{name} is not an option of s3://; some that are: aws.access_key_id, aws.secret_access_key, \
+                "{name} is not an option of s3://; examples of options: aws.access_key_id, aws.secret_access_key, \
                  aws.session_token, aws.region, aws.endpoint, aws.allow_http, aws.skip_signature"
             )
         })?;
@@ -223,13 +222,13 @@ fn s3(bucket: &str, options: &HashMap<String, String>, retry: RetryConfig) -> Re
     let allowed = builder.get_config_value(&ALLOW_HTTP).unwrap_or_default().to_ascii_lowercase();
     if endpoint.starts_with("http://") && !["true", "1", "yes", "on", "t", "y"].contains(&allowed.as_str()) {
         return plan_err!(
-            "the S3 endpoint {endpoint} is not encrypted; to use it all the same, set AWS_ALLOW_HTTP=true or give OPTIONS \
+            "the S3 endpoint {endpoint} is not encrypted; to use it anyway, set AWS_ALLOW_HTTP=true or add OPTIONS \
              ('aws.allow_http' 'true')"
         );
     }
     match (is_set(&AmazonS3ConfigKey::AccessKeyId), is_set(&AmazonS3ConfigKey::SecretAccessKey)) {
-        (true, false) => return plan_err!("s3://{bucket}: AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"),
-        (false, true) => return plan_err!("s3://{bucket}: AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not"),
+        (true, false) => return plan_err!("s3://{bucket}: AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not"),
+        (false, true) => return plan_err!("s3://{bucket}: AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not"),
         _ => {}
     }
     if !CREDENTIALS.iter().any(is_set) {
@@ -239,7 +238,7 @@ fn s3(bucket: &str, options: &HashMap<String, String>, retry: RetryConfig) -> Re
     Ok(Arc::new(store))
 }
 
-/// What an error of a store means for someone who wants to read `name`.
+/// Translates an object store error into a message about `name` that says how to fix the problem.
 pub fn explain(name: &str, error: DataFusionError) -> DataFusionError {
     let Some(cause) = store_error(&error) else { return error };
     let text = cause.to_string();
@@ -253,26 +252,26 @@ pub fn explain(name: &str, error: DataFusionError) -> DataFusionError {
         }
         object_store::Error::NotFound { .. } => exec_datafusion_err!("there is no file {name}"),
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } if is_s3 => {
-            let how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give OPTIONS ('aws.access_key_id' ..., \
+            let how = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or add OPTIONS ('aws.access_key_id' ..., \
                        'aws.secret_access_key' ...) to CREATE EXTERNAL TABLE";
             match std::env::var_os("AWS_ACCESS_KEY_ID") {
-                None => exec_datafusion_err!("{name} may not be read without credentials: {how}"),
-                Some(_) => exec_datafusion_err!("{name} may not be read with these credentials: {how}"),
+                None => exec_datafusion_err!("reading {name} requires credentials: {how}"),
+                Some(_) => exec_datafusion_err!("these credentials do not allow reading {name}: {how}"),
             }
         }
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            exec_datafusion_err!("{name} may not be read: the server asks for a login")
+            exec_datafusion_err!("the server requires a login to read {name}")
         }
         _ if text.contains("incorrectly configured region") => {
             exec_datafusion_err!(
-                "the bucket {bucket} is in another region; set AWS_REGION, or give OPTIONS ('aws.region' ...)"
+                "the bucket {bucket} is in another region; set AWS_REGION, or add OPTIONS ('aws.region' ...)"
             )
         }
         _ => exec_datafusion_err!("cannot read {name}: {}", innermost(cause)),
     }
 }
 
-/// The store's own error, without what passed it on.
+/// Returns the object store's own error, without wrappers.
 fn store_error(error: &DataFusionError) -> Option<&object_store::Error> {
     match error {
         DataFusionError::ObjectStore(cause) => Some(cause),
@@ -283,7 +282,7 @@ fn store_error(error: &DataFusionError) -> Option<&object_store::Error> {
     }
 }
 
-/// The last in the chain of causes, which says what happened: `Connection refused`.
+/// Returns the last cause in the chain, which is the most specific: `Connection refused`.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_told_from_paths() {
+    fn urls_are_distinguished_from_paths() {
         for (path, expected) in [
             ("s3://b/x", true),
             ("https://h/x", true),
@@ -318,11 +317,11 @@ mod tests {
             assert_eq!(is_url(path), expected, "{path}");
         }
         assert!(parse("gs://b/x.csv").unwrap_err().to_string().contains("gs:// paths cannot be read"));
-        assert!(parse("s3:///x.csv").unwrap_err().to_string().contains("names no bucket"));
+        assert!(parse("s3:///x.csv").unwrap_err().to_string().contains("has no bucket"));
     }
 
     #[test]
-    fn wrong_options_say_what_would_be_right() {
+    fn errors_of_invalid_options_say_what_is_valid() {
         assert!(error("s3://b", &[("aws.regoin", "x")]).contains("aws.regoin is not an option of s3://"));
         let open = error("s3://b", &[("aws.endpoint", "http://localhost:1")]);
         assert!(open.contains("http://localhost:1 is not encrypted") && open.contains("AWS_ALLOW_HTTP"), "{open}");

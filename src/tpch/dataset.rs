@@ -1,7 +1,7 @@
-//! A TPC-H data set on disk: `lineitem.parquet` to `region.parquet` in one folder, which appears whole or not at all.
+//! Writes a TPC-H data set, `lineitem.parquet` to `region.parquet`, into one folder, which appears complete or not at all.
 //!
 //! ```text
-//! jobs (table, part) --> 2 threads: generate, encode one row group --> TableFile: appends the parts in order
+//! jobs (table, part) --> 2 threads: generate and encode a row group --> TableFile: appends the parts in order
 //! folder.tmp-<pid>/  -- all eight files closed -->  rename to folder/
 //! ```
 
@@ -27,16 +27,16 @@ use crate::tpch::table::{Table, check_scale};
 const THREADS: usize = 2;
 const ROW_GROUP_ROWS: u64 = 1 << 20;
 
-/// Whether `dir` holds all eight files.
+/// Returns whether `dir` contains all eight files.
 pub fn is_complete(dir: &Path) -> bool {
     Table::ALL.iter().all(|table| file_of(dir, *table).is_file())
 }
 
-/// Writes the data set of `scale` into `dir`, unless it is there. `progress` is called with the number of rows of each
-/// batch that has been generated, from several threads.
+/// Writes the data set of scale factor `scale` into `dir`, unless it exists. Calls `progress` from several threads, with the number
+/// of rows of each generated batch.
 ///
 /// # Errors
-/// When the scale is out of range, or the folder that holds `dir` cannot be written; `dir` is then as it was.
+/// If the scale factor is out of range, or the parent folder of `dir` cannot be written. `dir` is then unchanged.
 pub fn ensure(dir: &Path, scale: f64, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
     check_scale(scale)?;
     if is_complete(dir) {
@@ -51,7 +51,7 @@ pub fn ensure(dir: &Path, scale: f64, progress: &(dyn Fn(u64) + Sync)) -> Result
         .and_then(|()| write_tables(&unfinished, scale, progress))
         .and_then(|()| put_in_place(&unfinished, dir));
     if written.is_err() {
-        // The first error is the one to report.
+        // The original error is reported, not one of the cleanup.
         let _ = fs::remove_dir_all(&unfinished);
     }
     written
@@ -65,7 +65,7 @@ fn cannot_write(path: &Path, error: impl std::error::Error + Send + Sync + 'stat
     DataFusionError::External(Box::new(error)).context(format!("cannot write {}", path.display()))
 }
 
-/// Removes what generations of `dir` that were killed have left; one that still runs is left alone.
+/// Removes unfinished folders of processes that were killed while generating `dir`. Keeps those of running processes.
 fn remove_abandoned(dir: &Path) {
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else { return };
     let prefix = format!("{name}.tmp-");
@@ -74,7 +74,7 @@ fn remove_abandoned(dir: &Path) {
         let process = file_name.to_str().and_then(|name| name.strip_prefix(&prefix));
         let alive = |process: &str| !Path::new("/proc/self").exists() || Path::new("/proc").join(process).exists();
         if process.is_some_and(|process| !alive(process)) {
-            // What cannot be removed does no harm but for its size.
+            // A folder that cannot be removed only wastes space.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -84,7 +84,7 @@ fn put_in_place(unfinished: &Path, dir: &Path) -> Result<()> {
     let rename = || fs::rename(unfinished, dir);
     let renamed = rename().or_else(|error| {
         if is_complete(dir) {
-            // Another process was faster; its files are the same.
+            // Another process has finished first, with the same files.
             return fs::remove_dir_all(unfinished);
         }
         if !dir.exists() {
@@ -119,7 +119,7 @@ fn write_tables(dir: &Path, scale: f64, progress: &(dyn Fn(u64) + Sync)) -> Resu
     })
 }
 
-/// A Parquet file that is written in parts, one row group each, which may be encoded in any order.
+/// A Parquet file written in parts of one row group. Parts may be encoded in any order.
 struct TableFile {
     table: Table,
     parts: i32,
@@ -195,10 +195,10 @@ mod tests {
     use crate::tpch::{ensure, is_complete};
 
     #[test]
-    fn a_data_set_appears_whole_and_what_was_left_behind_goes() {
+    fn a_data_set_appears_complete_and_abandoned_folders_are_removed() {
         let cache = tempfile::tempdir().unwrap();
         let dir = cache.path().join("sf0.001");
-        // No process has this id: Linux gives at most 2^22.
+        // No process has this id: Linux assigns ids up to 2^22.
         let abandoned = cache.path().join("sf0.001.tmp-99999999");
         fs::create_dir(&abandoned).unwrap();
         let rows = AtomicU64::new(0);

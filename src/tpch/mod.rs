@@ -1,4 +1,4 @@
-//! TPC-H: its eight tables at any scale factor, in memory or as Parquet files, and its queries.
+//! TPC-H: generates its eight tables at any scale factor, in memory or as Parquet files, and provides its queries.
 
 mod dataset;
 mod query;
@@ -11,10 +11,10 @@ pub use crate::tpch::table::{Table, check_scale};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result;
 
-/// The eight tables in memory, each with its name, in the order of [`Table::ALL`].
+/// Generates the eight tables in memory and returns them with their names, in the order of [`Table::ALL`].
 ///
 /// # Errors
-/// When `scale` is not a scale factor that [`check_scale`] takes.
+/// If [`check_scale`] rejects the scale factor.
 pub fn tables(scale: f64) -> Result<Vec<(&'static str, Vec<RecordBatch>)>> {
     check_scale(scale)?;
     Table::ALL
@@ -28,7 +28,7 @@ mod tests {
     use crate::tpch::tables;
 
     #[test]
-    fn tables_hold_the_rows_that_the_specification_says() {
+    fn tables_have_the_number_of_rows_in_the_specification() {
         let rows: Vec<(&str, usize)> = tables(0.001)
             .unwrap()
             .into_iter()

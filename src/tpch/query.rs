@@ -1,4 +1,4 @@
-//! The text of the 22 TPC-H queries with the specification's validation parameters (TPC-H 3.0.1, clause 2.4).
+//! The SQL of the 22 TPC-H queries, with the validation parameters of the specification (TPC-H 3.0.1, clause 2.4).
 
 macro_rules! queries {
     ($($number:literal)*) => {
@@ -10,7 +10,7 @@ const QUERIES: [&str; 22] = queries!(
     "01" "02" "03" "04" "05" "06" "07" "08" "09" "10" "11" "12" "13" "14" "15" "16" "17" "18" "19" "20" "21" "22"
 );
 
-/// The SQL of query `n`, 1 to 22: one statement, with a comment line before it. Any other `n` gives an empty string.
+/// Returns the SQL of query `n`, 1 to 22: a comment line and one statement. Returns an empty string for any other `n`.
 pub fn query(n: u8) -> &'static str {
     usize::from(n).checked_sub(1).and_then(|index| QUERIES.get(index)).copied().unwrap_or_default()
 }
@@ -22,7 +22,7 @@ mod tests {
     use crate::tpch::query;
 
     #[test]
-    fn every_query_is_one_statement_that_says_its_number() {
+    fn every_query_is_one_statement_with_its_number_in_a_comment() {
         for n in 1..=22 {
             assert!(query(n).starts_with(&format!("-- TPC-H Q{n}: ")), "Q{n}");
             assert_eq!(DFParser::parse_sql(query(n)).unwrap().len(), 1, "Q{n}");

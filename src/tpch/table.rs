@@ -1,4 +1,4 @@
-//! The eight tables of TPC-H and how a part of one is generated.
+//! The eight tables of TPC-H, and the generation of their parts.
 
 use datafusion::arrow::record_batch::{RecordBatchIterator, RecordBatchReader};
 use datafusion::error::{DataFusionError, Result};
@@ -13,11 +13,11 @@ use tpchgen_arrow::{
 /// One of the eight tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// The lines of the orders: the largest table.
+    /// The line items of orders, the largest table.
     Lineitem,
     /// The orders.
     Orders,
-    /// Which supplier has which part, and at what cost.
+    /// The parts that each supplier has, with their cost.
     Partsupp,
     /// The parts.
     Part,
@@ -32,7 +32,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// Largest first, so that two threads that take them in turn finish at about the same time.
+    /// All tables, the largest first, so that two threads that take one after another finish at about the same time.
     pub const ALL: [Self; 8] = [
         Self::Lineitem,
         Self::Orders,
@@ -44,7 +44,7 @@ impl Table {
         Self::Region,
     ];
 
-    /// The name of the specification, which is also the name of the SQL table.
+    /// Returns the name in the specification, which is also the name of the SQL table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lineitem => "lineitem",
@@ -58,7 +58,8 @@ impl Table {
         }
     }
 
-    /// Rows at a scale factor; for lineitem about that many, because the lines of an order are random.
+    /// Returns the number of rows at a scale factor. For lineitem it is approximate, because orders have a random number of
+    /// line items.
     pub fn rows(self, scale: f64) -> u64 {
         let at_scale_1: u64 = match self {
             Self::Lineitem => 6_001_215,
@@ -73,10 +74,10 @@ impl Table {
         (at_scale_1 as f64 * scale) as u64
     }
 
-    /// Generates part `part` (from 1) of `parts`; the parts one after another are the table.
+    /// Generates part `part` (from 1) of `parts`. The concatenated parts are the table.
     pub fn part(self, scale: f64, part: i32, parts: i32) -> Box<dyn RecordBatchReader + Send> {
         match self {
-            // The generators of the two tables of fixed size know no parts: the first is all.
+            // The generators of the two tables of fixed size do not support parts, so the first part is the whole table.
             Self::Nation | Self::Region if part > 1 => {
                 Box::new(RecordBatchIterator::new([], self.part(scale, 1, 1).schema()))
             }
@@ -92,11 +93,11 @@ impl Table {
     }
 }
 
-/// Checks that data can be generated at `scale`: under 0.001 the foreign keys have too few suppliers to point to,
-/// over 1000 the row numbers of one machine's disk.
+/// Checks a scale factor. Below 0.001 there are too few suppliers for the foreign keys, and above 1000 the data exceeds
+/// the disk of one machine.
 ///
 /// # Errors
-/// When it is outside 0.001 to 1000 or not a number.
+/// If it is outside 0.001 to 1000, or not a number.
 pub fn check_scale(scale: f64) -> Result<()> {
     if (0.001..=1000.0).contains(&scale) {
         return Ok(());
@@ -109,7 +110,7 @@ mod tests {
     use crate::tpch::{Table, check_scale};
 
     #[test]
-    fn parts_are_the_table() {
+    fn concatenated_parts_are_the_table() {
         let keys = |table: Table, part, parts| -> Vec<_> {
             table.part(0.001, part, parts).map(|batch| batch.unwrap().column(0).to_data()).collect()
         };

@@ -97,8 +97,8 @@ fn a_file_that_is_not_there_is_said_to_be_missing() {
         ("SELECT * FROM 'no/such/folder/'", "there is no file or folder no/such/folder/"),
         ("SELECT * FROM 'x*.csv'", "no .parquet, .csv, .json or .arrow file matches x*.csv"),
         ("SELECT * FROM 'notes.txt'", "notes.txt is not a table: its name must end in .parquet, .csv, .json or .arrow"),
-        ("SELECT * FROM 'bad.parquet'", "bad.parquet is not a Parquet file, or a damaged one"),
-        ("SELECT * FROM '*.*'", "*.* holds both .parquet and .csv files"),
+        ("SELECT * FROM 'bad.parquet'", "bad.parquet is not a valid Parquet file"),
+        ("SELECT * FROM '*.*'", "*.* contains both .parquet and .csv files"),
         ("SELECT * FROM 'void.csv'", "void.csv is empty: it has no columns"),
         ("SELECT * FROM sales.csv", "table 'sales.csv' not found; to read the file write 'sales.csv', in quotes"),
         (

@@ -168,15 +168,15 @@ fn wrong_arguments_are_one_line_that_helps() {
 fn wrong_data_is_one_line_that_names_the_file() {
     check_error(run_in(&CACHE, &["--data", "/nope"], ""), &["there is no file or folder /nope"]);
     let corrupt = run_on(&[SALES, ("bad.parquet", "PAR1 but not really PAR1")], &["-c", "SELECT 1"], "");
-    check_error(corrupt, &["bad.parquet is not a Parquet file, or a damaged one: "]);
+    check_error(corrupt, &["bad.parquet is not a valid Parquet file: "]);
     let whole = fs::read(CACHE.join("tpch/sf0.001/orders.parquet")).unwrap();
     let dir = folder(&[]);
     fs::write(dir.path().join("orders.parquet"), &whole[..whole.len() / 2]).unwrap();
     let cut = run_in(&CACHE, &["--data", dir.path().to_str().unwrap()], "SELECT 1");
-    check_error(cut, &["orders.parquet is not a Parquet file, or a damaged one: "]);
+    check_error(cut, &["orders.parquet is not a valid Parquet file: "]);
     check_error(
         run_on(&[("x.json", "[{\"a\": 1}]")], &[], ""),
-        &["x.json is a JSON array; write one object a line instead"],
+        &["x.json is a JSON array; write one object per line instead"],
     );
     check_error(run_on(&[("x.csv", "")], &[], ""), &["x.csv is empty"]);
 }

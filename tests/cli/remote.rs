@@ -137,7 +137,7 @@ fn buckets_are_read_and_written() {
     let nation = format!("s3://{BUCKET}/nation.parquet");
     check_ok(run(&table(&nation, &options)), "n\n25\n");
     check_error(run(&table(&nation, "'aws.regoin' 'x'")), &["aws.regoin is not an option of s3://"]);
-    check_error(run(&table("x.parquet", &options)), &["aws options are for s3:// locations, and x.parquet is none"]);
+    check_error(run(&table("x.parquet", &options)), &["aws.* options require s3:// locations, not x.parquet"]);
 }
 
 #[test]
@@ -163,11 +163,11 @@ fn a_bucket_that_cannot_be_read_is_one_line_that_helps() {
     }
     let sql = format!("SELECT * FROM '{nation}'");
     let unsigned = finish(server.command(&sql).spawn().unwrap(), "");
-    check_error(unsigned, &[&format!("{nation} may not be read without credentials: set AWS_ACCESS_KEY_ID")]);
+    check_error(unsigned, &[&format!("reading {nation} requires credentials: set AWS_ACCESS_KEY_ID")]);
     let half = finish(server.command(&sql).env("AWS_ACCESS_KEY_ID", "id").spawn().unwrap(), "");
-    check_error(half, &["AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"]);
+    check_error(half, &["AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not"]);
     let open = finish(server.command(&sql).env("AWS_ALLOW_HTTP", "false").spawn().unwrap(), "");
-    check_error(open, &["is not encrypted; to use it all the same, set AWS_ALLOW_HTTP=true"]);
+    check_error(open, &["is not encrypted; to use it anyway, set AWS_ALLOW_HTTP=true"]);
     let away = finish(server.command(&sql).env("AWS_ENDPOINT", "http://127.0.0.1:1").spawn().unwrap(), "");
     check_error(away, &[&format!("cannot read {nation}: "), "refused"]);
 }
@@ -188,8 +188,8 @@ fn files_of_a_web_server_are_read() {
     check_ok(run(&external), "n\n25\n");
     for (file, part) in [
         ("nope.csv", "there is no file http://"),
-        ("secret.csv", "may not be read: the server asks for a login"),
-        ("", "a web server cannot be listed"),
+        ("secret.csv", "the server requires a login to read http://"),
+        ("", "files on a web server cannot be listed"),
         ("nation", "is not a table: its name must end in .parquet, .csv, .json or .arrow"),
     ] {
         check_error(run(&format!("SELECT * FROM '{}'", url(file))), &[part]);

@@ -77,7 +77,7 @@ fn errors_say_why_a_table_cannot_be_cached() {
         ("CACHE TABLE l", "no column of l has an encoding"),
         ("CACHE TABLE l COLUMNS (l)", "column l of type List"),
         ("CACHE TABLE t COLUMNS a", "Expected: (, found: a"),
-        ("UNCACHE TABLE t", "t is not cached; SHOW CACHE lists what is"),
+        ("UNCACHE TABLE t", "t is not cached; SHOW CACHE lists the cached tables"),
     ] {
         let error = db.error(sql);
         assert!(error.contains(message), "{sql}: {error}");

@@ -10,7 +10,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{
     DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, collect, displayable, replace_children_if_necessary,
 };
-use parallax::columnar::encode::Strings;
+use parallax::columnar::encode::StringEncoding;
 use parallax::exec::boundary::device_to_host::DeviceToHostExec;
 use parallax::exec::device_exec::DeviceExec;
 use parallax::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
@@ -48,7 +48,7 @@ impl DeviceOperator for EverySecond {
         RowEffect::Narrows
     }
 
-    fn required_encodings(&self, output: &[Strings], _widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], _widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         vec![output.to_vec()]
     }
 

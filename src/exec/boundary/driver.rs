@@ -35,7 +35,7 @@ use crate::exec::state::history::{Choice, WarmUpOutcome, WarmUpPermit};
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::exec::strategy::{add_label, count};
 use crate::exec::trace::output::DeviceFailure;
-use crate::runtime::Turn;
+use crate::runtime::Permit;
 
 /// The message of an operator that must run on the device and cannot.
 pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusionError {
@@ -66,16 +66,16 @@ impl PipelineRun {
     }
 
     /// Where memory is limited, waits for others: one that starts again is alone, so that it has all there is.
-    fn wait_for_turn(&self, mode: MemoryMode) -> Result<Option<Turn<'_>>> {
+    fn wait_for_admission(&self, mode: MemoryMode) -> Result<Option<Permit<'_>>> {
         if self.options.memory_limit.is_none() {
             return Ok(None);
         }
         let start = Instant::now();
-        let turns = self.device.mesh.runtime().turns();
-        let turn = turns.wait(mode > MemoryMode::Resident, || self.cancelled.check().is_err());
-        MetricBuilder::new(&self.metrics).subset_time("turn_time", 0).add_duration(start.elapsed());
+        let admission = self.device.mesh.runtime().admission();
+        let permit = admission.acquire(mode > MemoryMode::Resident, || self.cancelled.check().is_err());
+        MetricBuilder::new(&self.metrics).subset_time("admission_time", 0).add_duration(start.elapsed());
         self.cancelled.check()?;
-        Ok(turn)
+        Ok(permit)
     }
 
     /// Whether a run that has ended so may start again with less on the device.
@@ -230,8 +230,8 @@ impl PipelineDriver {
     /// LoadTracker the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
     async fn run_once(&self, run: &PipelineRun, sent: Arc<AtomicBool>, mode: MemoryMode) -> Result<()> {
         let (task, rows) = (self.task.clone(), self.rows.clone());
-        // A query must hold no tables while it waits for a turn: whose turn it is may need the memory. But host operators below may
-        // be those of another pipeline, which waits for a turn itself.
+        // A query must hold no tables while it waits for admission: the query that is admitted may need the memory. But host operators below may
+        // be those of another pipeline, which waits for admission itself.
         let early = if run.options.memory_limit.is_some() && only_scans(&run.input) {
             None
         } else {
@@ -241,7 +241,7 @@ impl PipelineDriver {
         let target = task.session_config().batch_size();
         let here = Handle::current();
         let work = move || {
-            let mut turn = run.wait_for_turn(mode)?;
+            let mut permit = run.wait_for_admission(mode)?;
             let engine = match early {
                 Some(engine) => engine,
                 None => here.block_on(run.load(&task, mode))?,
@@ -250,9 +250,9 @@ impl PipelineDriver {
                 Some(batch) => {
                     sent.store(true, Ordering::Relaxed);
                     let gone = |_| DataFusionError::Execution("the query was cancelled".to_string());
-                    // The reader may be an operator of a query that waits for its turn.
-                    match &mut turn {
-                        Some(turn) => turn.pause(|| rows.blocking_send(Ok(batch))),
+                    // The reader may be an operator of a query that waits for admission.
+                    match &mut permit {
+                        Some(permit) => permit.release_while(|| rows.blocking_send(Ok(batch))),
                         None => rows.blocking_send(Ok(batch)),
                     }
                     .map_err(gone)
@@ -334,7 +334,7 @@ async fn warm_up(run: PipelineRun, task: Arc<TaskContext>, permit: WarmUpPermit)
         let run = PipelineRun { input: retry(&run.input)?, ..run.clone() };
         let engine = run.load(&task, MemoryMode::Resident).await?;
         let work = move || {
-            let _turn = run.wait_for_turn(MemoryMode::Resident)?;
+            let _permit = run.wait_for_admission(MemoryMode::Resident)?;
             run.download(&engine, |_| Ok(true))
         };
         tokio::task::spawn_blocking(work).await.map_err(pipeline_panicked)??;

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::boundary::host_to_device::HostToDeviceExec;
 use crate::exec::device_exec::DeviceExec;
 use crate::exec::run::engine::address;
 
 /// A leaf and the encoding in which each of its columns is needed.
-pub type Demand<'a> = (&'a Arc<dyn ExecutionPlan>, &'a HostToDeviceExec, Vec<Strings>);
+pub type Demand<'a> = (&'a Arc<dyn ExecutionPlan>, &'a HostToDeviceExec, Vec<StringEncoding>);
 
 /// The leaves below `top`, each once.
 pub fn leaf_demands(top: &Arc<dyn ExecutionPlan>) -> Vec<Demand<'_>> {
     let mut found = Vec::new();
-    visit(top, vec![Strings::Rows; top.schema().fields().len()], &mut found);
+    visit(top, vec![StringEncoding::RowIds; top.schema().fields().len()], &mut found);
     // A leaf that is there twice is loaded once.
     let mut at: HashMap<usize, usize> = HashMap::new();
     let mut out: Vec<Demand<'_>> = Vec::new();
@@ -33,7 +33,7 @@ pub fn leaf_demands(top: &Arc<dyn ExecutionPlan>) -> Vec<Demand<'_>> {
     out
 }
 
-fn visit<'a>(plan: &'a Arc<dyn ExecutionPlan>, output: Vec<Strings>, found: &mut Vec<Demand<'a>>) {
+fn visit<'a>(plan: &'a Arc<dyn ExecutionPlan>, output: Vec<StringEncoding>, found: &mut Vec<Demand<'a>>) {
     if let Some(leaf) = plan.downcast_ref::<HostToDeviceExec>() {
         found.push((plan, leaf, output));
     } else if let Some(node) = DeviceExec::of(plan) {

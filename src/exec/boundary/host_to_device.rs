@@ -18,7 +18,7 @@ use datafusion::physical_plan::{
 };
 use tokio::sync::Semaphore;
 
-use crate::columnar::encode::{ColumnEncoder, Strings};
+use crate::columnar::encode::{ColumnEncoder, StringEncoding};
 use crate::columnar::host_array::HostWriter;
 use crate::columnar::layout::Layout;
 use crate::columnar::representation::Kind;
@@ -62,7 +62,7 @@ pub struct LoadContext<'a> {
     pub columns: &'a ColumnCache,
     pub options: &'a XlaOptions,
     /// For each column the form in which it is needed.
-    pub strings: &'a [Strings],
+    pub strings: &'a [StringEncoding],
     pub mode: MemoryMode,
     /// As many permits to decode as there are cores.
     pub cores: &'a Arc<Semaphore>,
@@ -242,7 +242,7 @@ impl HostToDeviceExec {
         let finish = move |number: usize, arrays: Vec<ArrayRef>| {
             let start = Instant::now();
             let (index, data_type) = (columns[number], schema.field(columns[number]).data_type());
-            let encoder = ColumnEncoder::with_strings(arrays, data_type, strings[index])?;
+            let encoder = ColumnEncoder::with_string_encoding(arrays, data_type, strings[index])?;
             let column = upload_or_stage(&encoder, data_type, &layout, &device, &options, mode)?;
             bytes.add(column.size_bytes());
             upload_time.add_duration(start.elapsed());
@@ -280,7 +280,7 @@ impl HostToDeviceExec {
                             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
                             let Some((index, arrays)) = next else { break };
                             let data_type = schema.field(index).data_type();
-                            let column = ColumnEncoder::with_strings(arrays.clone(), data_type, strings[index])
+                            let column = ColumnEncoder::with_string_encoding(arrays.clone(), data_type, strings[index])
                                 .and_then(|encoder| {
                                     upload_or_stage(&encoder, data_type, &layout, &device, &options, mode)
                                 });

@@ -11,7 +11,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs, only_relation};
@@ -79,7 +79,7 @@ impl DeviceOperator for Filter {
         RowEffect::Narrows
     }
 
-    fn required_encodings(&self, output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         let mut input = RequiredEncodings::none(widths[0]);
         output.iter().enumerate().for_each(|(column, encoding)| input.require(self.input_column(column), *encoding));
         input.require_for(&self.predicate);

@@ -11,7 +11,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs, only_relation};
@@ -63,7 +63,7 @@ impl DeviceOperator for Projection {
         RowEffect::Keeps
     }
 
-    fn required_encodings(&self, output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         let mut input = RequiredEncodings::none(widths[0]);
         for (expr, encoding) in self.exprs.iter().zip(output) {
             match &expr.node {

@@ -15,7 +15,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs, only_relation};
 use crate::exec::required_encodings::RequiredEncodings;
@@ -114,7 +114,7 @@ impl DeviceOperator for Sort {
         if self.fetch.is_some() { RowEffect::Picks } else { RowEffect::Reorders }
     }
 
-    fn required_encodings(&self, output: &[Strings], _widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], _widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         let mut input = RequiredEncodings::passed_through(output);
         self.keys.iter().for_each(|(key, _)| input.require_for(key));
         vec![input.into_columns()]

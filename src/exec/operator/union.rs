@@ -12,7 +12,7 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs};
@@ -56,7 +56,7 @@ impl DeviceOperator for Union {
     }
 
     // The inputs come to one dictionary.
-    fn required_encodings(&self, _output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, _output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         widths.iter().map(|width| RequiredEncodings::ordered(*width)).collect()
     }
 

@@ -9,7 +9,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::physical_expr::expressions::{Column, Literal};
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::config::XlaOptions;
 use crate::cores::cores;
 use crate::exec::device_exec::DeviceExec;
@@ -33,12 +33,12 @@ pub struct Profile {
 }
 
 /// The host plan below a leaf, and the encodings in which its columns are needed.
-pub type Leaf<'a> = (&'a Arc<dyn ExecutionPlan>, Vec<Strings>);
+pub type Leaf<'a> = (&'a Arc<dyn ExecutionPlan>, Vec<StringEncoding>);
 
 /// A table whose columns may be on the device.
 struct Table {
     source: TableSource,
-    columns: Vec<(ColumnSource, Strings)>,
+    columns: Vec<(ColumnSource, StringEncoding)>,
     /// By count, or as the files' statistics say.
     rows: f64,
 }
@@ -116,7 +116,7 @@ impl Profile {
     fn add_uploads(&self, task: &mut Task, device: &DeviceContext, options: &XlaOptions) {
         for table in &self.tables {
             let layout = table.source.known_rows(&device.column_cache).map(|rows| device.layout(rows, options));
-            let here = |(source, form): &&(ColumnSource, Strings)| {
+            let here = |(source, form): &&(ColumnSource, StringEncoding)| {
                 layout.as_ref().is_some_and(|layout| device.column_cache.holds(source, layout, *form))
             };
             let missing = table.columns.len() - table.columns.iter().filter(here).count();

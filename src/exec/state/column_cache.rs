@@ -10,7 +10,7 @@ use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::columnar::layout::Layout;
 use crate::columnar::table::DeviceColumn;
 
@@ -75,7 +75,7 @@ pub struct FileIdentity {
 struct Key {
     source: ColumnSource,
     layout: Layout,
-    strings: Strings,
+    strings: StringEncoding,
 }
 
 struct Entry {
@@ -186,21 +186,24 @@ impl ColumnCache {
     }
 
     /// Whether [`Self::get`] would find the column.
-    pub fn holds(&self, source: &ColumnSource, layout: &Layout, strings: Strings) -> bool {
+    pub fn holds(&self, source: &ColumnSource, layout: &Layout, strings: StringEncoding) -> bool {
         let state = self.lock();
-        let forms = [Strings::Ordered, Strings::Mapped, Strings::Rows].into_iter().filter(|form| *form >= strings);
+        let forms = [StringEncoding::OrderedDictionary, StringEncoding::LookupCodes, StringEncoding::RowIds]
+            .into_iter()
+            .filter(|form| *form >= strings);
         let mut keys = forms.map(|strings| Key { source: source.clone(), layout: layout.clone(), strings });
         keys.any(|key| state.entries.contains_key(&key))
     }
 
     /// The column made of `source` in `layout`, if it is here; ordered strings serve where rows were asked for.
-    pub fn get(&self, source: &ColumnSource, layout: &Layout, strings: Strings) -> Option<Arc<DeviceColumn>> {
+    pub fn get(&self, source: &ColumnSource, layout: &Layout, strings: StringEncoding) -> Option<Arc<DeviceColumn>> {
         let mut state = self.lock();
         state.clock += 1;
         let now = state.clock;
         let key = |strings| Key { source: source.clone(), layout: layout.clone(), strings };
         // What serves more serves less.
-        let serving = [Strings::Ordered, Strings::Mapped].into_iter().filter(|form| *form > strings);
+        let serving =
+            [StringEncoding::OrderedDictionary, StringEncoding::LookupCodes].into_iter().filter(|form| *form > strings);
         let key = serving.map(key).find(|key| state.entries.contains_key(key)).unwrap_or_else(|| key(strings));
         let entry = state.entries.get_mut(&key)?;
         entry.used_at = now;
@@ -214,7 +217,7 @@ impl ColumnCache {
         &self,
         source: ColumnSource,
         layout: Layout,
-        strings: Strings,
+        strings: StringEncoding,
         column: Arc<DeviceColumn>,
         arrays: &[ArrayRef],
         host: Option<&HostBudget<'_>>,

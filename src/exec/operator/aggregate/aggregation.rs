@@ -16,7 +16,7 @@ use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder};
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::columnar::table::DeviceTable;
 use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
@@ -194,7 +194,7 @@ impl DeviceOperator for Aggregation {
         RowEffect::Replaces
     }
 
-    fn required_encodings(&self, _output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, _output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         let mut input = RequiredEncodings::none(widths[0]);
         self.lowering.inputs_used().into_iter().for_each(|expr| input.require_for(expr));
         vec![input.into_columns()]

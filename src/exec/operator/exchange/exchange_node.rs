@@ -8,7 +8,7 @@ use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::only_relation;
 use crate::exec::run::engine::Engine;
@@ -47,7 +47,7 @@ impl<E: Exchange> DeviceOperator for ExchangeNode<E> {
         RowEffect::Keeps
     }
 
-    fn required_encodings(&self, output: &[Strings], _widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], _widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         vec![output.to_vec()]
     }
 

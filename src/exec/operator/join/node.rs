@@ -20,7 +20,7 @@ use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 
-use crate::columnar::encode::Strings;
+use crate::columnar::encode::StringEncoding;
 use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, KeyFilter, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs};
@@ -168,7 +168,7 @@ impl DeviceOperator for Join {
         RowEffect::Replaces
     }
 
-    fn required_encodings(&self, output: &[Strings], widths: &[usize]) -> Vec<Vec<Strings>> {
+    fn required_encodings(&self, output: &[StringEncoding], widths: &[usize]) -> Vec<Vec<StringEncoding>> {
         let mut inputs = [RequiredEncodings::none(widths[0]), RequiredEncodings::none(widths[1])];
         for (source, encoding) in self.spec.project(self.spec.input_columns(widths)).into_iter().zip(output) {
             if let Some(InputColumn { input, column }) = source {
@@ -180,7 +180,7 @@ impl DeviceOperator for Join {
             inputs[1].require_for(right);
         }
         for (is_left, column) in self.spec.residual.iter().flat_map(|residual| &residual.columns) {
-            inputs[usize::from(!is_left)].require(*column, Strings::Ordered);
+            inputs[usize::from(!is_left)].require(*column, StringEncoding::OrderedDictionary);
         }
         inputs.map(RequiredEncodings::into_columns).to_vec()
     }
