@@ -1,48 +1,61 @@
-# `make` lists what there is. `make xla` puts the target folder, too, into the cache that all clones share.
+# `make` lists the targets. `make xla` also moves cargo's target folder into the cache that all clones share.
 
-.PHONY: help run test check bench placement tpch fuzz conformance docs xla fmt clean
+.PHONY: help run test check formatting lint features rustdoc bench placement tpch fuzz conformance docs xla fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: xla ## build, write a small TPC-H the first time, open the SQL shell (or run the SQL on stdin)
+run: xla ## build, generate TPC-H data on the first start, and open the SQL shell (or run the SQL on standard input)
 	@cargo run --release --bin parallax
 
-test: xla ## run every test: unit, sql-tests on each engine, examples, doc tests, scripts
+test: xla ## run all tests: unit tests, SQL tests on every engine, property tests, examples, doc tests, scripts
 	scripts/test-fetch-xla
 	scripts/fetch-s3-server
-	cargo test --no-fail-fast
+	cargo test --tests --no-fail-fast; tests=$$?; cargo test --doc && exit $$tests
 
-check: xla ## what CI runs: formatting, clippy, every test
+check: formatting lint features rustdoc test ## run everything that CI runs: formatting, lints, features, documentation, tests
+
+formatting: ## check that the code is formatted
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	@$(MAKE) --no-print-directory test
 
-bench: xla ## time TPC-H beside DataFusion, DuckDB and Polars; write docs/benchmarks.md
+# First without the feature `internals`, because rustc only reports dead code in private modules.
+lint: xla ## check all targets with clippy; warnings are errors
+	cargo clippy -- -D warnings
+	cargo clippy --all-targets -- -D warnings
+
+features: xla ## check that the library builds without its cargo features and with each one alone
+	for features in '' tpch shell remote; do \
+	  cargo clippy --lib --bins --no-default-features --features "$$features" -- -D warnings || exit 1; \
+	done
+
+rustdoc: xla ## build the API documentation; broken links and missing texts are errors
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
+
+bench: xla ## measure TPC-H against DataFusion, DuckDB and Polars, and write docs/benchmarks.md
 	cargo bench --bench tpch
 
-placement: xla ## time TPC-H and the .slt queries under each placement; list where auto is the slower (PARALLAX_TPCH: data)
+placement: xla ## measure TPC-H and the .slt queries under every placement, and list where auto is slower (data: PARALLAX_TPCH)
 	cargo test --release --test slt -- --placement
 
-tpch: xla ## compare all 22 TPC-H queries with DataFusion at scale factor 1, and again in 128 MiB (PARALLAX_TPCH_SCALE)
+tpch: xla ## compare the 22 TPC-H queries with DataFusion at scale factor 1, also with 128 MiB of memory (PARALLAX_TPCH_SCALE)
 	cargo test --release --test differential -- --ignored --exact tpch::tpch_at_scale_factor_1 --nocapture
 
 fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
 	cargo test --release --test differential -- --ignored --exact fuzz::fuzz --nocapture
 
-conformance: xla ## run DataFusion's published suite three times; write docs/conformance.md
+conformance: xla ## run DataFusion's own test suite three times, and write docs/conformance.md
 	scripts/fetch-conformance
 	cargo test --release --test slt -- --conformance
 
-docs: xla ## write docs/sql-support.md: what runs where, as the planner says
+docs: xla ## write docs/sql-support.md: what runs on the device and what on the host, according to the planner
 	cargo test --test slt -- --docs
 
-xla: ## fetch XLA into the cache, and tell cargo where it is
+xla: ## download XLA into the cache, and tell cargo where it is
 	@scripts/fetch-xla
 
 fmt: ## format the code
 	cargo fmt
 
-clean: ## remove what this checkout built, and its data (the caches stay)
+clean: ## delete what this checkout built, and its data (the caches stay)
 	cargo clean --package parallax
 	rm -rf data bench-results

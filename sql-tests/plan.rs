@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 
+/// Boundary nodes (`HostToDeviceExec`) alone do not count.
+pub use parallax::session::uses_device as holds_device_node;
+
 /// Part of every refusal under `xla.placement = always`.
 pub const REFUSAL: &str = "cannot run on the device";
-
-/// Returns whether any node of the plan runs on the device. Boundary nodes (`HostToDeviceExec`) alone do not count.
-pub fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
-}
 
 /// Operators of a host plan that have a device form.
 const PLACEABLE: [&str; 11] = [

@@ -313,16 +313,16 @@ async fn load(session: &Session, arguments: &Arguments) -> Result<Option<DataFol
 }
 
 fn banner(arguments: &Arguments, data: Option<&DataFolder>) -> String {
-    let source = match (&arguments.data, data) {
-        (_, None) => "an empty database".to_string(),
-        (Some(path), _) => format!("{}", path.display()),
-        (None, _) => format!("TPC-H at scale factor {}", arguments.scale),
-    };
     let names: Vec<&str> = data.into_iter().flat_map(DataFolder::tables).collect();
     let tables = match names.len() {
-        0 => String::new(),
-        n if n > 12 => format!(": {n} tables"),
-        _ => format!(": {}", names.join(", ")),
+        0 => "none yet".to_string(),
+        n if n > 12 => format!("{n} of them"),
+        _ => names.join(", "),
     };
-    format!("Parallax {}. {source}{tables}.\nSQL ends with ; and \\? shows the commands.", env!("CARGO_PKG_VERSION"))
+    let source = match (&arguments.data, data) {
+        (_, None) => "The database is empty; SELECT * FROM 'file.parquet' reads a file".to_string(),
+        (Some(path), _) => format!("Tables in {}: {tables}", path.display()),
+        (None, _) => format!("TPC-H at scale factor {}: {tables}", arguments.scale),
+    };
+    format!("Parallax {}. {source}.\nA statement ends with ; and \\? lists the commands.", env!("CARGO_PKG_VERSION"))
 }

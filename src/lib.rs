@@ -2,6 +2,20 @@
 //! of the physical plan, traces it into a few HLO programs, and runs those over the chunks of a table on every core, or
 //! on every device of a mesh.
 //!
+//! ```no_run
+//! # async fn example() -> datafusion::error::Result<()> {
+//! let session = parallax::session::Session::new()?;
+//! session.register_path("trips", "trips.parquet".as_ref()).await?;
+//! let batches = session.collect("SELECT vendor, sum(fare) FROM trips GROUP BY vendor").await?;
+//! # Ok(()) }
+//! ```
+//!
+//! A program that already has DataFusion adds Parallax to its session state: [`session::SessionStateBuilderExt`].
+//! The options are those of [`config::XlaOptions`]; devices and meshes are in [`runtime`].
+//!
+//! Cargo features, all on by default: `shell` (the `parallax` program), `tpch` (TPC-H data and queries), `remote` (tables at
+//! `http(s)://` and `s3://`). A program that embeds Parallax can leave them out.
+//!
 //! # The life of a query
 //!
 //! ```text
@@ -32,26 +46,26 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], [`host_functions`], [`error`], [`config`], [`cache_dir`], [`cores`] | nothing of the others |
-//! | [`hlo`] · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
-//! | [`columnar`] | Arrow arrays and buffers |
-//! | [`kernels`] | HLO values; no DataFusion, no Arrow, no device |
-//! | [`expr`] | DataFusion's physical expressions and HLO values; runs nothing |
-//! | [`exec`] | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
-//! | [`planner`] | plans; never a device |
-//! | `calibration`, [`plan_cache`], [`statement`], [`tables`], [`tpch`] · [`session`] | DataFusion's `SessionContext` |
-//! | [`sample`], [`shell`], [`cli`] | people |
+//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores` | nothing of the others |
+//! | `hlo` · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
+//! | `columnar` | Arrow arrays and buffers |
+//! | `kernels` | HLO values; no DataFusion, no Arrow, no device |
+//! | `expr` | DataFusion's physical expressions and HLO values; runs nothing |
+//! | `exec` | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
+//! | `planner` | plans; never a device |
+//! | `calibration`, `plan_cache`, `statement`, `tables`, `tpch` · [`session`] | DataFusion's `SessionContext` |
+//! | `sample`, `shell`, `cli` | people |
 //!
 //! # What holds
 //!
 //! - **No operator is asked whether it is supported.** Conversion gives a device operator or a
-//!   [`FallbackReason`](expr::fallback::FallbackReason), and EXPLAIN shows the reason that was acted on.
+//!   [`FallbackReason`](session::FallbackReason), and EXPLAIN shows the reason that was acted on.
 //! - **No RecordBatch passes between device operators**, only HLO values of one chunk and a mask of live rows.
 //! - **No literal, row count, key offset or dictionary is part of a program's text**: they are parameters, so that the text
 //!   is the key of the compile cache.
 //! - **No integer or decimal wraps unless DataFusion's does**, and no answer differs from DataFusion's in silence: ranges
 //!   prove that 64 bits are enough, or two limbs are used, or an error code comes out of the program.
-//! - **No `unsafe` and no `xla` crate outside [`runtime`]**, no DataFusion in [`hlo`], [`kernels`] and [`program`].
+//! - **No `unsafe` and no `xla` crate outside [`runtime`]**, no DataFusion in `hlo`, `kernels` and [`program`].
 //! - **No buffer without a reservation** in the account of device memory.
 //!
 //! `docs/architecture.md` tells each of these at length.
@@ -140,7 +154,10 @@ mod cache_dir;
 pub mod cache_dir;
 
 // How many threads run at a time.
+#[cfg(not(feature = "internals"))]
 mod cores;
+#[cfg(feature = "internals")]
+pub mod cores;
 
 // The data that is there without `--data`.
 #[cfg(feature = "shell")]

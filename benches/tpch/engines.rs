@@ -144,7 +144,12 @@ impl Engines {
 
     /// Returns the bytes on the device for columns of the in-memory tables.
     pub fn warm_bytes(&self) -> Result<usize> {
-        Ok(device(&self.parallax_memory)?.resident.size_bytes())
+        Ok(device(&self.parallax_memory)?
+            .column_cache
+            .inventory()
+            .iter()
+            .map(|cached| cached.column.size_bytes())
+            .sum())
     }
 
     /// Starts to measure the processor time of other programs.
@@ -189,7 +194,11 @@ fn device(session: &Session) -> Result<Arc<DeviceContext>> {
 }
 
 fn clear(session: &Session) -> Result<()> {
-    let resident = &device(session)?.resident;
-    resident.clear();
-    if resident.is_empty() { Ok(()) } else { Err(exec_datafusion_err!("a query that has ended holds columns")) }
+    let device = device(session)?;
+    while device.column_cache.evict_one() {}
+    if device.column_cache.inventory().is_empty() {
+        Ok(())
+    } else {
+        Err(exec_datafusion_err!("a query that has ended holds columns"))
+    }
 }

@@ -114,6 +114,7 @@ impl Dictionary {
     }
 
     /// Returns the number of values.
+    #[allow(clippy::len_without_is_empty, reason = "only the number is asked for")]
     pub fn len(&self) -> usize {
         self.values.len()
     }

@@ -34,11 +34,13 @@ impl DataFolder {
     }
 
     /// Returns the path of the folder.
+    #[cfg(feature = "shell")]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the names of its tables, sorted.
+    #[cfg(feature = "shell")]
     pub fn tables(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tables.keys().map(String::as_str)
     }

@@ -33,7 +33,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use tokio::runtime::Runtime;
 
@@ -215,7 +215,7 @@ impl Engines {
         for (n, session) in &self.devices {
             let name = format!("xla{n}");
             let proven = match plan(session, query).await {
-                Ok(plan) => holds_device_node(&plan),
+                Ok(plan) => uses_device(&plan),
                 Err(error) => {
                     if !error.to_string().contains(REFUSAL) {
                         return Err(format!("{name} fails to plan: {error}"));
@@ -266,10 +266,6 @@ async fn rows(session: &Session, query: &str) -> Result<Rows> {
     let schema = stream.schema();
     let batches: Vec<_> = stream.try_collect().await?;
     Rows::new(schema, &batches)
-}
-
-fn holds_device_node(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.name().starts_with("Xla") || plan.children().into_iter().any(holds_device_node)
 }
 
 fn first_line(error: &DataFusionError) -> String {

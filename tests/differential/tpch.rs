@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 use parallax::tpch;
 
-use crate::{holds_device_node, plan, rows, runtime};
+use crate::{plan, rows, runtime};
 
 #[test]
 fn tpch_at_scale_factor_0_01() {
@@ -31,7 +31,7 @@ fn tpch_at_scale_factor_1() {
     let scale = std::env::var("PARALLAX_TPCH_SCALE").unwrap_or_else(|_| "1".to_string());
     let scale: f64 = scale.parse().expect("PARALLAX_TPCH_SCALE is a number");
     compare(scale, &ALL_DEVICES);
-    // A tenth of the data and less, by issue 4.
+    // Device memory for a tenth of the data or less (issue 4).
     let limit = format!("{}", (LIMIT_AT_1 * scale) as usize);
     compare(scale, &[("limited", 1, &[("xla.placement", "always"), ("xla.memory_limit", &limit)]), HOST]);
 }
@@ -74,7 +74,7 @@ fn compare(scale: f64, engines: &[Engine<'_>]) {
                 name,
                 runtime().block_on(async {
                     let plan = plan(session, sql).await?;
-                    assert!(*name == "host" || holds_device_node(&plan), "Q{number} has no device operator on {name}");
+                    assert!(*name == "host" || uses_device(&plan), "Q{number} has no device operator on {name}");
                     rows(session, sql).await
                 }),
             ));

@@ -15,7 +15,7 @@ fn every_node_reports_its_metrics() {
     let first = SQL.replace("FROM t", "FROM u");
     assert_snapshot!(db.analyze(&first), @r"
     DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_finish], metrics=[output_rows=2, download_bytes=136, program_cache_hits=2, compile_time=T, device_time=T, download_time=T, kernel_time=T]
-      XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, kernel_time=T]
+      XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, kernel_time=T, strategy=dense groups]
         XlaProjectionExec: expr=[s@1 as s, d@2 as d], metrics=[output_rows=2]
           XlaFilterExec: a@0 > 1, metrics=[output_rows=2]
             HostToDeviceExec, metrics=[cached_columns=3]
@@ -87,4 +87,20 @@ fn strategies_chosen_at_run_time_are_shown() {
         let plan = db.analyze(sql);
         assert!(plan.contains(programs) && plan.contains(way), "{sql}\n{plan}");
     }
+}
+
+/// Plain EXPLAIN shows what the plan says, whatever has run before; estimates and history come with VERBOSE.
+#[test]
+fn plain_explain_is_deterministic() {
+    let db = Db::with_t(&[]);
+    let explain = |kind: &str| format!("{:?}", db.rows(&format!("EXPLAIN {kind} {SQL}")));
+    let before = explain("");
+    assert!(!before.contains("estimates"), "{before}");
+    for _ in 0..3 {
+        db.rows(SQL);
+        db.analyze(SQL);
+        assert_eq!(explain(""), before);
+    }
+    assert!(explain("VERBOSE").contains("estimates: host "), "{}", explain("VERBOSE"));
+    assert!(format!("{:?}", db.rows(&format!("EXPLAIN ANALYZE {SQL}"))).contains("estimates: host "));
 }

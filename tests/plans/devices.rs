@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use insta::assert_snapshot;
+
 use crate::{Db, RUNTIME};
 
 const QUERIES: [&str; 10] = [
@@ -110,6 +112,70 @@ fn rows_of_several_devices_come_in_table_order() {
     db.run("CREATE TABLE n AS SELECT value AS i FROM generate_series(1, 5000)");
     let rows = db.rows("SELECT i FROM n WHERE i > 0");
     assert_eq!(rows, (1..=5000).map(|i| i.to_string()).collect::<Vec<_>>());
+}
+
+/// What moves between devices is a node of the plan, with its rows and bytes.
+#[test]
+fn exchanges_are_nodes_of_the_plan() {
+    let db = Db::on_devices(2, &[("xla.placement", "always"), ("xla.chunk_rows", "1024")]);
+    db.run(
+        "CREATE TABLE n AS SELECT value AS i, value % 50 AS k, CAST(value AS DOUBLE) / 7 AS f FROM generate_series(1, 5000)",
+    );
+    db.run("CREATE TABLE d AS SELECT value AS k, value * 2 AS v FROM generate_series(0, 19)");
+    assert_snapshot!(db.explain("SELECT i FROM n WHERE i > 10 ORDER BY f"), @r"
+    DeviceToHostExec: programs=[filter_sort_project], devices=2
+      XlaProjectionExec: expr=[i@0 as i]
+        XlaSortExec: expr=[f@1 ASC NULLS LAST]
+          XlaGatherExec: devices=2
+            XlaFilterExec: i@0 > 10
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_snapshot!(db.explain("SELECT d.v, sum(n.i) FROM n JOIN d ON n.k = d.k GROUP BY d.v ORDER BY d.v"), @r"
+    DeviceToHostExec: programs=[join_build, join_project_project_aggregate_update, aggregate_sort_finish], devices=2
+      XlaSortExec: expr=[v@0 ASC NULLS LAST]
+        XlaAggregateExec: gby=[v@1 as v], aggr=[sum(n.i)]
+          XlaGatherExec: devices=2, if=hashed groups
+            XlaProjectionExec: expr=[i@0 as i, v@3 as v]
+              XlaProjectionExec: expr=[i@2 as i, k@3 as k, k@0 as k, v@1 as v]
+                XlaJoinExec: join_type=Inner, on=[(k@0, k@1)]
+                  XlaBroadcastExec: devices=2
+                    HostToDeviceExec
+                      DataSourceExec: partitions=1, partition_sizes=[1]
+                  XlaGatherExec: devices=2, if=several matches
+                    HostToDeviceExec
+                      DataSourceExec: partitions=1, partition_sizes=[1]
+    ");
+    assert_snapshot!(db.explain("SELECT i FROM n UNION ALL SELECT v FROM d LIMIT 7"), @r"
+    DeviceToHostExec: programs=[project, union_limit_limit], devices=2
+      XlaLimitExec: skip=0, fetch=7
+        XlaLimitExec: skip=0, fetch=7
+          XlaUnionExec
+            XlaGatherExec: devices=2
+              HostToDeviceExec
+                DataSourceExec: partitions=1, partition_sizes=[1], fetch=7
+            XlaGatherExec: devices=2
+              XlaProjectionExec: expr=[v@0 as i]
+                HostToDeviceExec
+                  DataSourceExec: partitions=1, partition_sizes=[1], fetch=7
+    ");
+    // A sort gathers, dense groups do not.
+    let plan = db.analyze("SELECT i FROM n WHERE i > 10 ORDER BY f");
+    assert!(plan.contains("XlaGatherExec: devices=2, metrics=[output_rows=4.99 K, moved_bytes="), "{plan}");
+    let plan = db.analyze("SELECT k, sum(i) FROM n GROUP BY k");
+    assert!(plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[]"), "{plan}");
+    let plan = db.analyze("SELECT f, sum(i) FROM n GROUP BY f");
+    assert!(
+        plan.contains("XlaGatherExec: devices=2, if=hashed groups, metrics=[output_rows=5.00 K, moved_bytes="),
+        "{plan}"
+    );
+    // A build side is copied to every device.
+    let plan = db.analyze("SELECT n.i, d.v FROM n JOIN d ON n.k = d.k");
+    assert!(plan.contains("broadcast_bytes="), "{plan}");
+    // On one device nothing moves.
+    let db = Db::new(&[("xla.placement", "always")]);
+    db.run("CREATE TABLE n AS SELECT value AS i FROM generate_series(1, 5000)");
+    assert!(!db.explain("SELECT i FROM n ORDER BY i % 7").contains("XlaGatherExec"));
 }
 
 #[test]

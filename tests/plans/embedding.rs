@@ -20,7 +20,31 @@ use parallax::session::{SessionStateBuilderExt, fallbacks};
 fn the_rules_of_datafusion_are_all_there_in_order() {
     let state = SessionStateBuilder::new().with_default_features().with_parallax().unwrap().build();
     let names: Vec<_> = state.physical_optimizers().iter().map(|rule| rule.name()).collect();
-    assert_snapshot!(names.join("\n"), @"");
+    assert_snapshot!(names.join("\n"), @r"
+    OutputRequirements
+    aggregate_statistics
+    join_selection
+    LimitedDistinctAggregation
+    FilterPushdown
+    WindowTopN
+    PlaceOnDevice
+    EnsureRequirements
+    CombinePartialFinalAggregate
+    OptimizeAggregateOrder
+    ProjectionPushdown
+    OutputRequirements
+    LimitAggregation
+    LimitPushPastWindows
+    HashJoinBuffering
+    LimitPushdown
+    TopKRepartition
+    ProjectionPushdown
+    PushdownSort
+    EnsureCooperative
+    FilterPushdown(Post)
+    SanityCheckPlan
+    ExplainFallback
+    ");
     let own = ["PlaceOnDevice", "ExplainFallback"];
     let rest: Vec<_> = names.into_iter().filter(|name| !own.contains(name)).map(str::to_string).collect();
     let default: Vec<_> = PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_string()).collect();

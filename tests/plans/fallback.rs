@@ -76,3 +76,28 @@ fn an_error_has_the_message_of_the_host() {
         }
     }
 }
+
+/// A function of two columns with too many combinations of values is only known at run time. The error names the operator that holds it.
+#[test]
+fn a_refusal_at_run_time_names_its_operator() {
+    let db = Db::new(&[]);
+    db.run(
+        "CREATE TABLE t AS SELECT value AS id, concat('a', value) AS a, concat('b', value * 7) AS b FROM generate_series(1, 1000)",
+    );
+    db.run("SET xla.placement = 'always'");
+    for (sql, operator) in [
+        ("SELECT count(*) FROM t WHERE strpos(a, b) = 0", "XlaFilterExec"),
+        ("SELECT strpos(a, b) AS n FROM t", "XlaProjectionExec"),
+        ("SELECT sum(strpos(a, b)) FROM t", "XlaAggregateExec"),
+        ("SELECT id FROM t ORDER BY strpos(a, b), id", "XlaSortExec"),
+        ("SELECT t.id FROM t JOIN t u ON t.id = u.id AND strpos(t.a, u.b) = 0", "XlaJoinExec"),
+    ] {
+        let error = db.error(sql);
+        assert!(error.contains(&format!("{operator} cannot run on the device: ")), "{sql}: {error}");
+    }
+    // Under `auto` the host runs, and EXPLAIN ANALYZE says why.
+    db.run("SET xla.placement = 'auto'");
+    let sql = "SELECT count(*) FROM t WHERE strpos(a, b) = 0";
+    assert_eq!(db.rows(sql), ["1000"]);
+    assert!(db.analyze(sql).contains("fallback=XlaFilterExec: "), "{}", db.analyze(sql));
+}

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, collect, displayable};
+use datafusion::physical_plan::{
+    DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, collect, displayable, replace_children_if_necessary,
+};
 use parallax::columnar::encode::Strings;
 use parallax::exec::boundary::device_to_host::DeviceToHostExec;
 use parallax::exec::device_exec::DeviceExec;
@@ -124,7 +126,7 @@ fn an_operator_of_one_file_runs_between_the_others() {
         Ok(match DeviceExec::of(&node).filter(|device| device.operator().name() == "XlaFilterExec") {
             Some(filter) => {
                 let every_second = DeviceExec::new(Arc::new(EverySecond), filter.inputs().to_vec());
-                Transformed::yes(Arc::clone(&node).with_new_children(vec![Arc::new(every_second)])?)
+                Transformed::yes(replace_children_if_necessary(Arc::clone(&node), vec![Arc::new(every_second)])?)
             }
             None => Transformed::no(node),
         })

@@ -48,10 +48,9 @@ impl OutputLayout {
 
     /// Fails with the error that the program reported.
     pub fn check(&self, outputs: &[Buffer]) -> Result<()> {
-        let mut at = self.arrays + usize::from(self.has_live);
-        for messages in [&self.errors, &self.source_errors].into_iter().flatten() {
+        let first = self.arrays + usize::from(self.has_live);
+        for (at, messages) in (first..).zip([&self.errors, &self.source_errors].into_iter().flatten()) {
             let code = scalar_s32(outputs.get(at))?;
-            at += 1;
             if code > 0 {
                 return Err(failure(code, messages));
             }

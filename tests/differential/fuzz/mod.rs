@@ -30,13 +30,13 @@ use std::time::{Duration, Instant};
 use datafusion::error::Result;
 use futures::TryStreamExt;
 use parallax::exec::state::costs::Costs;
-use parallax::session::Session;
+use parallax::session::{Session, uses_device};
 
 use crate::fuzz::data::{Dataset, Shape};
 use crate::fuzz::query::{Query, Writer};
 use crate::fuzz::random::Random;
 use crate::generator::rows::Rows;
-use crate::{UNPLANNED, holds_device_node, number, plan, runtime};
+use crate::{UNPLANNED, number, plan, runtime};
 
 const QUERIES: u64 = 20;
 const ROUNDS: u64 = 50;
@@ -219,7 +219,7 @@ impl Fuzz {
     fn look_at_plan(&mut self, engine: usize, query: &Query) {
         if let Ok(plan) = runtime().block_on(plan(&self.devices[engine], &query.sql)) {
             self.plans += 1;
-            self.vacuous += usize::from(!holds_device_node(&plan));
+            self.vacuous += usize::from(!uses_device(&plan));
             if self.verbose {
                 eprintln!("{}", datafusion::physical_plan::displayable(plan.as_ref()).indent(false));
             }

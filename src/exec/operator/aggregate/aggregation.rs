@@ -276,6 +276,7 @@ impl DeviceOperator for Aggregation {
             inputs: vec![input],
             held: 0,
             compute: Box::new(move |engine, inputs| {
+                add_strategy(&metrics, "rows together");
                 let input = single(engine, only_relation(inputs)?, None)?;
                 Ok(input.with(step_of(Arc::clone(&self), &metrics)))
             }),
