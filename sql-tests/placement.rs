@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `never`, `always` | `xla.placement` |
 //! | `auto` | the default of a program that embeds Parallax |
-//! | `tiered` | `auto` with `xla.background_compile`, the shell's default; a repetition starts once the background is idle |
+//! | `background` | `auto` with `xla.background_compile`, the shell's default; a repetition starts once the background is idle |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,7 +26,7 @@ const DATA: &str = "PARALLAX_TPCH";
 /// Times one in this many SELECTs of the .slt files.
 const EVERY: &str = "PARALLAX_EVERY";
 
-const MODES: [&str; 4] = ["never", "always", "auto", "tiered"];
+const MODES: [&str; 4] = ["never", "always", "auto", "background"];
 
 /// How often a query runs. The last few runs are reported as repeated.
 const RUNS: usize = 12;
@@ -116,7 +116,7 @@ pub async fn run_mode(root: &Path, files: &[String], mode: &str, workload: &str)
 
 fn session(mode: &str) -> Result<Session> {
     match mode {
-        "tiered" => Session::builder().set("xla.background_compile", "true").build(),
+        "background" => Session::builder().set("xla.background_compile", "true").build(),
         placement => Session::builder().set("xla.placement", placement).build(),
     }
 }

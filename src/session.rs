@@ -206,7 +206,7 @@ impl Session {
 
     /// Pipelines that the host operators have answered so far although the device could: they were faster, or its programs were not
     /// compiled.
-    pub fn host_answers(&self) -> usize {
+    pub fn host_runs(&self) -> usize {
         self.device().map_or(0, |device| device.history.host_runs())
     }
 

@@ -78,7 +78,7 @@ pub async fn run(
     settings: Settings,
     out: &mut dyn Write,
 ) -> std::result::Result<Outcome, Failure> {
-    let on_host_before = session.host_answers();
+    let on_host_before = session.host_runs();
     let hint = if settings.interruptible { " (Ctrl-C cancels)" } else { "" };
     let mut progress = Progress::start(hint);
     let (sender, mut events) = mpsc::channel(4);
@@ -113,7 +113,7 @@ pub async fn run(
         Err(_) => return Err(ShellError::Cancelled(progress.elapsed()).into()),
     };
     let elapsed = progress.elapsed();
-    let compiling = session.host_answers() > on_host_before && !session.at_rest();
+    let compiling = session.host_runs() > on_host_before && !session.at_rest();
     let done = Outcome { rows: None, left_out: 0, elapsed, ran_on: None, compiling };
     let Some(mut printer) = printer else { return Ok(done) };
     printer.finish(out)?;

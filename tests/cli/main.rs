@@ -259,7 +259,7 @@ fn help_teaches_and_version_is_said() {
 fn queries_can_be_inspected() {
     let programs = run(&["-c", "\\hlo SELECT sum(l_tax) FROM lineitem"], "");
     assert!(programs.code == Some(0) && programs.out.contains("\nHloModule "), "{programs:?}");
-    let all = "Every operator that Parallax has a device form of can run on the device; EXPLAIN shows what is expected of either side.\n";
+    let all = "All operators with a device form can run on the device. EXPLAIN VERBOSE shows where they are expected to be faster.\n";
     check_ok(run(&["-c", "\\why SELECT sum(l_tax) FROM lineitem"], ""), all);
     let reasons = run(&["-c", "\\why SELECT array_agg(l_comment) FROM lineitem"], "");
     assert!(reasons.code == Some(0) && reasons.out.contains("\n  stays on the host: "), "{reasons:?}");

@@ -25,7 +25,7 @@ fn fast_device_with_slow_compiler() -> Costs {
     costs
 }
 
-fn tiered() -> Db {
+fn in_background() -> Db {
     Db::with_costs(
         fast_device_with_slow_compiler(),
         &[("xla.background_compile", "true"), ("datafusion.execution.target_partitions", "4")],
@@ -33,8 +33,8 @@ fn tiered() -> Db {
 }
 
 /// Creates `t` under `never`, so that the host operators that produce its rows are not counted.
-fn tiered_with_t() -> Db {
-    let db = tiered();
+fn in_background_with_t() -> Db {
+    let db = in_background();
     db.run("SET xla.placement = 'never'");
     db.create_t();
     db.run("SET xla.placement = 'auto'");
@@ -43,13 +43,13 @@ fn tiered_with_t() -> Db {
 
 #[test]
 fn the_host_runs_first_and_the_device_is_warmed_up() {
-    let db = tiered_with_t();
+    let db = in_background_with_t();
     let sql = "SELECT s, sum(a) FROM t WHERE d > -5 GROUP BY s ORDER BY s";
     let rows = ["x | 4", "y | 2", "NULL | NULL"];
     let cached = || db.rows("SHOW CACHE").into_iter().filter(|row| row.starts_with("t |")).count();
-    let before = db.session.host_answers();
+    let before = db.session.host_runs();
     assert_eq!((cached(), db.rows(sql)), (0, rows.map(String::from).to_vec()));
-    assert_eq!(db.session.host_answers(), before + 1);
+    assert_eq!(db.session.host_runs(), before + 1);
     wait_until(|| cached() == 3);
     // Another literal is the same pipeline. The rows are right wherever it runs.
     for _ in 0..20 {
@@ -62,23 +62,23 @@ fn the_host_runs_first_and_the_device_is_warmed_up() {
 
 #[test]
 fn always_and_errors_are_unaffected() {
-    let db = tiered_with_t();
+    let db = in_background_with_t();
     db.run("SET xla.placement = 'always'");
-    let before = db.session.host_answers();
+    let before = db.session.host_runs();
     assert_eq!(db.rows("SELECT a + 1 FROM t WHERE a > 2"), ["4"]);
-    assert_eq!(db.session.host_answers(), before);
+    assert_eq!(db.session.host_runs(), before);
     db.run("SET xla.placement = 'auto'");
     for _ in 0..3 {
         let error = db.error("SELECT a / (a - 1) FROM t WHERE a > 0");
         assert!(error.contains("Divide by zero"), "{error}");
     }
-    assert!(db.session.host_answers() > before);
+    assert!(db.session.host_runs() > before);
 }
 
 /// Host operators that run instead of the device have passed DataFusion's complete optimizer.
 #[test]
 fn host_runs_over_several_partitions() {
-    let db = tiered();
+    let db = in_background();
     db.run("CREATE TABLE n AS SELECT value AS v, value % 10 AS g FROM generate_series(1, 20000)");
     let sql =
         "SELECT g, count(*), max(v) FROM n JOIN (SELECT v AS w FROM n WHERE v % 2 = 0) ON v = w GROUP BY g ORDER BY g";

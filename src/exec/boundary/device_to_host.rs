@@ -1,5 +1,5 @@
-//! `DeviceToHostExec`: the upper border of device operators. LoadTracker what they read, has the engine run them, and streams the live
-//! rows as RecordBatches.
+//! `DeviceToHostExec`: the upper boundary of a pipeline. Loads the tables that its operators read, runs the operators on the engine, and
+//! streams the live rows as RecordBatches.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};

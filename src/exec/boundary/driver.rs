@@ -227,7 +227,7 @@ impl PipelineDriver {
         Ok(())
     }
 
-    /// LoadTracker the tables and runs the programs on a blocking thread; sets `sent` once the reader has rows.
+    /// Loads the tables and runs the programs on a blocking thread. Sets `sent` once the reader has rows.
     async fn run_once(&self, run: &PipelineRun, sent: Arc<AtomicBool>, mode: MemoryMode) -> Result<()> {
         let (task, rows) = (self.task.clone(), self.rows.clone());
         // A query must hold no tables while it waits for admission: the query that is admitted may need the memory. But host operators below may

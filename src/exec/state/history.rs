@@ -1,11 +1,12 @@
-//! Who answers a pipeline under `auto`: the host operators that it replaces, or the device. Each target's time is an estimate (`cost`)
-//! until that target has run; then it is what was measured. What the device pays once (to compile, to upload) is paid
+//! The placement history: chooses where each pipeline runs under `auto`, on the host operators that it replaced or on the device. The time
+//! of a target is an estimate (`costs`) until it has run, and then the measured time. The one-time cost of the device (to compile, to
+//! upload) is paid
 //!
-//! - at once, where the host is expected to take longer than that and the device's own time together, and nobody else could pay
-//!   (without `xla.background_compile`);
-//! - never, while the host is expected to be faster than the device is with everything in place;
-//! - else in the background (`xla.background_compile`), while the host answers; or, without it, when the host has spent as much time on this
-//!   pipeline as it costs. So no series of queries takes twice as long as on the better target.
+//! - at once, if the host is expected to take longer than the device with that cost, and nothing can pay it in the background
+//!   (`xla.background_compile` is off);
+//! - never, while the host is expected to be faster than the device without that cost;
+//! - else in the background, while the host runs the query; or, without `xla.background_compile`, when the host has spent as much time
+//!   on this pipeline. So no series of queries takes twice as long as on the better target.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,76 +19,76 @@ use tokio::sync::Semaphore;
 use crate::exec::state::costs::Estimate;
 use crate::exec::state::memory_mode::MemoryMode;
 
-/// Pipelines that are remembered; all are forgotten when there are more.
+/// Most pipelines in the history; all are dropped when there are more.
 const MOST_PIPELINES: usize = 4096;
 
-/// An estimate of the device may be this many times too high: it is tried where the host takes longer than the rest.
+/// An estimate of the device may be this many times too high, so the device is tried where the host takes longer than the quotient.
 const DOUBT: u32 = 2;
 
-/// Runs that start in the memory mode that was needed before, until a faster one is tried again: others may have held the memory.
+/// Runs that start in the memory mode that an earlier run needed, until a faster mode is tried again.
 const FRUGAL_RUNS: usize = 16;
 
-/// What is statistics of a pipeline.
+/// What earlier runs of a pipeline have shown.
 #[derive(Clone, Copy, Debug, Default)]
 struct Statistics {
     /// Time of the host operators, from start to end.
     host: Option<Duration>,
     /// Time of the device with its programs compiled and its columns uploaded.
     device: Option<Duration>,
-    /// It has run on the device, so that its programs are compiled.
+    /// Whether it has run on the device, so that its programs are compiled.
     ready: bool,
-    /// What the host operators have spent since the device last ran.
+    /// Time that the host has spent since the device last ran.
     spent: Duration,
-    /// It is being run in the background.
+    /// Whether it is being warmed up in the background.
     warming: bool,
-    /// It does not run in the background.
-    needs_attention: bool,
-    /// It failed in the background; when it is asked for, it shall say reason.
+    /// Whether it cannot be warmed up in the background, because it needs more memory than is left.
+    needs_foreground: bool,
+    /// Whether it failed in the background. The next query runs it on the device, which reports the error.
     failed: bool,
-    /// The memory mode that it needed, and for how many more runs that is believed.
+    /// The memory mode that it needed, and the number of further runs that start with it.
     mode: Option<(MemoryMode, usize)>,
 }
 
-/// Who answers.
+/// Where a pipeline runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Device,
     Host,
 }
 
-/// Reason one target answers.
+/// Why a target was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is faster with everything in place.
+    /// It is faster without one-time costs.
     Faster,
-    /// The device is faster with all that it has to do first.
-    FasterColdToo,
-    /// The device failed in the background, and shall say reason.
+    /// The device is faster even with its one-time cost.
+    FasterEvenCold,
+    /// The device failed in the background, and is to report the error.
     Failed,
-    /// The device is made ready in the background.
+    /// The device is being warmed up in the background.
     Warming,
-    /// It will be.
+    /// The device will be warmed up after this run.
     WarmedNext,
-    /// The host has not spent what the device costs first.
-    NotYetSpent,
-    /// It has.
-    Spent,
+    /// The host has spent less than the one-time cost of the device.
+    BelowOneTimeCost,
+    /// The host has spent as much as the one-time cost of the device.
+    ReachedOneTimeCost,
 }
 
-/// Who answers a pipeline.
+/// Where a pipeline runs, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub target: Target,
     pub reason: Reason,
-    /// What each target is expected to take.
+    /// The estimated times.
     pub expected: Estimate,
-    /// The same, with measured times where there are any.
+    /// The same, with measured times in place of estimates.
     pub estimate: Estimate,
     pub host_measured: bool,
     pub device_measured: bool,
 }
 
-/// As EXPLAIN shows it.
+/// As EXPLAIN VERBOSE and EXPLAIN ANALYZE show it.
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let measured = match (self.host_measured, self.device_measured) {
@@ -103,20 +104,20 @@ impl fmt::Display for Choice {
         write!(f, "{}{measured}; auto: {target}", self.estimate)?;
         f.write_str(match self.reason {
             Reason::Faster => "",
-            Reason::FasterColdToo => ", at once",
-            Reason::Failed => ", which failed before",
-            Reason::Warming => ", while the device is made ready",
-            Reason::WarmedNext => ", and the device is made ready next",
-            Reason::NotYetSpent => ", until it has spent what the device costs first",
-            Reason::Spent => ", as the host has spent what it costs first",
+            Reason::FasterEvenCold => " at once",
+            Reason::Failed => ", which failed in the background",
+            Reason::Warming => ", while the device is warmed up",
+            Reason::WarmedNext => ", and the device is warmed up next",
+            Reason::BelowOneTimeCost => ", until it has spent the one-time cost of the device",
+            Reason::ReachedOneTimeCost => ", as the host has spent its one-time cost",
         })
     }
 }
 
-/// What a session knows of its pipelines.
+/// The history of a session.
 pub struct PlacementHistory {
     statistics: Mutex<HashMap<u64, Statistics>>,
-    /// Held by the pipeline that is run in the background; one at a time.
+    /// Held by the pipeline that is being warmed up; one at a time.
     pub background: Semaphore,
     host_runs: AtomicUsize,
 }
@@ -127,25 +128,25 @@ impl Default for PlacementHistory {
     }
 }
 
-/// The right and duty to run a pipeline in the background; if it is dropped before, somebody else may.
+/// The permit to warm up a pipeline. If it is dropped unsettled, another run may get one.
 pub struct WarmUpPermit {
     history: Arc<PlacementHistory>,
     pipeline: u64,
 }
 
-/// How the run in the background ended.
+/// How a warm-up ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarmUpOutcome {
-    /// With everything in place the device takes this time.
+    /// The device takes this time without one-time costs.
     Took(Duration),
-    /// Not without starting again, for which a query must wait.
+    /// It would have to start again in a more frugal memory mode, which only a foreground query does.
     ShortOfMemory,
     Failed,
 }
 
 impl Statistics {
     fn choose(&self, expected: Estimate, in_background: bool) -> Choice {
-        let (ready, in_background) = (self.ready, in_background && !self.needs_attention);
+        let (ready, in_background) = (self.ready, in_background && !self.needs_foreground);
         let estimate = Estimate {
             host: self.host.unwrap_or(expected.host),
             device: self.device.unwrap_or(expected.device),
@@ -160,21 +161,22 @@ impl Statistics {
         } else if estimate.host <= hope {
             (Target::Host, Reason::Faster)
         } else if estimate.host > estimate.device.saturating_add(once) && (ready || !in_background) {
-            (Target::Device, if once.is_zero() { Reason::Faster } else { Reason::FasterColdToo })
+            (Target::Device, if once.is_zero() { Reason::Faster } else { Reason::FasterEvenCold })
         } else if self.warming {
             (Target::Host, Reason::Warming)
         } else if in_background && (!ready || self.spent >= once) {
             (Target::Host, Reason::WarmedNext)
         } else if self.spent < once {
-            (Target::Host, Reason::NotYetSpent)
+            (Target::Host, Reason::BelowOneTimeCost)
         } else {
-            (Target::Device, Reason::Spent)
+            (Target::Device, Reason::ReachedOneTimeCost)
         };
         Choice { target, reason, expected, estimate, host_measured: self.host.is_some(), device_measured }
     }
 }
 
-/// The time of a target after another run: less at once, more by and by, so that one slow run decides nothing.
+/// The time of a target after another run: a shorter time counts at once, a longer one by a quarter, so that one slow run decides
+/// nothing.
 fn blend(statistics: Option<Duration>, now: Duration) -> Duration {
     match statistics {
         Some(before) if before < now => before + (now - before) / 4,
@@ -265,7 +267,7 @@ impl WarmUpPermit {
         match end {
             WarmUpOutcome::Took(time) => self.history.device_took(self.pipeline, Some(time)),
             WarmUpOutcome::ShortOfMemory => {
-                self.history.with(self.pipeline, |statistics| statistics.needs_attention = true)
+                self.history.with(self.pipeline, |statistics| statistics.needs_foreground = true)
             }
             WarmUpOutcome::Failed => self.history.with(self.pipeline, |statistics| statistics.failed = true),
         }
@@ -298,11 +300,11 @@ mod tests {
     fn without_a_background_the_host_runs_until_it_has_spent_what_the_device_costs_first() {
         let history = Arc::new(PlacementHistory::default());
         for _ in 0..11 {
-            assert_eq!(history.choice(1, WORTH_IT, false).reason, Reason::NotYetSpent);
+            assert_eq!(history.choice(1, WORTH_IT, false).reason, Reason::BelowOneTimeCost);
             assert_eq!(history.choice(1, WORTH_IT, false).target, Target::Host);
             assert!(history.host_took(1, ms(10), WORTH_IT, false).is_none());
         }
-        assert_eq!(history.choice(1, WORTH_IT, false).reason, Reason::Spent);
+        assert_eq!(history.choice(1, WORTH_IT, false).reason, Reason::ReachedOneTimeCost);
         // A run that compiled says nothing of those that follow.
         history.device_took(1, None);
         let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
@@ -315,7 +317,7 @@ mod tests {
         // Its table has changed: the columns are uploaded when that has paid.
         assert_eq!(history.choice(1, WORTH_IT, false).target, Target::Device);
         let larger = Estimate { upload: ms(50), ..WORTH_IT };
-        assert_eq!(history.choice(1, larger, false).reason, Reason::NotYetSpent);
+        assert_eq!(history.choice(1, larger, false).reason, Reason::BelowOneTimeCost);
     }
 
     #[test]
@@ -344,7 +346,7 @@ mod tests {
             assert!(history.host_took(1, ms(1), small, in_background).is_none());
         }
         let large = Estimate { host: ms(10_000), device: ms(1_000), ..WORTH_IT };
-        assert_eq!(history.choice(2, large, false).reason, Reason::FasterColdToo);
+        assert_eq!(history.choice(2, large, false).reason, Reason::FasterEvenCold);
         // The background can pay, and an estimate may be wrong.
         assert_eq!(history.choice(2, large, true).target, Target::Host);
     }
@@ -356,7 +358,7 @@ mod tests {
         history.host_took(1, ms(10), WORTH_IT, true).unwrap().settle(WarmUpOutcome::Failed);
         assert_eq!(history.choice(1, WORTH_IT, true).reason, Reason::Failed);
         history.host_took(2, ms(10), WORTH_IT, true).unwrap().settle(WarmUpOutcome::ShortOfMemory);
-        assert_eq!(history.choice(2, WORTH_IT, true).reason, Reason::NotYetSpent);
+        assert_eq!(history.choice(2, WORTH_IT, true).reason, Reason::BelowOneTimeCost);
     }
 
     #[test]

@@ -71,7 +71,7 @@ mod tests {
     use crate::exec::state::load_progress::{LoadProgress, LoadTracker};
 
     #[test]
-    fn tables_active_are_added_up() {
+    fn tables_in_progress_are_added_up() {
         let loads = LoadTracker::default();
         assert_eq!(loads.now(), None);
         let small = loads.begin("nation".into(), 10);
