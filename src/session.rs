@@ -326,16 +326,15 @@ mod tests {
         let session = Session::builder().set("xla.placement", "auto").build().unwrap();
         session.collect("CREATE TABLE t AS VALUES (1), (2), (3)").await.unwrap();
         let sql = "SELECT row_number() OVER (ORDER BY column1) FROM t WHERE column1 > 1";
-        let [fallback] = &session.fallbacks(sql).await.unwrap()[..] else { panic!("one operator") };
-        let Fallback { node, display, reason } = fallback;
-        assert_eq!(node, "BoundedWindowAggExec");
+        // A sort that DataFusion adds for the window stays on the host, too.
+        let found = session.fallbacks(sql).await.unwrap();
+        let fallback = found.iter().find(|fallback| fallback.node == "BoundedWindowAggExec").unwrap();
+        let Fallback { display, reason, .. } = fallback;
         assert!(display.starts_with("BoundedWindowAggExec: ") && !display.contains("[host"), "{display}");
         assert!(matches!(reason, FallbackReason::Operator { .. }), "{reason}");
         assert_eq!(fallback.expression(), None);
-        let [fallback] = &session.fallbacks("SELECT array_agg(column1) FROM t").await.unwrap()[..] else {
-            panic!("one operator")
-        };
-        assert_eq!(fallback.expression(), Some("array_agg(t.column1)"));
+        let found = session.fallbacks("SELECT array_agg(column1) FROM t").await.unwrap();
+        assert_eq!(found.first().and_then(Fallback::expression), Some("array_agg(t.column1)"));
         assert_eq!(session.fallbacks("SELECT sum(column1) FROM t").await.unwrap(), []);
     }
 }
