@@ -1,4 +1,4 @@
-//! The constants of this machine (`exec::cost`): four small queries on either side, once, when nothing else runs. They are kept in
+//! The constants of this machine (`exec::state::costs`): four small queries on either side, once, when nothing else runs. They are kept in
 //! the cache folder, by processor, threads, XLA and Parallax; a file that is missing, of another machine or unreadable is made anew,
 //! and where it cannot be written each process has the built-in constants until it has calibrated itself.
 //!

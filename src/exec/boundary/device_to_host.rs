@@ -40,7 +40,7 @@ pub struct DeviceToHostExec {
     ran: Arc<Mutex<Vec<String>>>,
 }
 
-/// What the planner tells a border.
+/// What the planner tells a boundary.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// Count the rows after every operator, for EXPLAIN ANALYZE.
@@ -187,7 +187,7 @@ impl ExecutionPlan for DeviceToHostExec {
     }
 
     // The order of the rows is in the properties; were it said to be the input's, DataFusion would push a host sort
-    // below the border, into the pipeline.
+    // below the boundary, into the pipeline.
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![false]
     }

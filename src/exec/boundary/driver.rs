@@ -44,14 +44,14 @@ pub fn cannot_run_on_device(node: &str, reason: impl fmt::Display) -> DataFusion
     ))
 }
 
-/// One execution of the operators below the border.
+/// One execution of the operators below the boundary.
 #[derive(Clone)]
 pub struct PipelineRun {
     pub input: Arc<dyn ExecutionPlan>,
     pub schema: SchemaRef,
     pub device: Arc<DeviceContext>,
     pub options: XlaOptions,
-    /// Of the border.
+    /// Of the boundary.
     pub metrics: ExecutionPlanMetricsSet,
     /// Gets the names of the programs.
     pub ran: Arc<Mutex<Vec<String>>>,

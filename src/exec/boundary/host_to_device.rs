@@ -1,4 +1,4 @@
-//! `HostToDeviceExec`: the lower border of a pipeline. Encodes and uploads the rows of its input, or finds the columns
+//! `HostToDeviceExec`: the lower boundary of a pipeline. Encodes and uploads the rows of its input, or finds the columns
 //! resident.
 
 use std::fmt;
@@ -69,7 +69,7 @@ pub struct LoadContext<'a> {
 }
 
 impl HostToDeviceExec {
-    /// A border above `input`, whose columns must all have an encoding.
+    /// A boundary above `input`, whose columns must all have an encoding.
     pub fn try_new(input: Arc<dyn ExecutionPlan>) -> Result<Self, FallbackReason> {
         for field in input.schema().fields() {
             if Kind::of(field.data_type()).is_none() {

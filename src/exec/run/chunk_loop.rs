@@ -160,7 +160,7 @@ pub struct Chunks<'a> {
     /// Host threads that take chunks, where the table is on one device.
     pub workers: usize,
     pub cancelled: &'a Cancelled,
-    /// CallInputs of each chunk that count; `None` is all.
+    /// Rows of each chunk that count; `None` is all.
     pub selection: Option<&'a Selection>,
     /// The chunks to run; `None` is all.
     pub only: Option<&'a [usize]>,
@@ -281,7 +281,7 @@ pub fn run_chunks<T: Send>(
     let numbers = chunks.numbers();
     let row_counts = RowCounts::upload(chunks)?;
     if bound.devices() > 1 {
-        // CallInputs of later shards wait until those of the first have been handed over.
+        // Rows of later shards wait until those of the first have been handed over.
         let mut later: Vec<Vec<T>> = (0..bound.devices()).map(|_| Vec::new()).collect();
         let mut more = true;
         for chunk in numbers {

@@ -1,5 +1,5 @@
-//! What a pipeline is expected to take on either side: its work (`work`) times constants of the machine. Where a side has been
-//! measured for a pipeline (`tier`), the measured time takes the place of the estimate.
+//! What a pipeline is expected to take on either side: its work (`placement::work`) times constants of the machine. Where a side has been
+//! measured for a pipeline (`state::history`), the measured time takes the place of the estimate.
 
 use std::fmt;
 use std::sync::{PoisonError, RwLock};

@@ -1,4 +1,4 @@
-//! LoadTracker columns of Parquet files on all cores: a core takes the next column chunk, decodes it, and, when it was the last of its
+//! Loads columns of Parquet files on all cores: a core takes the next column chunk, decodes it, and, when it was the last of its
 //! column, encodes and uploads the column. Nothing waits for all to be decoded, and a column's arrays go when it is uploaded.
 //!
 //! ```text
