@@ -56,3 +56,17 @@ fn rows_above_a_limit_per_chunk_are_not_selected_by_position() {
         compare(&db, sql);
     }
 }
+
+/// Where the keys turn out to have no dense slots, the rows that were compacted for them are those that are hashed.
+#[test]
+fn rows_are_compacted_once() {
+    let db = db();
+    for sql in [
+        "SELECT id, h, g, sum(n) FROM big WHERE d = 3 GROUP BY id, h, g",
+        "SELECT id, h, s, sum(n) FROM big JOIN dim ON g = k WHERE c = 7 GROUP BY id, h, s",
+        "SELECT count(*) FROM dim WHERE k * 1000000007 IN (SELECT id * 1000000007 FROM big WHERE d = 3)",
+    ] {
+        let plan = compare(&db, sql);
+        assert!(plan.contains("rows_before_compaction=1.20 M,"), "{sql}: {plan}");
+    }
+}

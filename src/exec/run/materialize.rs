@@ -50,7 +50,7 @@ pub fn materialize(engine: &Engine, relation: &Relation, limit: Option<usize>) -
     if let Some(table) = relation.as_table().filter(|table| table.is_single()) {
         return Ok(Arc::clone(table));
     }
-    let moves = engine.devices_of(relation) > 1 && matches!(relation.source, Source::Table(_));
+    let moves = engine.devices_of(relation) > 1 && relation.table().is_some();
     let relation = &match relation.as_table() {
         Some(_) => relation.clone(),
         None => compact(engine, relation.clone(), 1)?,

@@ -100,20 +100,16 @@ impl Aggregation {
     }
 
     /// Aggregates on dense ids, chunk by chunk; `None` where the keys or functions do not allow it, or memory has no room.
+    /// `is_shared`: another aggregation of the query may have the same accumulators.
     fn open_dense(
         &self,
         engine: &Engine,
         input: &Relation,
+        is_shared: bool,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Option<Relation>> {
-        let Some(table) = input.table().filter(|_| input.is_chunked() && !self.lowering.needs_all_rows()) else {
-            return Ok(None);
-        };
-        // What may be found is known by all rows, and compacted only when it is not found.
-        let reads_other_tables = input.steps.iter().any(|step| step.weight() > 0);
-        let is_shared = engine.shares_accumulators() && !reads_other_tables;
-        let input = if is_shared { input.clone() } else { compact(engine, input.clone(), self.weight())? };
-        let Some(update) = self.update(engine, &input, table)? else { return Ok(None) };
+        let Some(table) = input.table() else { return Ok(None) };
+        let Some(update) = self.update(engine, input, table)? else { return Ok(None) };
         if !engine.has_room_for(&update.program.plan) {
             return Ok(None);
         }
@@ -264,12 +260,21 @@ impl DeviceOperator for Aggregation {
         inputs: Vec<Relation>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Opened> {
-        let input = only_relation(inputs)?;
+        let mut input = only_relation(inputs)?;
         if input.table().is_none() {
             return Ok(Opened::Relation(input.with(step_of(self, metrics))));
         }
-        if let Some(relation) = self.open_dense(engine, &input, metrics)? {
-            return Ok(Opened::Relation(relation));
+        if input.is_chunked() && !self.lowering.needs_all_rows() {
+            let reads_other_tables = input.steps.iter().any(|step| step.weight() > 0);
+            let is_shared = engine.shares_accumulators() && !reads_other_tables;
+            if !is_shared {
+                // For either way. Shared accumulators are found by the program over all rows, so there rows are compacted only
+                // when none are found.
+                input = compact(engine, input, self.weight())?;
+            }
+            if let Some(relation) = self.open_dense(engine, &input, is_shared, metrics)? {
+                return Ok(Opened::Relation(relation));
+            }
         }
         let metrics = metrics.clone();
         Ok(Opened::Together {

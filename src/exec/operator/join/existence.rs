@@ -21,6 +21,9 @@ use crate::kernels::reduce::{Reduction, combine, reduce_all};
 use crate::program::ElementType::{S8, S32};
 use crate::program::Shape;
 
+/// What a row of the build side costs in a bitmap, in gathers.
+pub const BITMAP_WEIGHT: usize = 2;
+
 /// The bitmap of the keys of `build`, chunks of a table, which at most `probes` rows will ask (0: not known); `None` where they have no
 /// dense slots.
 pub fn key_bitmap(
@@ -30,7 +33,7 @@ pub fn key_bitmap(
     probes: usize,
     null_equals_null: bool,
 ) -> Result<Option<BuildSide>> {
-    let build = &compact(engine, build.clone(), 2)?;
+    let build = &compact(engine, build.clone(), BITMAP_WEIGHT)?;
     let Some(table) = build.table() else { return Ok(None) };
     let devices = engine.devices_of(build);
     let name = format!("{}_key_bitmap", build.program_name());

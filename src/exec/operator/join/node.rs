@@ -25,12 +25,13 @@ use crate::exec::device_exec::device_properties;
 use crate::exec::device_operator::{DeviceOperator, InputColumn, KeyFilter, Opened, RowScope, RuntimeFilterSource};
 use crate::exec::operator::convert::{Conversion, Inputs};
 use crate::exec::operator::join::build::build_side;
-use crate::exec::operator::join::existence::key_bitmap;
+use crate::exec::operator::join::existence::{BITMAP_WEIGHT, key_bitmap};
 use crate::exec::operator::join::expansion::expand;
 use crate::exec::operator::join::key_filter::{filter_build, prefilter_probe, selective_bitmap};
 use crate::exec::operator::join::probe::Probe;
 use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::required_encodings::RequiredEncodings;
+use crate::exec::run::compaction::compact;
 use crate::exec::run::engine::Engine;
 use crate::exec::run::few_rows::with_few_rows;
 use crate::exec::run::materialize::materialize;
@@ -104,6 +105,8 @@ fn join_rows(
                 build = filter_build(engine, spec, build, &probe)?;
             }
         }
+        // Whether as a bitmap or, where the keys are not dense, as rows.
+        build = compact(engine, build, BITMAP_WEIGHT)?;
         let keys = spec.side_keys(!probe_is_left);
         if let Some(bitmap) = key_bitmap(engine, &build, &keys, 0, spec.null_equals_null)? {
             add_strategy(metrics, format!("existence join, {}", bitmap.keys.describe()));
