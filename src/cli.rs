@@ -12,10 +12,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use datafusion::error::DataFusionError;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::sample::sample;
 use crate::session::Session;
 use crate::shell::error::ShellError;
 use crate::shell::format::Format;
+use crate::shell::sample::sample;
 use crate::shell::{Flow, Shell, command, interactive, message, statements, tour};
 use crate::tables::DataFolder;
 use crate::tpch;

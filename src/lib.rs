@@ -54,7 +54,7 @@
 //! | `exec` | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
 //! | `planner` | plans; never a device |
 //! | `calibration`, `plan_cache`, `statement`, `tables`, `tpch` · [`session`] | DataFusion's `SessionContext` |
-//! | `sample`, `shell`, `cli` | people |
+//! | `shell`, `cli` | people |
 //!
 //! # What holds
 //!
@@ -159,11 +159,6 @@ mod cores;
 #[cfg(feature = "internals")]
 pub mod cores;
 
-// The data that is there without `--data`.
-#[cfg(feature = "shell")]
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
-mod sample;
-
 // The SQL shell.
 #[cfg(feature = "shell")]
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
@@ -175,6 +170,5 @@ mod shell;
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "people read it")]
 pub mod cli;
 
-#[allow(unsafe_code, reason = "a native kernel written by hand")]
 #[cfg(test)]
 mod golden_programs;

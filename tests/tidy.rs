@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["planner"],
     &["calibration", "plan_cache", "statement", "tables", "tpch"],
     &["session"],
-    &["dataframe", "sample"],
+    &["dataframe"],
     &["shell"],
     &["cli"],
     &["main"],

@@ -1,7 +1,5 @@
 //! Golden programs whose inputs and outputs are written out.
 
-use std::ffi::c_void;
-
 use crate::golden_programs::values::{Values, floats, ints};
 use crate::golden_programs::{check, run};
 use crate::program::Program;
@@ -65,26 +63,6 @@ pub fn prefix_sum(golden: &Program) {
     let values: Vec<i64> = (0..16).map(|i| i * i - 20).collect();
     let sums = (1..=16).map(|n| values[..n].iter().sum::<i64>());
     check(golden, &[ints(values.clone())], &[ints(sums)]);
-}
-
-/// `(key s64[n], n u32) -> (rank u32[n], sorted s64[n])`
-pub unsafe extern "C" fn rank(outputs: *mut c_void, inputs: *const *const c_void) {
-    // SAFETY: the golden passes an array of n elements and the scalar n, and its results are two arrays of n elements.
-    let (keys, ranks, sorted) = unsafe {
-        let n = **inputs.add(1).cast::<*const u32>() as usize;
-        let outputs = outputs.cast::<*mut c_void>();
-        (
-            std::slice::from_raw_parts((*inputs).cast::<i64>(), n),
-            std::slice::from_raw_parts_mut((*outputs).cast::<u32>(), n),
-            std::slice::from_raw_parts_mut((*outputs.add(1)).cast::<i64>(), n),
-        )
-    };
-    let mut rows: Vec<usize> = (0..keys.len()).collect();
-    rows.sort_by_key(|row| keys[*row]);
-    for (rank, row) in rows.into_iter().enumerate() {
-        ranks[row] = rank as u32;
-        sorted[rank] = keys[row];
-    }
 }
 
 pub fn custom_call(golden: &Program) {

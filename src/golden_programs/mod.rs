@@ -10,7 +10,7 @@ mod values;
 use crate::golden_programs::values::Values;
 use crate::hlo::goldens::{goldens, kernels};
 use crate::program::Program;
-use crate::runtime::custom_call::register;
+use crate::runtime::golden_kernel::register_rank;
 use crate::runtime::{Argument, Buffer, Runtime, TEST_DEVICES};
 
 /// Declares a test for each golden, and the list of their names.
@@ -82,8 +82,7 @@ fn every_golden_has_a_test() {
 }
 
 fn golden(name: &str) -> Program {
-    // SAFETY: only one golden calls this target, and it passes what `rank` reads and writes.
-    unsafe { register(kernels::CUSTOM_CALL_TARGET, by_hand::rank) }.unwrap();
+    register_rank(kernels::CUSTOM_CALL_TARGET).unwrap();
     goldens().into_iter().find(|program| program.name == name).unwrap()
 }
 

@@ -22,6 +22,8 @@ pub(crate) mod custom_call;
 mod device;
 mod element;
 mod executable;
+#[cfg(test)]
+pub(crate) mod golden_kernel;
 mod host_kernels;
 mod host_memory;
 mod leave;

@@ -18,6 +18,7 @@ pub mod message;
 pub mod names;
 pub mod progress;
 pub mod query;
+pub mod sample;
 pub mod statements;
 pub mod tokens;
 pub mod tour;
@@ -29,13 +30,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
+use datafusion::sql::sqlparser::dialect::Dialect;
 
 use crate::session::{RanOn, Session};
 use crate::shell::error::ShellError;
 use crate::shell::format::{Format, Printer};
 use crate::shell::query::{Failure, Outcome, Settings};
 use crate::shell::statements::Piece;
+use crate::statement::dialect_of;
 use crate::tables::DataFolder;
 
 /// Most rows that a terminal gets of one result, unless it is asked for more: as many as DuckDB's shell prints.
@@ -111,8 +113,7 @@ impl Shell {
 
     /// The SQL dialect that the session's options name.
     pub fn dialect(&self) -> Box<dyn Dialect> {
-        let state = self.session.context().state();
-        dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
+        dialect_of(&self.session.context().state())
     }
 
     /// Runs the statements and commands of `text` up to the first that fails. `origin` is the file they are from: an

@@ -138,7 +138,8 @@ fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>
     Ok(statements.pop_front().filter(|_| statements.is_empty()))
 }
 
-fn dialect_of(state: &SessionState) -> Box<dyn Dialect> {
+/// The SQL dialect that a session's options name.
+pub fn dialect_of(state: &SessionState) -> Box<dyn Dialect> {
     dialect_from_str(state.config_options().sql_parser.dialect).unwrap_or_else(|| Box::new(GenericDialect))
 }
 

@@ -74,7 +74,7 @@ fn local_path(name: &str) -> PathBuf {
     }
 }
 
-/// AdmissionQueue the error for a missing table into one for a missing file if the table name is a path.
+/// Turns the error for a missing table into one for a missing file if the table name is a path.
 pub fn missing_file(error: DataFusionError, ctx: &SessionContext) -> DataFusionError {
     let text = error.strip_backtrace();
     let Some(name) = missing_table(&text) else { return error };

@@ -179,31 +179,26 @@ impl DeviceOperator for Sort {
             add_strategy(metrics, "already in order");
             return Ok(Opened::Relation(input));
         }
-        if input.is_single() || self.keeps_few() {
+        if self.keeps_few() {
             let input = match input.is_single() {
                 true => input,
                 false => single(engine, input.with(Arc::new(TopOfChunk(Arc::clone(&self)))), None)?,
             };
-            let input = if !self.keeps_few() && input.is_sparse() {
-                Relation::on(materialize(engine, &input, None)?)
-            } else {
-                input
-            };
             return Ok(Opened::Relation(input.with(step_of(self, metrics))));
         }
-        let metrics = metrics.clone();
-        Ok(Opened::Together {
-            inputs: vec![input],
-            held: 0,
-            compute: Box::new(move |engine, inputs| {
-                let input = only_relation(inputs)?;
-                let input = match input.is_sparse() {
-                    true => Relation::on(materialize(engine, &input, None)?),
-                    false => single(engine, input, None)?,
-                };
-                Ok(input.with(step_of(Arc::clone(&self), &metrics)))
-            }),
-        })
+        let (is_single, metrics) = (input.is_single(), metrics.clone());
+        let sort_all = move |engine: &Engine, inputs| {
+            let input = only_relation(inputs)?;
+            let input = match input.is_sparse() {
+                true => Relation::on(materialize(engine, &input, None)?),
+                false => single(engine, input, None)?,
+            };
+            Ok(input.with(step_of(Arc::clone(&self), &metrics)))
+        };
+        if is_single {
+            return Ok(Opened::Relation(sort_all(engine, vec![input])?));
+        }
+        Ok(Opened::Together { inputs: vec![input], held: 0, compute: Box::new(sort_all) })
     }
 }
 

@@ -92,7 +92,7 @@ impl Profile {
         self.leaves_stay.iter().copied()
     }
 
-    /// Who answers now.
+    /// Where this run takes place, and why.
     pub fn choose(&self, device: &DeviceContext, options: &XlaOptions, partitions: usize) -> Choice {
         let mut task = self.without_uploads(device, options, partitions);
         let costs = device.costs();

@@ -24,7 +24,7 @@ use crate::exec::state::work_estimate::{Kind, WorkEstimate};
 /// Rows of a table of which nothing is known.
 const UNKNOWN_ROWS: f64 = 1000.0;
 
-/// Bytes of a row of files whose rows nobody has counted.
+/// Bytes of a row of files whose rows have not been counted.
 const FILE_ROW_BYTES: f64 = 50.0;
 
 /// Rows of a group.

@@ -197,7 +197,7 @@ impl PlacementHistory {
         f(statistics.entry(pipeline).or_default())
     }
 
-    /// Who answers now.
+    /// Where this run takes place, and why.
     pub fn choice(&self, pipeline: u64, estimate: Estimate, in_background: bool) -> Choice {
         self.lock().get(&pipeline).copied().unwrap_or_default().choose(estimate, in_background)
     }

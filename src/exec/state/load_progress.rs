@@ -1,4 +1,4 @@
-//! What is being loaded, for whoever shows it.
+//! The tables that are being loaded, for progress displays.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,4 +1,4 @@
-//! AdmissionQueue expressions that have no form in HLO into lookups, where they read columns of few distinct values only.
+//! Turns expressions that have no form in HLO into lookups, where they read columns of few distinct values only.
 
 use std::sync::Arc;
 
