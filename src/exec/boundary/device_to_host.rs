@@ -96,7 +96,7 @@ impl DeviceToHostExec {
         Self::with_host(self.input.clone(), host, self.planned.clone(), self.profile.clone())
     }
 
-    /// What is known before a run. A plan is the same plan in all its runs, but for what is on the device.
+    /// What is known before a run.
     fn profile(&self, options: &XlaOptions) -> &Profile {
         self.profile.get_or_init(|| profile_of(&self.input, self.host_plan(), options))
     }

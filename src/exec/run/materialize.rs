@@ -1,4 +1,4 @@
-//! Computes a relation: into one chunk of packed rows on device 0 (for what needs all rows: a sort, a build side), into packed rows on
+//! Computes a relation: into one chunk of dense rows on device 0 (for what needs all rows: a sort, a build side), into dense rows on
 //! the host, or into record batches.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Downloaded {
     pub bytes: usize,
 }
 
-/// All rows of a relation in one chunk on device 0, packed, in row order. `limit`: no more rows than these are needed.
+/// All rows of a relation in one dense chunk on device 0, in row order. With a `limit`, at least its first `limit` rows.
 pub fn materialize(engine: &Engine, relation: &Relation, limit: Option<usize>) -> Result<Arc<DeviceTable>> {
     if let Some(table) = relation.as_table().filter(|table| table.is_single()) {
         return Ok(Arc::clone(table));
@@ -207,7 +207,7 @@ pub fn materialize_padded(engine: &Engine, relation: &Relation, capacity: usize)
     upload_host_chunks(engine, &columns, chunks, capacity)
 }
 
-/// Puts packed rows together in one chunk of at least `capacity` rows on device 0.
+/// Concatenates dense rows in one chunk of at least `capacity` rows on device 0.
 pub fn upload_host_chunks(
     engine: &Engine,
     columns: &[ResultColumn],

@@ -66,7 +66,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Lets nobody wait for a thread that has left.
+/// Wakes the threads that wait for one that has ended.
 struct Done<'a, T>(&'a Queue<T>);
 
 impl<T> Drop for Done<'_, T> {

@@ -1,4 +1,4 @@
-//! Pipelines under way in the process, so that what can wait (the calibration) waits until there are none.
+//! Counts the pipelines that run in this process: calibration waits until there are none.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

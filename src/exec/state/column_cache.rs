@@ -229,7 +229,7 @@ impl ColumnCache {
         let mut state = self.lock();
         state.clock += 1;
         let used_at = state.clock;
-        // Whoever inserts also sweeps.
+        // Every insertion also removes dead entries.
         state.sweep();
         if let (None, Some(host)) = (&state.reservation, host) {
             state.reservation = Some(MemoryConsumer::new("columns on the device").register(host.pool));

@@ -27,15 +27,15 @@ const CHUNK_ROW_BYTES: usize = 512;
 pub struct DeviceContext {
     pub mesh: Mesh,
     pub column_cache: ColumnCache,
-    /// Of columns that the device has no room for.
+    /// Host memory for columns that do not fit device memory.
     pub waiting: HostMemory,
     /// How many rows pipelines that ran before let through.
     pub selectivities: Selectivities,
-    /// What queries under way have aggregated.
+    /// Accumulators of the queries that are running.
     pub accumulators: AccumulatorCache,
     /// Tables that are being loaded.
     pub load_tracker: LoadTracker,
-    /// How fast pipelines were.
+    /// Measured times of pipelines.
     pub history: Arc<PlacementHistory>,
     /// What things cost, where that is not this machine's.
     costs: Option<Costs>,

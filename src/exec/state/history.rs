@@ -330,7 +330,7 @@ mod tests {
         permit.unwrap().settle(WarmUpOutcome::Took(ms(3)));
         let warm = Estimate { upload: Duration::ZERO, ..WORTH_IT };
         assert_eq!(history.choice(1, warm, true).target, Target::Device);
-        // What is measured counts, and by and by what is slower.
+        // Measured times replace estimates; a slower time counts after a few runs.
         history.host_took(1, ms(2), warm, true);
         assert_eq!(history.choice(1, warm, true).target, Target::Host);
         (0..3).for_each(|_| assert!(history.host_took(1, ms(4), warm, true).is_none()));

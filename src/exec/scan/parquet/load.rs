@@ -34,10 +34,9 @@ struct Unit {
     place: usize,
 }
 
-/// The chunks of one column that are decoded.
-struct Pieces {
+/// The column chunks of one column: what is decoded, and how many are still missing.
+struct ColumnProgress {
     decoded: Mutex<Vec<Vec<ArrayRef>>>,
-    /// Chunks that are not.
     missing: AtomicUsize,
 }
 
@@ -46,7 +45,7 @@ struct Load<F> {
     table: Arc<ParquetTable>,
     units: Vec<Unit>,
     next: AtomicUsize,
-    pieces: Vec<Pieces>,
+    columns: Vec<ColumnProgress>,
     /// Permits to decode, which other tables of the query want, too.
     cores: Arc<Semaphore>,
     /// Of all cores.
@@ -74,12 +73,14 @@ where
         return (0..n_columns).map(|column| finish(column, Vec::new())).collect();
     }
     let of_column = units.len() / n_columns;
-    let pieces = (0..n_columns)
-        .map(|_| Pieces { decoded: Mutex::new(vec![Vec::new(); of_column]), missing: AtomicUsize::new(of_column) });
+    let columns = (0..n_columns).map(|_| ColumnProgress {
+        decoded: Mutex::new(vec![Vec::new(); of_column]),
+        missing: AtomicUsize::new(of_column),
+    });
     let total = units.iter().map(|unit| bytes_of(&table, unit)).sum();
     let progress = loads.begin(table.name(), total);
-    let (pieces, next) = (pieces.collect(), AtomicUsize::new(0));
-    let load = Arc::new(Load { table, units, next, pieces, cores, decode_time, progress, finish });
+    let (columns, next) = (columns.collect(), AtomicUsize::new(0));
+    let load = Arc::new(Load { table, units, next, columns, cores, decode_time, progress, finish });
     // Dropped with the query, it stops after the chunks that are in hand.
     let mut lanes = JoinSet::new();
     // While some decode, others fetch.
@@ -159,10 +160,10 @@ where
             self.table.files[unit.file].decode(&self.table.row_groups[unit.file][unit.group], unit.column, bytes)?;
         self.decode_time.add_duration(start.elapsed());
         self.progress.advance(&self.table.columns[unit.column].0, bytes_of(&self.table, &unit));
-        let pieces = &self.pieces[unit.column];
-        let decoded = || pieces.decoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let column = &self.columns[unit.column];
+        let decoded = || column.decoded.lock().unwrap_or_else(PoisonError::into_inner);
         decoded()[unit.place] = arrays;
-        if pieces.missing.fetch_sub(1, Ordering::AcqRel) > 1 {
+        if column.missing.fetch_sub(1, Ordering::AcqRel) > 1 {
             return Ok(None);
         }
         let all = std::mem::take(&mut *decoded());
