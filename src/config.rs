@@ -47,6 +47,61 @@ impl fmt::Display for Placement {
     }
 }
 
+/// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
+pub const FRONTEND_RULES: &[&str] = &[];
+
+/// Which rules of the frontend apply.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum FrontendRules {
+    #[default]
+    All,
+    /// Plain DataFusion.
+    None,
+    Only(Vec<String>),
+}
+
+impl FrontendRules {
+    /// Whether the rule of this name, one of [`FRONTEND_RULES`], applies.
+    pub fn has(&self, rule: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Only(rules) => rules.iter().any(|r| r == rule),
+        }
+    }
+}
+
+impl FromStr for FrontendRules {
+    type Err = DataFusionError;
+
+    fn from_str(value: &str) -> Result<Self> {
+        let value = value.trim().to_ascii_lowercase();
+        match value.as_str() {
+            "all" => return Ok(Self::All),
+            "none" | "" => return Ok(Self::None),
+            _ => {}
+        }
+        let rules: Vec<String> = value.split(',').map(|rule| rule.trim().to_string()).collect();
+        match rules.iter().find(|rule| !FRONTEND_RULES.contains(&rule.as_str())) {
+            None => Ok(Self::Only(rules)),
+            Some(unknown) => Err(DataFusionError::Configuration(format!(
+                "xla.frontend_rules: '{unknown}' is not a rule; use all, none, or some of {}",
+                FRONTEND_RULES.join(", ")
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for FrontendRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::None => f.write_str("none"),
+            Self::Only(rules) => f.write_str(&rules.join(",")),
+        }
+    }
+}
+
 /// The options with the prefix `xla`. Each field has a row in `OPTIONS`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XlaOptions {
@@ -73,6 +128,8 @@ pub struct XlaOptions {
     pub count_rows: bool,
     /// Use the portable HLO kernels on the CPU instead of the native ones.
     pub portable_kernels: bool,
+    /// Which rules of the frontend apply.
+    pub frontend_rules: FrontendRules,
 }
 
 impl Default for XlaOptions {
@@ -89,6 +146,7 @@ impl Default for XlaOptions {
             background_compile: false,
             count_rows: false,
             portable_kernels: false,
+            frontend_rules: FrontendRules::All,
         }
     }
 }
@@ -201,6 +259,13 @@ const OPTIONS: &[OptionRow] = &[
                       false.",
         get: |o| o.portable_kernels.to_string(),
         set: |o, v| parse_bool("xla.portable_kernels", v).map(|b| o.portable_kernels = b),
+    },
+    OptionRow {
+        name: "frontend_rules",
+        description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or a list of names \
+                      separated by commas (docs/semantics.md has the names). Default all.",
+        get: |o| o.frontend_rules.to_string(),
+        set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },
 ];
 

@@ -22,6 +22,7 @@
 //! SELECT s, sum(d) FROM t WHERE a > 1 GROUP BY s ORDER BY s
 //!
 //!  session      SQL ──DataFusion──▶ physical plan           a repeated query: plan_cache
+//!  frontend     logical rules and functions: what SQL means where DataFusion means something else
 //!  planner      each operator is converted, or carries the reason why not
 //!
 //!               DeviceToHostExec            runs the pipeline, streams RecordBatches
@@ -53,6 +54,7 @@
 //! | `expr` | DataFusion's physical expressions and HLO values; runs nothing |
 //! | `exec` | `ExecutionPlan` nodes, pipelines, the columns that stay on the device |
 //! | `planner` | plans; never a device |
+//! | `frontend` | logical plans and functions; no device and no physical plan |
 //! | `calibration`, `plan_cache`, `statement`, `tables`, `tpch` · [`session`] | DataFusion's `SessionContext` |
 //! | `shell`, `cli` | people |
 //!
@@ -86,6 +88,9 @@ mod plan_cache;
 
 // Host plan to device plan: two optimizer rules.
 mod planner;
+
+// What SQL means where DataFusion means something else: logical rules, and functions over DataFusion's.
+mod frontend;
 
 // The device operators, and the pipelines that trace, compile and run them.
 #[cfg(not(feature = "internals"))]

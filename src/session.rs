@@ -18,6 +18,7 @@ use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Costs;
+use crate::frontend;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
@@ -85,7 +86,7 @@ impl SessionBuilder {
             SessionStateBuilder::new().with_config(config).with_runtime_env(environment).with_default_features();
         let (builder, files) = tables::with_named_files(builder);
         let device = DeviceContext::new(mesh.clone()).with_costs(self.costs);
-        let mut builder = planner::install(builder, device)?;
+        let mut builder = planner::install(frontend::install(builder), device)?;
         if let Some(config) = builder.config() {
             for (key, value) in &self.settings {
                 config.options_mut().set(key, value)?;
@@ -140,7 +141,7 @@ impl SessionStateBuilderExt for SessionStateBuilder {
 
     fn with_parallax_on(self, mesh: Mesh) -> Result<Self> {
         calibration::load_once();
-        planner::install(self, DeviceContext::new(mesh))
+        planner::install(frontend::install(self), DeviceContext::new(mesh))
     }
 }
 
