@@ -48,15 +48,17 @@ impl fmt::Display for Placement {
 }
 
 /// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
-pub const FRONTEND_RULES: &[&str] = &[];
+pub const FRONTEND_RULES: &[&str] = &["exact_aggregates"];
 
 /// Which rules of the frontend apply.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum FrontendRules {
+    /// All of them.
     #[default]
     All,
-    /// Plain DataFusion.
+    /// None: plain DataFusion.
     None,
+    /// Those of these names.
     Only(Vec<String>),
 }
 

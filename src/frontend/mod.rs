@@ -2,9 +2,18 @@
 //! DataFusion's own, without any device in them. They hold on every placement. One rule or function family a file, each with the
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
+mod aggregate;
+
+use std::sync::Arc;
+
 use datafusion::execution::SessionStateBuilder;
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
+
+pub use crate::frontend::aggregate::statistic;
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
-pub fn install(builder: SessionStateBuilder) -> SessionStateBuilder {
+pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 1] = [Arc::new(aggregate::ExactAggregates)];
+    builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
     builder
 }

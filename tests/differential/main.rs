@@ -24,6 +24,7 @@
 
 mod fuzz;
 mod generator;
+mod moments;
 mod tpch;
 
 use std::collections::BTreeMap;
@@ -179,6 +180,7 @@ struct Engines {
 
 impl Engines {
     fn new(devices: &[usize]) -> Result<Self> {
+        start_devices();
         let device = |n: &usize| -> Result<(usize, Session)> {
             let builder = Session::builder().devices(*n).set("xla.placement", "always");
             // Small chunks, so that a tiled table fills several.
@@ -245,6 +247,11 @@ impl Engines {
         }
         Ok(())
     }
+}
+
+/// XLA fixes the number of devices at its first use in a process: as many as any test asks for.
+fn start_devices() {
+    parallax::runtime::Runtime::cpu(4).unwrap();
 }
 
 fn register(session: &Session, table: Result<MemTable>) -> Result<()> {

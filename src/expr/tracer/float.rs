@@ -89,6 +89,18 @@ impl Tracer {
         Ok(self.builder.add(value, negative_zero)?)
     }
 
+    /// A double as the sum of two: of its first 26 bits, and of the rest (zero of what is not finite).
+    pub fn halves(&mut self, x: Value) -> Result<(Value, Value)> {
+        let b = &mut self.builder;
+        let kept = b.constant(Scalar::S64(!((1 << 27) - 1)));
+        let bits = b.bitcast_convert(x, S64)?;
+        let upper = b.and(bits, kept)?;
+        let upper = b.bitcast_convert(upper, F64)?;
+        let lower = b.subtract(x, upper)?;
+        let (zero, number) = (b.constant(Scalar::F64(0.0)), b.compare(lower, lower, Comparison::Eq)?);
+        Ok((upper, b.select(number, lower, zero)?))
+    }
+
     pub fn is_subnormal(&mut self, x: Value) -> Result<Value> {
         let magnitude = self.magnitude_bits(x)?;
         let (zero, least) = (self.builder.constant(Scalar::S64(0)), self.builder.constant(Scalar::S64(1 << 52)));

@@ -75,8 +75,14 @@ enum FinishForm {
     FloatSum {
         sum: usize,
     },
+    /// By the sums of the halves of each value.
     FloatAverage {
-        sum: usize,
+        sums: [usize; 2],
+    },
+    /// Of integers, by their exact sum.
+    IntegerAverage {
+        lanes: Vec<usize>,
+        range: Range,
     },
     DecimalAverage {
         lanes: Vec<usize>,
@@ -240,8 +246,12 @@ impl AggregateFunction {
         if let Values::Float(v) = &column.values {
             let value = t.builder.convert(*v, F64)?;
             let value = contributing(t, value, argument, ReduceKind::Add)?;
-            let sum = updates.add(value, F64, ReduceKind::Add);
-            return Ok(if self == Self::Avg { FinishForm::FloatAverage { sum } } else { FinishForm::FloatSum { sum } });
+            if self == Self::Avg {
+                let (upper, lower) = t.halves(value)?;
+                let sums = [upper, lower].map(|half| updates.add(half, F64, ReduceKind::Add));
+                return Ok(FinishForm::FloatAverage { sums });
+            }
+            return Ok(FinishForm::FloatSum { sum: updates.add(value, F64, ReduceKind::Add) });
         }
         let int = *column.int()?;
         let rows = argument.max_rows.max(1) as i128;
@@ -252,7 +262,11 @@ impl AggregateFunction {
             .checked_mul(rows)
             .zip(int.range.max.max(0).checked_mul(rows))
             .map(|(min, max)| Range::new(min, max));
-        let DataType::Decimal128(_, scale) = &column.data_type else {
+        let scale = match &column.data_type {
+            DataType::Decimal128(_, scale) => Some(*scale),
+            _ => None,
+        };
+        if scale.is_none() && self == Self::Sum {
             // Integers: a sum wraps as DataFusion's does.
             let value = t.to_element(&int, S64)?;
             let limit = Range::new(i64::MIN as i128, i64::MAX as i128);
@@ -266,7 +280,7 @@ impl AggregateFunction {
             let unsigned = matches!(data_type, DataType::UInt64);
             let full = if unsigned { Range::new(0, u64::MAX as i128) } else { limit };
             return Ok(FinishForm::WrappingSum { sum, range: range.unwrap_or(full) });
-        };
+        }
         let one_lane = total.is_some_and(|r| r.storage().is_some());
         let values = match int.limbs {
             Limbs::Narrow(v) if one_lane => vec![t.narrow_update(v, int.range)?],
@@ -287,9 +301,10 @@ impl AggregateFunction {
             (Self::Avg, DataType::Decimal128(precision, target)) => FinishForm::DecimalAverage {
                 lanes,
                 range,
-                scale_up: (*target - *scale).max(0) as u32,
+                scale_up: (*target - scale.unwrap_or(0)).max(0) as u32,
                 precision: *precision,
             },
+            (Self::Avg, _) => FinishForm::IntegerAverage { lanes, range },
             _ => FinishForm::ExactSum { lanes, range },
         })
     }
@@ -354,15 +369,19 @@ impl Finish {
             }
             FinishForm::ExactSum { lanes, range } => Values::Int(t.exact_sum(lanes, *range, totals, counted)?),
             FinishForm::FloatSum { sum } => Values::Float(self.to_float_type(t, totals[*sum])?),
-            FinishForm::FloatAverage { sum } => {
-                let count = count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))?;
-                let count = t.builder.convert(count, F64)?;
-                let average = t.float_arithmetic(ArithmeticOp::Divide, totals[*sum], count)?;
+            FinishForm::FloatAverage { sums: [upper, lower] } => {
+                let sum = t.builder.add(totals[*upper], totals[*lower])?;
+                let count = t.builder.convert(count_of_average(count)?, F64)?;
+                let average = t.float_arithmetic(ArithmeticOp::Divide, sum, count)?;
                 Values::Float(self.to_float_type(t, average)?)
+            }
+            FinishForm::IntegerAverage { lanes, range } => {
+                let sum = t.exact_sum(lanes, *range, totals, counted)?;
+                Values::Float(t.integer_average(&sum, count_of_average(count)?, max_rows)?)
             }
             FinishForm::DecimalAverage { lanes, range, scale_up, precision } => {
                 let sum = t.exact_sum(lanes, *range, totals, counted)?;
-                let count = count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))?;
+                let count = count_of_average(count)?;
                 Values::Int(t.decimal_average(sum, count, *scale_up, *precision, counted, max_rows)?)
             }
             FinishForm::WideExtreme { hi, lo, range } => {
@@ -403,7 +422,29 @@ impl Finish {
     }
 }
 
+fn count_of_average(count: Option<Value>) -> Result<Value> {
+    count.ok_or_else(|| DataFusionError::Internal("AVG without a count".into()))
+}
+
 impl Tracer {
+    /// `sum / count`, rounded as the host's: the quotient is exact up to 53 bits, and beyond them the rest is not seen.
+    fn integer_average(&mut self, sum: &Int, count: Value, max_rows: usize) -> Result<Value> {
+        let divisor = self.divisor(count, max_rows)?;
+        let quotient = self.exact(ArithmeticOp::Divide, sum, &divisor)?.int;
+        let rest = self.exact(ArithmeticOp::Remainder, sum, &divisor)?.int;
+        let (quotient, rest) = (self.int_to_float(&quotient, F64)?, self.int_to_float(&rest, F64)?);
+        let divisor = self.int_to_float(&divisor, F64)?;
+        let rest = self.float_arithmetic(ArithmeticOp::Divide, rest, divisor)?;
+        Ok(self.builder.add(quotient, rest)?)
+    }
+
+    /// Groups without rows get any divisor but zero: their average is NULL.
+    fn divisor(&mut self, count: Value, max_rows: usize) -> Result<Int> {
+        let one = self.builder.constant(Scalar::S64(1));
+        let count = self.builder.maximum(count, one)?;
+        Ok(Int { limbs: Limbs::Narrow(count), range: Range::new(1, max_rows.max(1) as i128) })
+    }
+
     /// `sum * 10^scale_up / count`, truncated, as DataFusion's `DecimalAverager`.
     fn decimal_average(
         &mut self,
@@ -420,10 +461,7 @@ impl Tracer {
         if let Some(overflow) = scaled.overflow {
             self.fail(overflow, counted, ExpressionError::execution(OVERFLOW))?;
         }
-        // No rows: any divisor but zero, the result is NULL.
-        let one = self.builder.constant(Scalar::S64(1));
-        let count = self.builder.maximum(count, one)?;
-        let count = Int { limbs: Limbs::Narrow(count), range: Range::new(1, max_rows.max(1) as i128) };
+        let count = self.divisor(count, max_rows)?;
         let average = self.exact(ArithmeticOp::Divide, &scaled.int, &count)?.int;
         let limit = power_of_ten(u32::from(precision))? - 1;
         if let Some(outside) = self.outside(&average, &Range::new(-limit, limit))? {

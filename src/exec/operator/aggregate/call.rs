@@ -11,10 +11,11 @@ use datafusion::physical_plan::PhysicalExpr;
 
 use crate::columnar::representation::Kind;
 use crate::exec::operator::aggregate::accumulator::AggregateFunction;
-use crate::exec::operator::aggregate::holistic::{RowFunction, Statistic};
+use crate::exec::operator::aggregate::holistic::RowFunction;
 use crate::expr::convert::try_convert;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::ir::DeviceExpr;
+use crate::frontend::statistic::Statistic;
 use crate::hlo::ReduceKind;
 
 /// How a function is computed.
@@ -146,15 +147,19 @@ fn unsupported_types(function: CallFunction, argument: Option<&DeviceExpr>, resu
             (from, DataType::UInt64) => from.is_unsigned_integer(),
             _ => false,
         },
-        (CallFunction::Slots(AggregateFunction::Avg), Some(from)) => matches!(
-            (from, result),
-            (DataType::Decimal128(_, _), DataType::Decimal128(_, _))
-                | (DataType::Float32 | DataType::Float64, DataType::Float64)
-        ),
+        (CallFunction::Slots(AggregateFunction::Avg), Some(from)) => {
+            matches!(
+                (from, result),
+                (DataType::Decimal128(_, _), DataType::Decimal128(_, _))
+                    | (DataType::Float32 | DataType::Float64, DataType::Float64)
+            ) || (from.is_integer() && *result == DataType::Float64)
+        }
         (CallFunction::Slots(AggregateFunction::BoolAnd | AggregateFunction::BoolOr), Some(from)) => {
             *from == DataType::Boolean
         }
-        (CallFunction::Rows(RowFunction::Statistic(_)), Some(from)) => *from == DataType::Float64,
+        (CallFunction::Rows(RowFunction::Statistic(_)), Some(from)) => {
+            from.is_integer() || matches!(from, DataType::Float64 | DataType::Decimal128(_, _))
+        }
         (CallFunction::Rows(RowFunction::Percentile(_)), Some(from)) => *from == DataType::Float64,
         (CallFunction::Rows(RowFunction::Bitwise(_)), Some(from)) => from.is_integer(),
         (CallFunction::Rows(RowFunction::Median), Some(from)) => from.is_numeric() && from == result,

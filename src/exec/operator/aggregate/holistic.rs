@@ -1,6 +1,5 @@
-//! Aggregate functions that need all rows of a group at once: statistics in two passes (the mean first, then what differs from it, which
-//! loses fewer digits than sums of squares), order statistics and first and last values by sorting within groups, bitwise
-//! functions by scatter.
+//! Aggregate functions that need all rows of a group at once: statistics (in `statistic`), order statistics and first and last
+//! values by sorting within groups, bitwise functions by scatter.
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::DataType;
@@ -11,6 +10,7 @@ use crate::exec::trace::sort_keys::{KeyUse, KeyWords};
 use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values, and_valid};
+use crate::frontend::statistic::Statistic;
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;
 use crate::kernels::{dense_group, radix_sort, scan};
@@ -29,60 +29,6 @@ pub enum RowFunction {
     Median,
     /// PERCENTILE_CONT of floats.
     Percentile(f64),
-}
-
-/// Functions of counts, means and sums of products of deviations, as DataFusion names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistic {
-    VarianceSample,
-    VariancePopulation,
-    DeviationSample,
-    DeviationPopulation,
-    CovarianceSample,
-    CovariancePopulation,
-    Correlation,
-    Slope,
-    Intercept,
-    Count,
-    R2,
-    AverageX,
-    AverageY,
-    Sxx,
-    Syy,
-    Sxy,
-}
-
-impl Statistic {
-    /// By the function's name in DataFusion.
-    pub fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "var" => Self::VarianceSample,
-            "var_pop" => Self::VariancePopulation,
-            "stddev" => Self::DeviationSample,
-            "stddev_pop" => Self::DeviationPopulation,
-            "covar_samp" => Self::CovarianceSample,
-            "covar_pop" => Self::CovariancePopulation,
-            "corr" => Self::Correlation,
-            "regr_slope" => Self::Slope,
-            "regr_intercept" => Self::Intercept,
-            "regr_count" => Self::Count,
-            "regr_r2" => Self::R2,
-            "regr_avgx" => Self::AverageX,
-            "regr_avgy" => Self::AverageY,
-            "regr_sxx" => Self::Sxx,
-            "regr_syy" => Self::Syy,
-            "regr_sxy" => Self::Sxy,
-            _ => return None,
-        })
-    }
-
-    /// Number of arguments: with two, the first is y.
-    pub fn arguments(self) -> usize {
-        match self {
-            Self::VarianceSample | Self::VariancePopulation | Self::DeviationSample | Self::DeviationPopulation => 1,
-            _ => 2,
-        }
-    }
 }
 
 /// One call over the rows of all groups.
@@ -119,7 +65,7 @@ impl RowCall<'_> {
     }
 
     /// Rows that count: live, and no argument is NULL.
-    fn counting(&self, t: &mut Tracer) -> Result<Option<Value>> {
+    pub(super) fn counting(&self, t: &mut Tracer) -> Result<Option<Value>> {
         let mut live = self.live;
         for column in self.columns {
             live = and_valid(&mut t.builder, live, column.valid)?;
@@ -131,7 +77,7 @@ impl RowCall<'_> {
     }
 
     /// The slot of each row that counts; the others have the last.
-    fn ids(&self, t: &mut Tracer, live: Option<Value>) -> Result<Value> {
+    pub(super) fn ids(&self, t: &mut Tracer, live: Option<Value>) -> Result<Value> {
         let trash = t.builder.constant_of(S32, self.groups.slots as i128 - 1)?;
         Ok(match live {
             Some(live) => t.builder.select(live, self.groups.ids, trash)?,
@@ -140,7 +86,7 @@ impl RowCall<'_> {
     }
 
     /// Sums of `values` `[rows]` by slot.
-    fn sums(&self, t: &mut Tracer, ids: Value, values: &[Value]) -> Result<Vec<Value>> {
+    pub(super) fn sums(&self, t: &mut Tracer, ids: Value, values: &[Value]) -> Result<Vec<Value>> {
         let mut targets = Vec::with_capacity(values.len());
         for value in values {
             let element_type = t.builder.element_type(*value);
@@ -150,113 +96,10 @@ impl RowCall<'_> {
         Ok(dense_group::scatter_all(&mut t.builder, ids, &targets, values)?)
     }
 
-    fn counts(&self, t: &mut Tracer, ids: Value) -> Result<Value> {
+    pub(super) fn counts(&self, t: &mut Tracer, ids: Value) -> Result<Value> {
         let one = t.builder.constant_of(S32, 1)?;
         let ones = t.broadcast(one, self.groups.rows())?;
         Ok(self.sums(t, ids, &[ones])?[0])
-    }
-
-    fn statistic(&self, t: &mut Tracer, statistic: Statistic) -> Result<TracedColumn> {
-        let live = self.counting(t)?;
-        let ids = self.ids(t, live)?;
-        let rows = self.groups.rows();
-        let mut arguments = Vec::with_capacity(2);
-        for column in self.columns {
-            let value = t.builder.convert(column.float()?, F64)?;
-            arguments.push(t.broadcast(value, rows)?);
-        }
-        // One argument is its own partner.
-        let (y, x) = match arguments.as_slice() {
-            [y, x] => (*y, *x),
-            _ => (arguments[0], arguments[0]),
-        };
-        let counts = self.counts(t, ids)?;
-        let count = t.builder.convert(counts, F64)?;
-        let totals = self.sums(t, ids, &[y, x])?;
-        let (mean_y, mean_x) = (t.builder.divide(totals[0], count)?, t.builder.divide(totals[1], count)?);
-        let deviation = |t: &mut Tracer, value: Value, mean: Value| -> Result<Value> {
-            let mean = t.builder.take(mean, ids)?;
-            Ok(t.builder.subtract(value, mean)?)
-        };
-        let (dy, dx) = (deviation(t, y, mean_y)?, deviation(t, x, mean_x)?);
-        let products = [t.builder.multiply(dx, dx)?, t.builder.multiply(dy, dy)?, t.builder.multiply(dx, dy)?];
-        let sums = self.sums(t, ids, &products)?;
-        let (sxx, syy, sxy) = (sums[0], sums[1], sums[2]);
-
-        let zero = t.builder.constant(Scalar::F64(0.0));
-        let one = t.builder.constant(Scalar::F64(1.0));
-        let at_least = |t: &mut Tracer, n: i128| -> Result<Value> {
-            let n = t.builder.constant_of(S32, n)?;
-            Ok(t.builder.compare(counts, n, Comparison::Ge)?)
-        };
-        let sample = t.builder.subtract(count, one)?;
-        let (value, valid) = match statistic {
-            Statistic::VarianceSample => (t.builder.divide(sxx, sample)?, at_least(t, 2)?),
-            Statistic::DeviationSample => {
-                let variance = t.builder.divide(sxx, sample)?;
-                (t.builder.sqrt(variance)?, at_least(t, 2)?)
-            }
-            Statistic::VariancePopulation => (t.builder.divide(sxx, count)?, at_least(t, 1)?),
-            Statistic::DeviationPopulation => {
-                let variance = t.builder.divide(sxx, count)?;
-                (t.builder.sqrt(variance)?, at_least(t, 1)?)
-            }
-            Statistic::CovarianceSample => (t.builder.divide(sxy, sample)?, at_least(t, 2)?),
-            Statistic::CovariancePopulation => (t.builder.divide(sxy, count)?, at_least(t, 1)?),
-            Statistic::Sxx => (sxx, at_least(t, 1)?),
-            Statistic::Syy => (syy, at_least(t, 1)?),
-            Statistic::Sxy => (sxy, at_least(t, 1)?),
-            Statistic::AverageX => (mean_x, at_least(t, 1)?),
-            Statistic::AverageY => (mean_y, at_least(t, 1)?),
-            Statistic::Slope | Statistic::Intercept | Statistic::R2 => {
-                let several = at_least(t, 2)?;
-                let spread = t.builder.compare(sxx, zero, Comparison::Ne)?;
-                let mut valid = t.builder.and(several, spread)?;
-                let slope = t.builder.divide(sxy, sxx)?;
-                let value = match statistic {
-                    Statistic::Slope => slope,
-                    Statistic::Intercept => {
-                        let rise = t.builder.multiply(slope, mean_x)?;
-                        t.builder.subtract(mean_y, rise)?
-                    }
-                    _ => {
-                        let spread = t.builder.compare(syy, zero, Comparison::Ne)?;
-                        valid = t.builder.and(valid, spread)?;
-                        let explained = t.builder.multiply(slope, sxy)?;
-                        t.builder.divide(explained, syy)?
-                    }
-                };
-                (value, valid)
-            }
-            Statistic::Correlation => {
-                let product = [t.builder.sqrt(sxx)?, t.builder.sqrt(syy)?];
-                let product = t.builder.multiply(product[0], product[1])?;
-                let value = t.builder.divide(sxy, product)?;
-                // NaN in both arguments is NaN, in one of them NULL.
-                let nan = |t: &mut Tracer, v: Value| t.builder.compare(v, v, Comparison::Ne);
-                let (nan_y, nan_x) = (nan(t, totals[0])?, nan(t, totals[1])?);
-                let both = t.builder.and(nan_y, nan_x)?;
-                let either = t.builder.or(nan_y, nan_x)?;
-                let neither = t.builder.not(either)?;
-                let spread = t.builder.compare(product, zero, Comparison::Ne)?;
-                let several = at_least(t, 2)?;
-                let valid = t.builder.and(several, spread)?;
-                let valid = t.builder.and(valid, neither)?;
-                (value, t.builder.or(valid, both)?)
-            }
-            Statistic::Count => {
-                let value = t.builder.convert(counts, S64)?;
-                let range = crate::columnar::range::Range::new(0, rows as i128);
-                let values = Values::Int(Int { limbs: Limbs::Narrow(value), range });
-                return Ok(TracedColumn { values, valid: None, data_type: self.data_type.clone(), dictionary: None });
-            }
-        };
-        Ok(TracedColumn {
-            values: Values::Float(value),
-            valid: Some(valid),
-            data_type: self.data_type.clone(),
-            dictionary: None,
-        })
     }
 
     fn bitwise(&self, t: &mut Tracer, kind: ReduceKind) -> Result<TracedColumn> {

@@ -8,3 +8,4 @@ pub mod grouping_sets;
 pub mod hashed;
 pub mod holistic;
 pub mod lowering;
+mod statistic;
