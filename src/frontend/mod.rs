@@ -3,6 +3,7 @@
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
 mod aggregate;
+mod precise_math;
 
 use std::sync::Arc;
 
@@ -10,10 +11,12 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub use crate::frontend::aggregate::statistic;
+pub use crate::frontend::precise_math::is_precise;
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 1] = [Arc::new(aggregate::ExactAggregates)];
+    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
+        [Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
     builder
 }

@@ -21,6 +21,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
 use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
+use crate::frontend::is_precise;
 
 /// A function of DataFusion and the conversion of its calls.
 struct Entry {
@@ -117,7 +118,7 @@ fn convert_typeof(call: &Call) -> Converted {
     }
 }
 
-/// Whether this is DataFusion's own function, and not one that a program registered under the same name.
+/// Whether this is DataFusion's own function or the frontend's in its place, and not one that a program registered under the same name.
 fn is_own(function: &ScalarUDF) -> bool {
     static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
     let own = OWN.get_or_init(|| {
@@ -125,7 +126,7 @@ fn is_own(function: &ScalarUDF) -> bool {
     });
     // The functions of this name hold the session's time zone, so they are not equal to the default ones.
     let configured = function.name().starts_with("to_timestamp");
-    own.get(function.name()).is_some_and(|known| configured || **known == *function)
+    own.get(function.name()).is_some_and(|known| configured || **known == *function || is_precise(function))
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Tracer {
                 let divisor = self.builder.add(hypotenuse, ix)?;
                 let quotient = self.builder.divide(ax, divisor)?;
                 let sum = self.builder.add(ax, quotient)?;
-                let y = self.builder.log_plus_one(sum)?;
+                let y = self.log_plus_one(sum)?;
                 // Where 1/x overflows, the result is x.
                 let small = self.builder.constant(Scalar::F64(1e-9));
                 let tiny = self.builder.compare(ax, small, Comparison::Lt)?;
@@ -116,22 +116,9 @@ impl Tracer {
                 let y = self.copy_sign(y, x)?;
                 near_identity(self, y)?
             }
-            Math::Acosh => {
-                let (less, more) = (self.builder.subtract(x, one)?, self.builder.add(x, one)?);
-                let (less, more) = (self.builder.sqrt(less)?, self.builder.sqrt(more)?);
-                let product = self.builder.multiply(less, more)?;
-                let sum = self.builder.add(x, product)?;
-                self.builder.log(sum)?
-            }
+            Math::Acosh => self.inverse_cosh(x)?,
             Math::Atanh => {
-                let two = self.builder.constant(Scalar::F64(2.0));
-                let ax = self.builder.abs(x)?;
-                let twice = self.builder.multiply(ax, two)?;
-                let rest = self.builder.subtract(one, ax)?;
-                let quotient = self.builder.divide(twice, rest)?;
-                let y = self.builder.log_plus_one(quotient)?;
-                let y = self.builder.multiply(y, half)?;
-                let y = self.copy_sign(y, x)?;
+                let y = self.inverse_tanh(x)?;
                 near_identity(self, y)?
             }
             Math::Degrees | Math::Radians => {
@@ -368,7 +355,7 @@ impl Tracer {
     /// The square root or cube root.
     fn scaled_root(&mut self, x: Value, degree: i32) -> Result<Value> {
         let (n, tiny) = self.normal(x)?;
-        let y = if degree == 2 { self.builder.sqrt(n)? } else { self.builder.cbrt(n)? };
+        let y = if degree == 2 { self.builder.sqrt(n)? } else { self.cube_root(n)? };
         let factor = self.builder.constant(Scalar::F64(2f64.powi(-1074 / degree)));
         let scaled = self.builder.multiply(y, factor)?;
         let y = self.builder.select(tiny, scaled, y)?;

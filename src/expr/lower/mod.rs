@@ -12,6 +12,7 @@ pub mod in_list;
 pub mod logic;
 pub mod lookup;
 pub mod math;
+mod precise_math;
 pub mod subquery;
 
 use datafusion::error::{DataFusionError, Result};

@@ -1,7 +1,7 @@
 //! Aggregate functions that lose nothing by rounding: averages, variances, covariances, correlation and regression.
 //!
 //! DataFusion sums doubles one after the other, and rounds integers and decimals to doubles before: far from zero nothing of a
-//! deviation is left (its issue 15608 and others like it). These take numbers as they are, about a shift, in 106 bits.
+//! deviation is left (the standard deviation of milliseconds since 1970, say). These take numbers as they are, about a shift, in 106 bits.
 
 mod average;
 mod double_double;
