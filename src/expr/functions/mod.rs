@@ -52,6 +52,8 @@ const TABLE: &[Entry] = &[
     entry("to_timestamp_nanos", timestamp::convert_to_timestamp),
     entry("to_timestamp_seconds", timestamp::convert_to_timestamp),
     entry("to_unixtime", timestamp::convert_to_unixtime),
+    // subqueries
+    entry("single_row", math::convert_single_row),
     // math
     entry("abs", math::convert_abs),
     entry("acos", |call| math::of_float(call, Math::Acos)),
