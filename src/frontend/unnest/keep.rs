@@ -34,7 +34,7 @@ pub fn is_kept(expr: &Expr, place: Place, input: &LogicalPlan) -> Result<bool> {
     match expr {
         Expr::ScalarSubquery(subquery) => match place {
             Place::Operator => is_scalar_kept(subquery, input.schema()),
-            Place::Operand => Ok(!is_correlated(&subquery.subquery)?),
+            Place::Operand => Ok(!is_correlated(&subquery.subquery)? && is_scalar_kept(subquery, input.schema())?),
         },
         _ => Ok(false),
     }
@@ -110,7 +110,23 @@ fn is_in_kept(in_subquery: &InSubquery, negated: bool, schema: &DFSchema) -> Res
 
 fn is_scalar_kept(subquery: &Subquery, schema: &DFSchema) -> Result<bool> {
     let plan = subquery.subquery.as_ref();
-    Ok(!is_correlated(plan)? || is_aggregate_kept(plan, schema)?)
+    if !is_correlated(plan)? {
+        // DataFusion takes the value to be non-nullable if its column is, whether there is a row or not.
+        return Ok(plan.schema().field(0).is_nullable() || has_one_row(plan));
+    }
+    is_aggregate_kept(plan, schema)
+}
+
+/// Whether a plan has exactly one row, whatever the data.
+fn has_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => has_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => has_one_row(&alias.input),
+        LogicalPlan::Sort(sort) => sort.fetch != Some(0) && has_one_row(&sort.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        _ => false,
+    }
 }
 
 /// Whether a scalar subquery is NULL where its aggregates have no rows, and outer values are only compared with columns for equality.

@@ -36,7 +36,7 @@ mod quantified;
 mod rewrite;
 mod scalar;
 mod set_operation;
-mod single_row;
+pub mod single_row;
 
 use std::fmt;
 

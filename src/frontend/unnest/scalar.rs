@@ -18,9 +18,6 @@ use crate::frontend::unnest::single_row::SingleRow;
 impl Attach<'_> {
     /// The value of a subquery for each outer row.
     pub fn scalar(&mut self, subquery: &LogicalPlan) -> Result<Expr> {
-        if let Some(value) = self.constant(subquery.clone())? {
-            return Ok(value);
-        }
         let source = self.source(subquery)?;
         let domain = Domain::of(subquery, &source, self.names)?;
         let rows = dependent(subquery, &domain)?;
