@@ -104,7 +104,7 @@ impl Engine {
     async fn run_on_host(&self, sql: &str) -> Result<DBOutput<Column>, DataFusionError> {
         let marker = lock(&self.step).marker;
         if marker.is_none() && matches!(self.kind(sql)?, Kind::Rows) {
-            let plan = self.session.context().sql(sql).await?.create_physical_plan().await?;
+            let plan = self.session.sql(sql).await?.create_physical_plan().await?;
             if !plan::holds_placeable_node(&plan) {
                 self.violate(format!(
                     "vacuous: nothing to place ({}); write `# xla: host constant` above the record",
@@ -162,7 +162,7 @@ impl Engine {
 
     /// Plans the query, checks that the plan contains a device node, and runs it.
     async fn run_placed(&self, sql: &str) -> Result<DBOutput<Column>, DataFusionError> {
-        let plan = self.session.context().sql(sql).await?.create_physical_plan().await?;
+        let plan = self.session.sql(sql).await?.create_physical_plan().await?;
         if !plan::holds_device_node(&plan) {
             self.violate(format!(
                 "vacuous: the plan has no device node ({}); write `# xla: host <reason>` above the record",
@@ -174,7 +174,7 @@ impl Engine {
 
     /// Returns whether the statement runs completely on the device, to rows or to an error of its own.
     async fn runs_wholly(&self, sql: &str) -> bool {
-        let plan = match self.session.context().sql(sql).await {
+        let plan = match self.session.sql(sql).await {
             Ok(frame) => frame.create_physical_plan().await,
             Err(_) => return false,
         };

@@ -2,6 +2,10 @@
 
 use datafusion::error::DataFusionError;
 
+/// The error of a scalar subquery that has more than one row, on the host and on the device.
+pub const SUBQUERY_HAS_ROWS: &str = "a subquery used as an expression returned more than one row; \
+                                     add LIMIT 1, with an ORDER BY that says which, or an aggregate such as max()";
+
 /// Result type of the layers below DataFusion.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

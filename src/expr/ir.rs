@@ -180,6 +180,8 @@ pub enum ExactMath {
     Gcd,
     Lcm,
     Factorial,
+    /// A number of rows that may not exceed one.
+    SingleRow,
     IsNan,
     IsZero,
 }

@@ -4,6 +4,8 @@
 
 mod aggregate;
 mod precise_math;
+pub mod row_value;
+pub mod unnest;
 
 use std::sync::Arc;
 
@@ -18,5 +20,5 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let first: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
         [Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
-    builder
+    builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
 }

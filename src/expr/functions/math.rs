@@ -140,6 +140,11 @@ pub fn convert_factorial(call: &Call) -> Converted {
     exact(call, ExactMath::Factorial, |t| *t == DataType::Int64)
 }
 
+/// The frontend's check of scalar subqueries.
+pub fn convert_single_row(call: &Call) -> Converted {
+    exact(call, ExactMath::SingleRow, |t| *t == DataType::Int64)
+}
+
 pub fn convert_isnan(call: &Call) -> Converted {
     exact(call, ExactMath::IsNan, is_number)
 }

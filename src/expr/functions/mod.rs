@@ -22,6 +22,7 @@ use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
 use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
 use crate::frontend::is_precise;
+use crate::frontend::unnest::single_row::SingleRow;
 
 /// A function of DataFusion and the conversion of its calls.
 struct Entry {
@@ -53,6 +54,8 @@ const TABLE: &[Entry] = &[
     entry("to_timestamp_nanos", timestamp::convert_to_timestamp),
     entry("to_timestamp_seconds", timestamp::convert_to_timestamp),
     entry("to_unixtime", timestamp::convert_to_unixtime),
+    // subqueries
+    entry("single_row", math::convert_single_row),
     // math
     entry("abs", math::convert_abs),
     entry("acos", |call| math::of_float(call, Math::Acos)),
@@ -118,11 +121,13 @@ fn convert_typeof(call: &Call) -> Converted {
     }
 }
 
-/// Whether this is DataFusion's own function or the frontend's in its place, and not one that a program registered under the same name.
+/// Whether this is DataFusion's or the frontend's own function, and not one that a program registered under the same name.
 fn is_own(function: &ScalarUDF) -> bool {
     static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
     let own = OWN.get_or_init(|| {
-        datafusion::functions::all_default_functions().into_iter().map(|f| (f.name().to_string(), f)).collect()
+        let mut own = datafusion::functions::all_default_functions();
+        own.push(Arc::new(ScalarUDF::new_from_impl(SingleRow::new())));
+        own.into_iter().map(|f| (f.name().to_string(), f)).collect()
     });
     // The functions of this name hold the session's time zone, so they are not equal to the default ones.
     let configured = function.name().starts_with("to_timestamp");
@@ -134,10 +139,11 @@ mod tests {
     use crate::expr::functions::TABLE;
 
     #[test]
-    fn every_function_of_the_table_is_datafusions() {
+    fn every_function_of_the_table_is_datafusions_or_the_frontends() {
         let known = datafusion::functions::all_default_functions();
         for entry in TABLE {
-            assert!(known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
+            let own = entry.name == "single_row";
+            assert!(own || known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
         }
     }
 }

@@ -5,6 +5,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
+use crate::error::SUBQUERY_HAS_ROWS;
 use crate::expr::ir::{ArithmeticOp, ExactMath};
 use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{I64, Int, Limbs, power_of_ten, type_range};
@@ -74,6 +75,10 @@ impl Tracer {
             ExactMath::Gcd => self.gcd_checked(&int, args[1].int()?, valid)?,
             ExactMath::Lcm => self.lcm(&int, args[1].int()?, valid)?,
             ExactMath::Factorial => self.factorial(&int, valid)?,
+            ExactMath::SingleRow => {
+                let error = ExpressionError::execution(SUBQUERY_HAS_ROWS);
+                self.confine_or_fail(&int, &Range::new(0, 1), valid, error)?
+            }
             ExactMath::RoundFloat(_) | ExactMath::TruncFloat(_) => {
                 return datafusion::common::internal_err!("{function:?} of integers");
             }

@@ -1,0 +1,143 @@
+//! `(a, b) IN (SELECT x, y ..)`, which DataFusion's SQL planner refuses ("Too many columns!"), rewritten in the syntax tree:
+//!
+//! ```text
+//! (a, b) IN (SELECT x, y ..)   TRUE IN (SELECT a = __row_1.c0 AND b = __row_1.c1 FROM (SELECT x, y ..) AS __row_1 (c0, c1))
+//! ```
+//!
+//! The two are the same in three-valued logic: true if a row is equal, NULL if it is unknown whether one is. `= ANY`, `= SOME` and
+//! `<> ALL` are written as IN and NOT IN. The rule [`unnest`](crate::frontend::unnest) makes joins of the result.
+
+use std::ops::ControlFlow;
+
+use datafusion::error::Result;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Ident, Query, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+/// Whether a statement may have such a comparison: a parenthesis closes before IN or a comparison.
+pub fn may_compare_rows(sql: &str) -> bool {
+    let text = sql.to_ascii_lowercase();
+    let mut rest = text.as_str();
+    while let Some(i) = rest.find(')') {
+        rest = rest[i + 1..].trim_start();
+        let after = rest.strip_prefix("not").map_or(rest, str::trim_start);
+        if after.starts_with("in") || rest.starts_with(['=', '<', '!']) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Rewrites the comparisons of a statement. Returns whether there were any.
+///
+/// # Errors
+/// Never in practice: if the text that the rewriting starts from is not SQL.
+pub fn rewrite(statement: &mut Statement) -> Result<bool> {
+    match statement {
+        Statement::Statement(statement) => rewrite_sql(statement),
+        Statement::Explain(explain) => rewrite(&mut explain.statement),
+        _ => Ok(false),
+    }
+}
+
+fn rewrite_sql(statement: &mut SqlStatement) -> Result<bool> {
+    let mut n = 0;
+    let flow = visit_expressions_mut(statement, |expr| match compared(expr) {
+        None => ControlFlow::Continue(()),
+        Some((row, query, negated)) => {
+            n += 1;
+            match membership(row, query, negated, n) {
+                Ok(rewritten) => {
+                    *expr = rewritten;
+                    ControlFlow::Continue(())
+                }
+                Err(error) => ControlFlow::Break(error),
+            }
+        }
+    });
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(n > 0),
+    }
+}
+
+/// The values, the subquery and whether it is NOT IN, if an expression is a comparison of a row with a subquery.
+fn compared(expr: &Expr) -> Option<(Vec<Expr>, Query, bool)> {
+    let subquery = |expr: &Expr| match expr {
+        Expr::Subquery(query) => Some(query.as_ref().clone()),
+        _ => None,
+    };
+    let (row, query, negated) = match expr {
+        Expr::InSubquery { expr, subquery, negated } => (expr, subquery.as_ref().clone(), *negated),
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => (left, subquery(right)?, false),
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => (left, subquery(right)?, true),
+        _ => return None,
+    };
+    match row.as_ref() {
+        Expr::Tuple(values) if values.len() > 1 => Some((values.clone(), query, negated)),
+        _ => None,
+    }
+}
+
+fn membership(row: Vec<Expr>, query: Query, negated: bool, n: usize) -> Result<Expr> {
+    let table = format!("__row_{n}");
+    let names: Vec<String> = (0..row.len()).map(|i| format!("c{i}")).collect();
+    let not = if negated { "NOT " } else { "" };
+    let text = format!("TRUE {not}IN (SELECT TRUE FROM (SELECT TRUE) AS {table} ({}))", names.join(", "));
+    let mut membership = DFParser::parse_sql_into_expr_with_dialect(&text, &GenericDialect {})?.expr;
+    if let Expr::InSubquery { subquery, .. } = &mut membership
+        && let SetExpr::Select(select) = subquery.body.as_mut()
+    {
+        let equal = row.into_iter().zip(names).map(|(value, name)| {
+            let column = Expr::CompoundIdentifier(vec![Ident::new(&table), Ident::new(name)]);
+            equality(value, column)
+        });
+        if let Some(equal) = equal.reduce(|l, r| binary(l, BinaryOperator::And, r)) {
+            select.projection = vec![datafusion::sql::sqlparser::ast::SelectItem::UnnamedExpr(equal)];
+        }
+        if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
+            **subquery = query;
+        }
+    }
+    Ok(membership)
+}
+
+fn equality(left: Expr, right: Expr) -> Expr {
+    binary(Expr::Nested(Box::new(left)), BinaryOperator::Eq, right)
+}
+
+fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::parser::DFParser;
+
+    use crate::frontend::row_value::{may_compare_rows, rewrite};
+
+    fn rewritten(sql: &str) -> Option<String> {
+        let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
+        let found = rewrite(&mut statement).unwrap();
+        assert!(!found || may_compare_rows(sql), "{sql}");
+        found.then(|| statement.to_string())
+    }
+
+    #[test]
+    fn rows_are_compared_column_by_column() {
+        let expected = "SELECT * FROM t WHERE true NOT IN (SELECT (a) = __row_1.c0 AND (b + 1) = __row_1.c1 \
+                        FROM (SELECT x, y FROM u) AS __row_1 (c0, c1))";
+        for sql in ["(a, b + 1) NOT IN (SELECT x, y FROM u)", "(a, b + 1) <> ALL (SELECT x, y FROM u)"] {
+            assert_eq!(rewritten(&format!("SELECT * FROM t WHERE {sql}")).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn other_comparisons_stay() {
+        for sql in ["SELECT (a) IN (SELECT x FROM u) FROM t", "SELECT a FROM t WHERE (a, b) IN ((1, 2), (3, 4))"] {
+            assert_eq!(rewritten(sql), None);
+        }
+    }
+}
