@@ -48,7 +48,7 @@ impl fmt::Display for Placement {
 }
 
 /// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
-pub const FRONTEND_RULES: &[&str] = &["exact_aggregates", "precise_math", "unnest"];
+pub const FRONTEND_RULES: &[&str] = &["exact_literals", "exact_aggregates", "precise_math", "unnest"];
 
 /// Which rules of the frontend apply.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

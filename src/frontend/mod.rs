@@ -3,22 +3,33 @@
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
 mod aggregate;
+pub mod exact_literals;
 mod precise_math;
 pub mod row_value;
 pub mod unnest;
 
 use std::sync::Arc;
 
+use datafusion::config::ConfigOptions;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::optimizer::{Analyzer, AnalyzerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
+
+use crate::config::XlaOptions;
+use crate::frontend::exact_literals::ExactLiterals;
 
 pub use crate::frontend::aggregate::statistic;
 pub use crate::frontend::precise_math::is_precise;
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 2] =
-        [Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
+    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 3] =
+        [Arc::new(ExactLiterals), Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
+    builder.optimizer().get_or_insert_with(Optimizer::new).rules.insert(0, Arc::new(ExactLiterals));
     builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+}
+
+/// Whether the rule of this name applies in a session.
+fn applies(rule: &str, config: &ConfigOptions) -> bool {
+    config.extensions.get::<XlaOptions>().is_some_and(|options| options.frontend_rules.has(rule))
 }
