@@ -264,8 +264,8 @@ const OPTIONS: &[OptionRow] = &[
     },
     OptionRow {
         name: "frontend_rules",
-        description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or a list of names \
-                      separated by commas (docs/semantics.md has the names). Default all.",
+        description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
+                      exact_literals, exact_aggregates, precise_math and unnest, separated by commas. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

@@ -117,7 +117,9 @@ fn function_of(name: &str) -> Option<fn(f64) -> f64> {
 /// From fdlibm's `e_acosh.c`: x - 1 is exact near 1. NaN below 1.
 fn acosh(x: f64) -> f64 {
     let above = x - 1.0;
-    if x < 2.0 {
+    if x < 1.0 {
+        f64::NAN
+    } else if x < 2.0 {
         (above + (2.0 * above + above * above).sqrt()).ln_1p()
     } else if x < 2f64.powi(28) {
         (2.0 * x - 1.0 / (x + (x * x - 1.0).sqrt())).ln()

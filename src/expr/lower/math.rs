@@ -31,7 +31,7 @@ impl Tracer {
             _ => {
                 let x = self.widen_float(x)?;
                 let mut y = self.math_of_f64(math, x)?;
-                if element_type == F32 && matches!(math, Math::Acosh | Math::Asinh) {
+                if element_type == F32 && math == Math::Asinh {
                     y = self.overflow_single(x, y)?;
                 }
                 self.narrow_float(y, element_type)?

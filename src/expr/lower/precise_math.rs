@@ -1,6 +1,8 @@
 //! Math functions that XLA:CPU computes with an error of more than one unit in the last place, computed so that they are within it:
 //! by a step that corrects XLA's result, or from a function that is better.
 
+use std::f64::consts::LN_2;
+
 use datafusion::error::Result;
 
 use crate::expr::tracer::Tracer;
@@ -70,6 +72,12 @@ impl Tracer {
         let near = self.log_plus_one(near)?;
         let far = self.builder.add(x, leg)?;
         let far = self.builder.log(far)?;
+        // Where the sum may overflow, the leg is x.
+        let (huge, ln2) = (self.builder.constant(Scalar::F64(2f64.powi(28))), self.builder.constant(Scalar::F64(LN_2)));
+        let log = self.builder.log(x)?;
+        let log = self.builder.add(log, ln2)?;
+        let above_huge = self.builder.compare(x, huge, Comparison::Gt)?;
+        let far = self.builder.select(above_huge, log, far)?;
         let below = self.builder.compare(x, two, Comparison::Lt)?;
         Ok(self.builder.select(below, near, far)?)
     }

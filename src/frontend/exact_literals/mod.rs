@@ -7,7 +7,8 @@
 //!
 //! It comes before DataFusion's simplification, too, which moves literals below casts that other rules have brought to them.
 //!
-//! A decimal is compared with a float as a float, as in Postgres and DuckDB: each decimal counts as the float nearest to it.
+//! A decimal is compared with a float as a float, as in Postgres and DuckDB: each decimal counts as the float nearest to it. But SQL's
+//! numerals are decimals, which DataFusion reads as floats: 0.06 + 0.01, which is 0.06999999999999999, stands for 0.07.
 
 mod constant;
 mod position;

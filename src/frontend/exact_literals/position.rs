@@ -254,7 +254,10 @@ fn comparison(subject: &Subject, literal: &ScalarValue) -> Option<Comparison> {
             let dropped = subject.dropped;
             let scale = u32::try_from(*scale).ok()?.checked_sub(dropped.map_or(0, |dropped| dropped.digits))?;
             match literal {
-                ScalarValue::Float64(Some(literal)) => Some(Comparison::Float64 { dropped, scale, literal: *literal }),
+                ScalarValue::Float64(Some(literal)) => Some(match decimal_meant(*literal) {
+                    Some((literal, literal_scale)) => Comparison::Decimal { dropped, scale, literal, literal_scale },
+                    None => Comparison::Float64 { dropped, scale, literal: *literal },
+                }),
                 ScalarValue::Float32(Some(literal)) => Some(Comparison::Float32 { dropped, scale, literal: *literal }),
                 _ => {
                     let (literal, literal_scale) = decimal_of(literal).or_else(|| integer_of(literal))?;
@@ -272,6 +275,27 @@ fn comparison(subject: &Subject, literal: &ScalarValue) -> Option<Comparison> {
         }
         _ => None,
     }
+}
+
+/// The decimal of at most 15 digits that was meant by a float that is not the nearest to any: SQL's numerals are decimals, and DataFusion
+/// reads them as floats, so that 0.06 + 0.01 is 0.06999999999999999. `None` if some operations on floats do not explain the difference.
+fn decimal_meant(literal: f64) -> Option<(i128, u32)> {
+    let text = format!("{literal:.14e}");
+    let near: f64 = text.parse().ok()?;
+    let difference = (near - literal).abs();
+    // Not a number is not close to anything.
+    if !(difference > 0.0 && difference <= 4.0 * f64::EPSILON * literal.abs()) {
+        return None;
+    }
+    let (digits, exponent) = text.split_once('e')?;
+    let mut value: i128 = digits.replace('.', "").parse().ok()?;
+    let mut scale = 14 - exponent.parse::<i32>().ok()?;
+    while scale > 0 && value % 10 == 0 {
+        (value, scale) = (value / 10, scale - 1);
+    }
+    let zeros = 10_i128.checked_pow(scale.min(0).unsigned_abs())?;
+    let value = value.checked_mul(zeros).filter(|value| value.unsigned_abs() < 10_u128.pow(38))?;
+    Some((value, u32::try_from(scale.max(0)).ok().filter(|scale| *scale <= 38)?))
 }
 
 fn decimal_of(literal: &ScalarValue) -> Option<(i128, i8)> {
