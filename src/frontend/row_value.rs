@@ -12,7 +12,8 @@ use std::ops::ControlFlow;
 use datafusion::error::Result;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, SetExpr, Statement as SqlStatement, TableFactor, visit_expressions_mut,
+    BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, TableFactor,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
@@ -95,13 +96,25 @@ fn membership(row: Vec<Expr>, query: Query, negated: bool, n: usize) -> Result<E
             equality(value, column)
         });
         if let Some(equal) = equal.reduce(|l, r| binary(l, BinaryOperator::And, r)) {
-            select.projection = vec![datafusion::sql::sqlparser::ast::SelectItem::UnnamedExpr(equal)];
+            select.projection = vec![SelectItem::UnnamedExpr(equal)];
         }
         if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
             **subquery = query;
+            name_twins(subquery.body.as_mut());
         }
     }
     Ok(membership)
+}
+
+/// Names the columns of a SELECT list that has an expression twice: the columns of a table have different names.
+fn name_twins(body: &mut SetExpr) {
+    let SetExpr::Select(select) = body else { return };
+    let twins = select.projection.iter().enumerate().any(|(i, item)| select.projection[..i].contains(item));
+    for (i, item) in select.projection.iter_mut().enumerate() {
+        if let (true, SelectItem::UnnamedExpr(expr)) = (twins, &*item) {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(format!("c{i}")) };
+        }
+    }
 }
 
 fn equality(left: Expr, right: Expr) -> Expr {

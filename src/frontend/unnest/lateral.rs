@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
 };
 
 use crate::frontend::unnest::dependent::dependent_complete;
-use crate::frontend::unnest::domain::Domain;
+use crate::frontend::unnest::domain::{Domain, is_correlated};
 use crate::frontend::unnest::names::{Names, columns, project};
 
 /// The right side of a join without the mark that it is lateral. `None` if it is not.
@@ -29,8 +29,14 @@ fn unmarked(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
 
 /// Rewrites a lateral join. Returns `None` if the join is none.
 pub fn rewrite(join: &Join, names: &Names) -> Result<Option<LogicalPlan>> {
-    let Some(right) = unmarked(&join.right)? else { return Ok(None) };
     let left = join.left.as_ref().clone();
+    let right = match unmarked(&join.right)? {
+        Some(right) => right,
+        // DataFusion does not mark a side whose subqueries only read the other side. Where there is no query around the join, its
+        // outer values are those of the left side.
+        None if !names.is_within() && is_correlated(&join.right)? => join.right.as_ref().clone(),
+        None => return Ok(None),
+    };
     let domain = Domain::of(&right, &left, names)?;
     let right = if domain.keys.is_empty() {
         return rebuilt(join, left, right).map(Some);

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 #[derive(Default)]
 pub struct Names {
     made: Cell<usize>,
+    depth: Cell<usize>,
 }
 
 impl Names {
@@ -17,6 +18,19 @@ impl Names {
     pub fn qualifier(&self) -> String {
         self.made.set(self.made.get() + 1);
         format!("__sub_{}", self.made.get())
+    }
+
+    /// Runs `f` inside of a subquery.
+    pub fn within<T>(&self, f: impl FnOnce() -> T) -> T {
+        self.depth.set(self.depth.get() + 1);
+        let result = f();
+        self.depth.set(self.depth.get() - 1);
+        result
+    }
+
+    /// Whether this is inside of a subquery, so that outer values may be those of a query around it.
+    pub fn is_within(&self) -> bool {
+        self.depth.get() > 0
     }
 }
 

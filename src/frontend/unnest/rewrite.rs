@@ -53,7 +53,9 @@ pub fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     if matches!(&plan, LogicalPlan::Dml(dml) if !matches!(dml.op, WriteOp::Insert(_) | WriteOp::Ctas)) {
         return Ok(plan);
     }
-    let plan = plan.map_children(|child| rewrite(child, names).map(Transformed::yes)).data()?;
+    let children = |plan: LogicalPlan| plan.map_children(|child| rewrite(child, names).map(Transformed::yes)).data();
+    let plan =
+        if matches!(plan, LogicalPlan::Subquery(_)) { names.within(|| children(plan))? } else { children(plan)? };
     let mut found = false;
     plan.apply_expressions(|expr| {
         found |= has_subquery(expr)?;
@@ -74,7 +76,7 @@ pub fn rewrite(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
 /// Rewrites what is inside of a subquery.
 fn inside(expr: Expr, names: &Names) -> Result<Transformed<Expr>> {
     let within = |subquery: &mut Subquery| -> Result<()> {
-        let plan = rewrite(subquery.subquery.as_ref().clone(), names)?;
+        let plan = names.within(|| rewrite(subquery.subquery.as_ref().clone(), names))?;
         subquery.outer_ref_columns = plan.all_out_ref_exprs();
         subquery.subquery = Arc::new(plan);
         Ok(())

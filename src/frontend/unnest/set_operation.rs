@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::common::NullEquality;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, not_impl_err};
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
@@ -11,7 +12,7 @@ use datafusion::logical_expr::{Expr, Join, JoinConstraint, JoinType, LogicalPlan
 
 use crate::frontend::unnest::dependent::{Dependent, dependent_complete};
 use crate::frontend::unnest::domain::Domain;
-use crate::frontend::unnest::names::{column, named, project};
+use crate::frontend::unnest::names::{column, columns, named, project};
 
 /// A side of a join: for all values of the domain, or the same for each.
 enum Side {
@@ -49,6 +50,22 @@ pub fn join(join: &Join, domain: &Domain<'_>) -> Result<Dependent> {
     };
     let left = side(reads_left, &join.left)?;
     let right = side(reads_right, &join.right)?;
+    let mut renamed = Vec::new();
+    let right = match right {
+        Side::Dependent(rows) if join.join_type == JoinType::LeftMark => {
+            Side::Dependent(under_one_qualifier(rows, domain, &mut renamed)?)
+        }
+        right => right,
+    };
+    let condition = |expr: &Expr, keys: &[Expr]| -> Result<Expr> {
+        let expr = expr.clone().transform_up(|expr| {
+            Ok(match renamed.iter().find(|(old, _)| *old == expr) {
+                Some((_, new)) => Transformed::yes(new.clone()),
+                None => Transformed::no(expr),
+            })
+        });
+        domain.replace(expr.data()?, keys)
+    };
     let n_left = join.left.schema().fields().len();
     let n_right = join.right.schema().fields().len();
 
@@ -60,11 +77,11 @@ pub fn join(join: &Join, domain: &Domain<'_>) -> Result<Dependent> {
     };
     let mut on = Vec::new();
     for (l, r) in &join.on {
-        on.push((domain.replace(l.clone(), &keys)?, domain.replace(r.clone(), &keys)?));
+        on.push((condition(l, &keys)?, condition(r, &keys)?));
     }
     let mut filter: Vec<Expr> = Vec::new();
     if let Some(expr) = &join.filter {
-        filter.push(domain.replace(expr.clone(), &keys)?);
+        filter.push(condition(expr, &keys)?);
     }
     if let (Side::Dependent(l), Side::Dependent(r)) = (&left, &right) {
         if join.null_equality == NullEquality::NullEqualsNull {
@@ -115,6 +132,18 @@ pub fn join(join: &Join, domain: &Domain<'_>) -> Result<Dependent> {
         }
     }
     Ok(Dependent { plan: project(joined, exprs)?, width, nullable, absent: None })
+}
+
+/// The rows with all columns under one new qualifier, which a mark join gives to its mark; else marks have the same name.
+fn under_one_qualifier(rows: Dependent, domain: &Domain<'_>, renamed: &mut Vec<(Expr, Expr)>) -> Result<Dependent> {
+    let qualifier = domain.names.qualifier();
+    let n = rows.plan.schema().fields().len();
+    let old: Vec<Expr> = columns(&rows.plan, n).collect();
+    let name =
+        |(i, expr): (usize, &Expr)| expr.clone().alias_qualified(Some(qualifier.clone()), format!("{qualifier}_c{i}"));
+    let plan = project(rows.plan, old.iter().enumerate().map(name).collect())?;
+    renamed.extend(old.into_iter().zip(columns(&plan, n)));
+    Ok(Dependent { plan, ..rows })
 }
 
 /// A union for every value.
