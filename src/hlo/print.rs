@@ -198,7 +198,7 @@ fn attributes(operation: &Operation, names: &[Option<String>]) -> String {
             format!(", source_target_pairs={{{pairs}}}")
         }
         Operation::CustomCall { target } => {
-            format!(", custom_call_target=\"{target}\", api_version=API_VERSION_ORIGINAL")
+            format!(", custom_call_target=\"{target}\", api_version=API_VERSION_TYPED_FFI")
         }
         Operation::Parameter { .. }
         | Operation::Constant { .. }

@@ -363,7 +363,7 @@ mod tests {
         let mismatch = "HloModule wrong\nENTRY main {\n  a = s64[4] parameter(0)\n  ROOT x = s64[5] negate(a)\n}";
         assert!(message(mismatch).contains("s64[5]"));
         let call = "HloModule wrong\nENTRY main {\n  ROOT x = s64[] custom-call(), custom_call_target=\"nowhere\", \
-                    api_version=API_VERSION_ORIGINAL\n}";
+                    api_version=API_VERSION_TYPED_FFI\n}";
         assert!(message(call).contains("nowhere"));
     }
 

@@ -1,9 +1,8 @@
 //! The native kernel that one of the golden programs calls. It exists in tests only.
 
-use std::ffi::c_void;
-
 use crate::error::Result;
-use crate::runtime::custom_call::register;
+use crate::runtime::call::Call;
+use crate::runtime::custom_call::{handler, register};
 
 /// Registers the kernel as `name`, which only that golden program calls.
 ///
@@ -12,20 +11,15 @@ use crate::runtime::custom_call::register;
 /// As [`register`].
 pub fn register_rank(name: &str) -> Result<()> {
     // SAFETY: the golden program passes what `rank` reads and writes.
-    unsafe { register(name, rank) }
+    unsafe { register(name, handler!(rank)) }
 }
 
 /// `(key s64[n], n u32) -> (rank u32[n], sorted s64[n])`
-unsafe extern "C" fn rank(outputs: *mut c_void, inputs: *const *const c_void) {
+unsafe fn rank(call: &Call) {
     // SAFETY: the golden passes an array of n elements and the scalar n, and its results are two arrays of n elements.
     let (keys, ranks, sorted) = unsafe {
-        let n = **inputs.add(1).cast::<*const u32>() as usize;
-        let outputs = outputs.cast::<*mut c_void>();
-        (
-            std::slice::from_raw_parts((*inputs).cast::<i64>(), n),
-            std::slice::from_raw_parts_mut((*outputs).cast::<u32>(), n),
-            std::slice::from_raw_parts_mut((*outputs.add(1)).cast::<i64>(), n),
-        )
+        let n = call.input::<u32>(1, 1)[0] as usize;
+        (call.input::<i64>(0, n), call.output::<u32>(0, n), call.output::<i64>(1, n))
     };
     let mut rows: Vec<usize> = (0..keys.len()).collect();
     rows.sort_by_key(|row| keys[*row]);

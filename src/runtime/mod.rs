@@ -17,11 +17,13 @@
 mod admission;
 mod buffer;
 mod cache;
+mod call;
 mod client;
 pub(crate) mod custom_call;
 mod device;
 mod element;
 mod executable;
+mod ffi;
 #[cfg(test)]
 pub(crate) mod golden_kernel;
 mod host_kernels;

@@ -352,7 +352,7 @@ ENTRY main {
 ENTRY main {
   p0 = s64[8] parameter(0)
   constant.1 = u32[] constant(8)
-  custom-call.2 = (u32[8], s64[8]) custom-call(p0, constant.1), custom_call_target="parallax_golden_rank", api_version=API_VERSION_ORIGINAL
+  custom-call.2 = (u32[8], s64[8]) custom-call(p0, constant.1), custom_call_target="parallax_golden_rank", api_version=API_VERSION_TYPED_FFI
   get-tuple-element.3 = u32[8] get-tuple-element(custom-call.2), index=0
   get-tuple-element.4 = s64[8] get-tuple-element(custom-call.2), index=1
   ROOT tuple.5 = (u32[8], s64[8]) tuple(get-tuple-element.3, get-tuple-element.4)

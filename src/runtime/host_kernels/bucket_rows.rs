@@ -1,19 +1,16 @@
 //! Groups rows by slot with a counting sort: `parallax_bucket_rows`. Large inputs are first partitioned into ranges of
 //! slots whose counts fit the cache.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::{partition, threads};
 
 /// Extra elements of `starts` behind those of the slots. All of them hold the total.
 const STARTS_PADDING: usize = 8;
 
 /// `(sizes s64[2] = [n, n_slots], slots s32[n] with -1 for none) -> (starts s32[n_slots + 8], order s32[n])`
-pub(super) unsafe extern "C" fn bucket_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn bucket_rows_call(call: &Call) {
     // SAFETY: `kernels::bucket_rows` passes these shapes.
     let (slots, starts, order) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_slots] = call.sizes();
         (call.input(1, n), call.output(0, n_slots + STARTS_PADDING), call.output(1, n))
     };

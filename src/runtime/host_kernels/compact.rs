@@ -1,15 +1,12 @@
 //! Row ids of live rows: `parallax_live_rows`.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::threads;
 
 /// `(sizes s64[1] = [n], mask pred[n]) -> (row_ids s32[n], count s32[])`
-pub(super) unsafe extern "C" fn live_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn live_rows_call(call: &Call) {
     // SAFETY: `kernels::compact` passes these shapes, and a `pred` is a byte of 0 or 1.
     let (mask, row_ids, count) = unsafe {
-        let call = Call::new(output, inputs);
         let [n] = call.sizes();
         (call.input(1, n), call.output(0, n), call.output(1, 1))
     };

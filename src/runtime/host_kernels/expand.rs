@@ -1,15 +1,12 @@
 //! Repetition of rows by their counts: `parallax_expand`.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::{scan, threads};
 
 /// `(sizes s64[2] = [n, capacity], counts s32[n]) -> (source s32[capacity], position s32[capacity], total s64[])`
-pub(super) unsafe extern "C" fn expand_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn expand_call(call: &Call) {
     // SAFETY: `kernels::expand` passes these shapes.
     let (counts, source, position, total) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, capacity] = call.sizes();
         (call.input(1, n), call.output(0, capacity), call.output(1, capacity), call.output(2, 1))
     };

@@ -10,10 +10,9 @@
 //!                                                                 ids[row] = number of the first row
 //! ```
 
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
@@ -21,13 +20,12 @@ use crate::runtime::scratch::Scratch;
 
 /// `(sizes s64[3 + 2 * n_keys] = [n, n_keys, has_mask, then byte width and bit count of each key], n_keys keys u8[n] to
 /// u64[n], live pred[n] if has_mask) -> (ids s32[n], first_rows s32[n], count s32[])`
-pub(super) unsafe extern "C" fn group_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn group_rows_call(call: &Call) {
     // SAFETY: `kernels::group` passes these shapes.
     let (words, live, ids, first_rows, count) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_keys, has_mask] = call.sizes();
         let live = (has_mask != 0).then(|| call.input(1 + n_keys, n));
-        (Words::of_call(&call, n, n_keys, 3), live, call.output(0, n), call.output(1, n), call.output(2, 1))
+        (Words::of_call(call, n, n_keys, 3), live, call.output(0, n), call.output(1, n), call.output(2, 1))
     };
     count[0] = group_rows(&words.slices(), live, ids, first_rows) as i32;
 }

@@ -7,9 +7,7 @@
 //!
 //! The array is long enough for n keys. Only as many slots are used as the distinct keys need.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::group::group_rows;
 use crate::runtime::host_kernels::hash::{Key, hash, key_at, prefetch};
 use crate::runtime::host_kernels::threads;
@@ -20,10 +18,9 @@ const HEADER: usize = 8;
 
 /// `(sizes s64[4] = [n, n_words, has_mask, length], n_words words u64[n], live pred[n] if has_mask) -> (table
 /// u64[length], ids s32[n], count s32[])`
-pub(super) unsafe extern "C" fn build_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn build_call(call: &Call) {
     // SAFETY: `kernels::key_index` passes these shapes.
     let (words, live, table, ids, count) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_words, has_mask, length] = call.sizes();
         let live = (has_mask != 0).then(|| call.input(1 + n_words, n));
         (call.words(1, n_words, n), live, call.output(0, length), call.output(1, n), call.output(2, 1))
@@ -33,13 +30,12 @@ pub(super) unsafe extern "C" fn build_call(output: *mut c_void, inputs: *const *
 
 /// `(sizes s64[4] = [n, n_words, has_mask, length], table u64[length], n_words words u64[n], live pred[n] if has_mask)
 /// -> ids s32[n]`
-pub(super) unsafe extern "C" fn probe_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn probe_call(call: &Call) {
     // SAFETY: `kernels::key_index` passes these shapes.
     let (table, words, live, ids) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_words, has_mask, length] = call.sizes();
         let live = (has_mask != 0).then(|| call.input(2 + n_words, n));
-        (call.input(1, length), call.words(2, n_words, n), live, call.only_output(n))
+        (call.input(1, length), call.words(2, n_words, n), live, call.output(0, n))
     };
     probe(table, &words, live, ids);
 }

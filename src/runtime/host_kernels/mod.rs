@@ -5,11 +5,10 @@
 //!                                                           radix_sort::argsort         slices; what tests call
 //! ```
 //!
-//! XLA gives pointers and no sizes, so the first operand of every call is an `s64` array of them. A function that is called
+//! The first operand of every call is an `s64` array of sizes; `runtime::call` checks that no slice is longer than its buffer. A function that is called
 //! for many rows starts threads of its own (`threads.rs`): XLA runs it on one.
 
 mod bucket_rows;
-mod call;
 mod compact;
 mod expand;
 mod group;
@@ -25,21 +24,22 @@ mod words;
 
 use crate::error::Result;
 use crate::host_functions;
-use crate::runtime::custom_call::{HostFunction, register};
+use crate::runtime::custom_call::{handler, register};
+use crate::runtime::ffi::Handler;
 
 /// Registers the functions with XLA.
 pub(super) fn register_all() -> Result<()> {
-    let functions: [(&str, HostFunction); 10] = [
-        (host_functions::EXCLUSIVE_SUM, scan::exclusive_sum_call),
-        (host_functions::LIVE_ROWS, compact::live_rows_call),
-        (host_functions::ARGSORT, radix_sort::argsort_call),
-        (host_functions::ARGSORT_TOP, top::argsort_top_call),
-        (host_functions::GROUP_ROWS, group::group_rows_call),
-        (host_functions::BUILD_INDEX, key_index::build_call),
-        (host_functions::PROBE_INDEX, key_index::probe_call),
-        (host_functions::BUCKET_ROWS, bucket_rows::bucket_rows_call),
-        (host_functions::SLOT_ROWS, slot_rows::slot_rows_call),
-        (host_functions::EXPAND, expand::expand_call),
+    let functions: [(&str, Handler); 10] = [
+        (host_functions::EXCLUSIVE_SUM, handler!(scan::exclusive_sum_call)),
+        (host_functions::LIVE_ROWS, handler!(compact::live_rows_call)),
+        (host_functions::ARGSORT, handler!(radix_sort::argsort_call)),
+        (host_functions::ARGSORT_TOP, handler!(top::argsort_top_call)),
+        (host_functions::GROUP_ROWS, handler!(group::group_rows_call)),
+        (host_functions::BUILD_INDEX, handler!(key_index::build_call)),
+        (host_functions::PROBE_INDEX, handler!(key_index::probe_call)),
+        (host_functions::BUCKET_ROWS, handler!(bucket_rows::bucket_rows_call)),
+        (host_functions::SLOT_ROWS, handler!(slot_rows::slot_rows_call)),
+        (host_functions::EXPAND, handler!(expand::expand_call)),
     ];
     for (name, function) in functions {
         // SAFETY: only `kernels` writes these names into programs, with the operands and results that each file states.

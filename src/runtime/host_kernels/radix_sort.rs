@@ -10,21 +10,18 @@
 //!            [ partition ][ two passes ][ runs ]
 //! ```
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{partition, threads};
 use crate::runtime::scratch::Scratch;
 
 /// `(sizes s64[2 + 2 * n_keys] = [n, n_keys, then byte width and bit count of each key], n_keys keys u8[n] to u64[n],
 /// most significant first) -> row_ids s32[n]`
-pub(super) unsafe extern "C" fn argsort_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn argsort_call(call: &Call) {
     // SAFETY: `kernels::radix_sort` passes these shapes.
     let (words, out) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_keys] = call.sizes();
-        (Words::of_call(&call, n, n_keys, 2), call.only_output(n))
+        (Words::of_call(call, n, n_keys, 2), call.output(0, n))
     };
     argsort(&words.slices(), out);
 }

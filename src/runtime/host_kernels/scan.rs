@@ -1,15 +1,12 @@
 //! Prefix sums: `parallax_exclusive_sum`.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::threads;
 
 /// `(sizes s64[1] = [n], values s32[n]) -> (sums s32[n], total s64[])`
-pub(super) unsafe extern "C" fn exclusive_sum_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn exclusive_sum_call(call: &Call) {
     // SAFETY: `kernels::scan` passes these shapes.
     let (values, sums, total) = unsafe {
-        let call = Call::new(output, inputs);
         let [n] = call.sizes();
         (call.input(1, n), call.output(0, n), call.output(1, 1))
     };

@@ -1,14 +1,11 @@
 //! Lookup table from slot to row: `parallax_slot_rows`.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 
 /// `(sizes s64[2] = [n, n_slots], slots s32[n] with -1 for none) -> (row_of s32[n_slots], duplicates s32[1])`
-pub(super) unsafe extern "C" fn slot_rows_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn slot_rows_call(call: &Call) {
     // SAFETY: `kernels::slot_rows` passes these shapes.
     let (slots, row_of, duplicates) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_slots] = call.sizes();
         (call.input(1, n), call.output(0, n_slots), call.output(1, 1))
     };

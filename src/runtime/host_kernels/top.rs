@@ -3,22 +3,19 @@
 //! Each thread keeps a threshold: the last key among its best `limit` rows so far. Rows below the threshold are
 //! collected. When twice `limit` rows have been collected, the better half is selected, which lowers the threshold.
 
-use std::ffi::c_void;
-
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::hash::{Key, key_at};
 use crate::runtime::host_kernels::words::Words;
 use crate::runtime::host_kernels::{radix_sort, threads};
 
 /// `(sizes s64[4 + 2 * n_keys] = [n, n_keys, limit, has_live, then byte width and bit count of each key], n_keys keys
 /// u8[n] to u64[n], most significant first, live pred[n] if has_live) -> row_ids s32[limit]`
-pub(super) unsafe extern "C" fn argsort_top_call(output: *mut c_void, inputs: *const *const c_void) {
+pub(super) unsafe fn argsort_top_call(call: &Call) {
     // SAFETY: `kernels::radix_sort` passes these shapes, and a `pred` is a byte.
     let (words, live, n, out) = unsafe {
-        let call = Call::new(output, inputs);
         let [n, n_keys, limit, has_live] = call.sizes();
         let live: Option<&[u8]> = (has_live > 0).then(|| call.input(1 + n_keys, n));
-        (Words::of_call(&call, n, n_keys, 4), live, n, call.only_output(limit))
+        (Words::of_call(call, n, n_keys, 4), live, n, call.output(0, limit))
     };
     argsort_top(&words.slices(), live, n, out);
 }

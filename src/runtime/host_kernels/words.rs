@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::runtime::host_kernels::call::Call;
+use crate::runtime::call::Call;
 use crate::runtime::host_kernels::threads;
 use crate::runtime::scratch::Scratch;
 
