@@ -4,7 +4,9 @@
 
 mod aggregate;
 pub mod exact_literals;
+mod own_functions;
 mod precise_math;
+mod replace;
 pub mod row_value;
 pub mod unnest;
 
@@ -17,7 +19,8 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 use crate::config::XlaOptions;
 use crate::frontend::exact_literals::ExactLiterals;
 
-pub use crate::frontend::aggregate::statistic;
+pub use crate::frontend::aggregate::{is_exact, statistic};
+pub use crate::frontend::own_functions::{is_own_aggregate, is_own_scalar};
 pub use crate::frontend::precise_math::is_precise;
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
@@ -30,6 +33,6 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
 }
 
 /// Whether the rule of this name applies in a session.
-fn applies(rule: &str, config: &ConfigOptions) -> bool {
+pub fn applies(rule: &str, config: &ConfigOptions) -> bool {
     config.extensions.get::<XlaOptions>().is_some_and(|options| options.frontend_rules.has(rule))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
@@ -15,7 +15,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::config::XlaOptions;
+use crate::frontend::replace::replace_calls;
+use crate::frontend::{applies, is_own_scalar};
 
 /// Replaces math functions that are off by more than two units in the last place.
 #[derive(Debug)]
@@ -27,23 +28,16 @@ impl AnalyzerRule for PreciseMath {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        if !XlaOptions::of(config).frontend_rules.has(self.name()) {
-            return Ok(plan);
-        }
-        let replace_in = |plan: LogicalPlan| plan.map_expressions(|expr| expr.transform_up(|expr| Ok(replace(expr))));
-        plan.transform_up_with_subqueries(replace_in).map(|plan| plan.data)
+        if applies(self.name(), config) { replace_calls(plan, replace) } else { Ok(plan) }
     }
 }
 
-fn replace(expr: Expr) -> Transformed<Expr> {
+fn replace(expr: Expr, _: &DFSchema) -> Transformed<Expr> {
     match expr {
-        Expr::ScalarFunction(mut call) => match PreciseFunction::in_place_of(&call.func) {
-            Some(precise) => {
-                call.func = Arc::new(ScalarUDF::from(precise));
-                Transformed::yes(Expr::ScalarFunction(call))
-            }
-            None => Transformed::no(Expr::ScalarFunction(call)),
-        },
+        Expr::ScalarFunction(mut call) if function_of(call.name()).is_some() && is_own_scalar(&call.func) => {
+            call.func = Arc::new(ScalarUDF::from(PreciseFunction { replaced: call.func }));
+            Transformed::yes(Expr::ScalarFunction(call))
+        }
         other => Transformed::no(other),
     }
 }
@@ -57,13 +51,6 @@ struct PreciseFunction {
 /// Whether the function is one of this rule's, which means what DataFusion's of the same name does.
 pub fn is_precise(function: &ScalarUDF) -> bool {
     function.inner().is::<PreciseFunction>()
-}
-
-impl PreciseFunction {
-    fn in_place_of(func: &Arc<ScalarUDF>) -> Option<Self> {
-        let known = function_of(func.name()).is_some() && !is_precise(func);
-        known.then(|| Self { replaced: Arc::clone(func) })
-    }
 }
 
 impl ScalarUDFImpl for PreciseFunction {

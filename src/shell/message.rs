@@ -62,7 +62,7 @@ fn describe(error: &DataFusionError) -> String {
         },
         DataFusionError::Configuration(text) => option_error(text),
         DataFusionError::Plan(text) | DataFusionError::Execution(text) => text.clone(),
-        DataFusionError::NotImplemented(text) => format!("not implemented: {text}"),
+        DataFusionError::NotImplemented(text) => format!("not supported: {text}"),
         DataFusionError::Internal(text) => format!("internal error: {text}"),
         DataFusionError::ResourcesExhausted(text) => format!("out of memory: {text}"),
         DataFusionError::SchemaError(cause, _) => cause.to_string(),

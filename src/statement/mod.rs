@@ -27,8 +27,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::config::XlaOptions;
-use crate::frontend::{row_value, unnest};
+use crate::frontend::{self, row_value, unnest};
 use crate::statement::summarize::Summarized;
 
 /// One of the statements.
@@ -122,25 +121,13 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
 /// The errors of DataFusion's parser and planner.
 pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
     let state = ctx.state();
-    let row_values = XlaOptions::of(state.config_options()).frontend_rules.has(unnest::NAME);
-    let statement = match parse_from_first(&state, sql)? {
-        Some(mut statement) => {
-            if row_values {
-                row_value::rewrite(&mut statement)?;
-            }
-            statement
-        }
-        None if row_values && row_value::may_compare_rows(sql) => {
-            let dialect = state.config_options().sql_parser.dialect;
-            // DataFusion reports the errors of text that cannot be parsed.
-            let Ok(mut statement) = state.sql_to_statement(sql, &dialect) else { return ctx.sql(sql).await };
-            if !row_value::rewrite(&mut statement)? {
-                return ctx.sql(sql).await;
-            }
-            statement
-        }
-        None => return ctx.sql(sql).await,
+    let mut statement = match parse_from_first(&state, sql)? {
+        Some(statement) => statement,
+        None => state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?,
     };
+    if frontend::applies(unnest::NAME, state.config_options()) {
+        row_value::rewrite(&mut statement)?;
+    }
     let plan = state.statement_to_plan(statement).await?;
     ctx.execute_logical_plan(plan).await
 }

@@ -3,16 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::common::ScalarValue;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{Accumulator, ColumnarValue, Volatility, create_udaf, create_udf};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use insta::assert_snapshot;
 use parallax::session::{SessionStateBuilderExt, fallbacks};
+
+use crate::Db;
 
 /// DataFusion's default rules are all there, in order, and Parallax's two in their places. A version of DataFusion that renames or moves a
 /// rule fails here.
@@ -113,5 +120,53 @@ fn fallbacks_of_a_plan_are_data() {
     for fallback in found {
         assert_eq!((fallback.node.as_str(), fallback.reason.kind()), ("AggregateExec", "aggregate"));
         assert_eq!(fallback.expression(), Some("array_agg(t.a)"));
+    }
+}
+
+/// Sums up to 42, whatever the rows.
+#[derive(Debug)]
+struct FortyTwo;
+
+impl Accumulator for FortyTwo {
+    fn update_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::from(42.0))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::from(42.0)])
+    }
+
+    fn merge_batch(&mut self, _: &[ArrayRef]) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A program's own function keeps its meaning, also under the name of one that Parallax knows.
+#[test]
+fn functions_of_the_program_are_not_taken_for_datafusions() {
+    let float = DataType::Float64;
+    let forty_two = |_: &[ColumnarValue]| Ok(ColumnarValue::Scalar(ScalarValue::from(42.0)));
+    let scalar = create_udf("atanh", vec![float.clone()], float.clone(), Volatility::Immutable, Arc::new(forty_two));
+    for name in ["avg", "stddev", "sum"] {
+        let state = Arc::new(vec![float.clone()]);
+        let accumulator = Arc::new(|_: AccumulatorArgs| Ok(Box::new(FortyTwo) as Box<dyn Accumulator>));
+        let aggregate =
+            create_udaf(name, vec![float.clone()], Arc::new(float.clone()), Volatility::Immutable, accumulator, state);
+        for placement in ["never", "auto"] {
+            let db = Db::new(&[("xla.placement", placement)]);
+            db.session.context().register_udaf(aggregate.clone());
+            db.session.context().register_udf(scalar.clone());
+            db.run("CREATE TABLE t(x DOUBLE) AS VALUES (0.5), (0.25)");
+            assert_eq!(db.rows(&format!("SELECT {name}(x) FROM t")), ["42.0"], "{placement}");
+            assert_eq!(db.rows("SELECT atanh(x) FROM t"), ["42.0", "42.0"], "{placement}");
+        }
     }
 }

@@ -8,8 +8,7 @@ pub mod date_field;
 pub mod math;
 pub mod timestamp;
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -21,8 +20,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
 use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
-use crate::frontend::is_precise;
 use crate::frontend::unnest::single_row::SingleRow;
+use crate::frontend::{is_own_scalar, is_precise};
 
 /// A function of DataFusion and the conversion of its calls.
 struct Entry {
@@ -123,15 +122,7 @@ fn convert_typeof(call: &Call) -> Converted {
 
 /// Whether this is DataFusion's or the frontend's own function, and not one that a program registered under the same name.
 fn is_own(function: &ScalarUDF) -> bool {
-    static OWN: OnceLock<HashMap<String, Arc<ScalarUDF>>> = OnceLock::new();
-    let own = OWN.get_or_init(|| {
-        let mut own = datafusion::functions::all_default_functions();
-        own.push(Arc::new(ScalarUDF::new_from_impl(SingleRow::new())));
-        own.into_iter().map(|f| (f.name().to_string(), f)).collect()
-    });
-    // The functions of this name hold the session's time zone, so they are not equal to the default ones.
-    let configured = function.name().starts_with("to_timestamp");
-    own.get(function.name()).is_some_and(|known| configured || **known == *function || is_precise(function))
+    is_own_scalar(function) || is_precise(function) || function.inner().is::<SingleRow>()
 }
 
 #[cfg(test)]

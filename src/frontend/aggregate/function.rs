@@ -9,12 +9,11 @@ use datafusion::common::utils::take_function_args;
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
 use crate::frontend::aggregate::average::Average;
 use crate::frontend::aggregate::moments::Moments;
 use crate::frontend::aggregate::number::{argument_type, factor};
-use crate::frontend::aggregate::sliding::Sliding;
 use crate::frontend::aggregate::state::{AggregateState, Finish, ManyGroups, OneGroup};
 use crate::frontend::aggregate::statistic::Statistic;
 
@@ -48,6 +47,11 @@ impl ExactAggregate {
             signature: Signature::user_defined(Volatility::Immutable),
         })
     }
+}
+
+/// Whether the function is one of this folder, which means what DataFusion's of the same name does.
+pub fn is_exact(function: &AggregateUDF) -> bool {
+    function.inner().is::<ExactAggregate>()
 }
 
 impl AggregateUDFImpl for ExactAggregate {
@@ -99,8 +103,8 @@ impl AggregateUDFImpl for ExactAggregate {
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         Ok(match self.kind {
-            Kind::Average => Box::new(Sliding::new(average())),
-            Kind::Statistic(statistic) => Box::new(Sliding::new(finish(statistic, args.expr_fields))),
+            Kind::Average => Box::new(OneGroup::sliding(average())),
+            Kind::Statistic(statistic) => Box::new(OneGroup::sliding(finish(statistic, args.expr_fields))),
         })
     }
 

@@ -9,8 +9,8 @@ mod function;
 mod moments;
 mod number;
 mod replace;
-mod sliding;
 mod state;
 pub mod statistic;
 
+pub use function::is_exact;
 pub use replace::ExactAggregates;

@@ -1,7 +1,6 @@
 //! Columns of numbers as 128-bit integers and as double-doubles, so that nothing is rounded before it is added up.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
 
@@ -44,7 +43,6 @@ pub fn integers(array: &ArrayRef) -> Result<Vec<Option<i128>>> {
         DataType::Int64 => array.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect(),
         DataType::UInt64 => array.as_primitive::<UInt64Type>().iter().map(|v| v.map(i128::from)).collect(),
         DataType::Decimal128(_, _) => array.as_primitive::<Decimal128Type>().iter().collect(),
-        integer if integer.is_integer() => integers(&cast(array, &DataType::Int64)?)?,
         other => return Err(DataFusionError::Internal(format!("{other} is not a column of integers"))),
     })
 }

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::config::XlaOptions;
 use crate::frontend::aggregate::function::ExactAggregate;
+use crate::frontend::replace::replace_calls;
+use crate::frontend::{applies, is_own_aggregate};
 
 /// Replaces aggregate functions that round.
 #[derive(Debug)]
@@ -25,16 +25,8 @@ impl AnalyzerRule for ExactAggregates {
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        if !XlaOptions::of(config).frontend_rules.has(self.name()) {
-            return Ok(plan);
-        }
-        plan.transform_up_with_subqueries(replace_in).map(|plan| plan.data)
+        if applies(self.name(), config) { replace_calls(plan, replace) } else { Ok(plan) }
     }
-}
-
-fn replace_in(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let schema = merge_schema(&plan.inputs());
-    plan.map_expressions(|expr| expr.transform_up(|expr| Ok(replace(expr, &schema))))
 }
 
 fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
@@ -67,7 +59,7 @@ fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
 
 /// The exact function in the place of `func`, if there is one for these arguments. With DISTINCT, DataFusion's own remains.
 fn exact(func: &AggregateUDF, arguments: &[Expr], distinct: bool, schema: &DFSchema) -> Option<Arc<AggregateUDF>> {
-    if distinct || func.inner().is::<ExactAggregate>() {
+    if distinct || !is_own_aggregate(func) {
         return None;
     }
     let types = arguments.iter().map(|argument| argument.get_type(schema)).collect::<Result<Vec<_>>>().ok()?;

@@ -1,13 +1,14 @@
 //! Aggregation by states that rows are added to and that merge: DataFusion's accumulators, of one group and of many, over any
 //! such state.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::mem::{size_of, size_of_val};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Float64Array};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
@@ -41,19 +42,27 @@ pub trait AggregateState: Copy + Default + Debug + Send + Sync + 'static {
 /// What a state gives in the end; `None` is NULL.
 pub type Finish<S> = Arc<dyn Fn(&S) -> Option<f64> + Send + Sync>;
 
-/// The accumulator of one group.
-pub struct OneGroup<S> {
+/// The accumulator of one group, also of a window that slides: rows are added at one end and removed at the other. Then it keeps
+/// the rows, and starts again from them when what was removed was so large that little is left of the digits of the rest.
+pub struct OneGroup<S: AggregateState> {
     state: S,
+    /// Where rows are removed: those without NULL, first the one that leaves next.
+    rows: Option<VecDeque<S::Row>>,
     finish: Finish<S>,
 }
 
 impl<S: AggregateState> OneGroup<S> {
     pub fn new(finish: Finish<S>) -> Self {
-        Self { state: S::default(), finish }
+        Self { state: S::default(), rows: None, finish }
+    }
+
+    /// The accumulator of a window that slides.
+    pub fn sliding(finish: Finish<S>) -> Self {
+        Self { rows: Some(VecDeque::new()), ..Self::new(finish) }
     }
 }
 
-impl<S: Debug> Debug for OneGroup<S> {
+impl<S: AggregateState> Debug for OneGroup<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.state.fmt(f)
     }
@@ -61,8 +70,30 @@ impl<S: Debug> Debug for OneGroup<S> {
 
 impl<S: AggregateState> Accumulator for OneGroup<S> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        S::rows(values)?.into_iter().flatten().for_each(|row| self.state.add(row));
+        for row in S::rows(values)?.into_iter().flatten() {
+            self.state.add(row);
+            if let Some(rows) = &mut self.rows {
+                rows.push_back(row);
+            }
+        }
         Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(rows) = &mut self.rows else { return internal_err!("rows leave a window that does not slide") };
+        for row in S::rows(values)?.into_iter().flatten() {
+            rows.pop_front();
+            self.state.remove(row);
+        }
+        if self.state.is_doubtful() {
+            self.state = S::default();
+            rows.iter().for_each(|row| self.state.add(*row));
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        self.rows.is_some()
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -70,7 +101,7 @@ impl<S: AggregateState> Accumulator for OneGroup<S> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self)
+        size_of_val(self) + self.rows.as_ref().map_or(0, VecDeque::capacity) * size_of::<S::Row>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -196,26 +196,17 @@ impl Subject {
         };
         // The first value that is not below the literal, the last that is not above it.
         let (from, to) = (place.first_not_below(), place.last_not_above());
-        let less = || match (&from, place.has_below()) {
-            (_, false) => self.never(),
-            (None, _) => self.always(),
-            (Some(from), _) => self.x().lt(lit(from.clone())),
+        let constant = |holds| if holds { self.always() } else { self.never() };
+        // `x op bound`. Where the type has no values on that side of the literal, the answer is `holds` for all of them; where it
+        // has no others, the contrary.
+        let part = |op, bound: &Option<ScalarValue>, reaches: bool, holds: bool| match bound {
+            Some(bound) if reaches => binary(self.x(), op, lit(bound.clone())),
+            _ => constant(holds != reaches),
         };
-        let not_greater = || match (&to, place.has_above()) {
-            (_, false) => self.always(),
-            (None, _) => self.never(),
-            (Some(to), _) => self.x().lt_eq(lit(to.clone())),
-        };
-        let not_less = || match (&from, place.has_below()) {
-            (_, false) => self.always(),
-            (None, _) => self.never(),
-            (Some(from), _) => self.x().gt_eq(lit(from.clone())),
-        };
-        let greater = || match (&to, place.has_above()) {
-            (_, false) => self.never(),
-            (None, _) => self.always(),
-            (Some(to), _) => self.x().gt(lit(to.clone())),
-        };
+        let less = || part(Operator::Lt, &from, place.has_below(), false);
+        let not_less = || part(Operator::GtEq, &from, place.has_below(), true);
+        let greater = || part(Operator::Gt, &to, place.has_above(), false);
+        let not_greater = || part(Operator::LtEq, &to, place.has_above(), true);
         if let (Some(value), Operator::Eq | Operator::NotEq | Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) =
             (place.only_value(), op)
         {

@@ -78,20 +78,13 @@ pub fn is_ordered_type(data_type: &DataType) -> bool {
 /// Where `literal` stands among the values of the subject's type. Returns `None` for comparisons that DataFusion decides right, or not
 /// at all.
 pub fn locate(subject: &Subject, literal: &ScalarValue) -> Option<Position> {
-    if let Some((value, scale)) = decimal_of(literal) {
-        match subject.data_type {
-            DataType::Float64 => {
-                return Some(Position::As(ScalarValue::Float64(Some(
-                    decimal_text(value, scale.try_into().ok()?).parse().ok()?,
-                ))));
-            }
-            DataType::Float32 => {
-                return Some(Position::As(ScalarValue::Float32(Some(
-                    decimal_text(value, scale.try_into().ok()?).parse().ok()?,
-                ))));
-            }
-            _ => {}
-        }
+    if let (Some((value, scale)), true) = (decimal_of(literal), subject.data_type.is_floating()) {
+        let text = decimal_text(value, scale.try_into().ok()?);
+        return match subject.data_type {
+            DataType::Float64 => Some(Position::As(ScalarValue::Float64(Some(text.parse().ok()?)))),
+            DataType::Float32 => Some(Position::As(ScalarValue::Float32(Some(text.parse().ok()?)))),
+            _ => None,
+        };
     }
     let values = Values::of(&subject.data_type)?;
     let order = comparison(subject, literal)?;

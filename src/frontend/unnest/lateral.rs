@@ -38,11 +38,10 @@ pub fn rewrite(join: &Join, names: &Names) -> Result<Option<LogicalPlan>> {
         None => return Ok(None),
     };
     let domain = Domain::of(&right, &left, names)?;
-    let right = if domain.keys.is_empty() {
+    if domain.keys.is_empty() {
         return rebuilt(join, left, right).map(Some);
-    } else {
-        dependent_complete(&right, &domain)?
-    };
+    }
+    let right = dependent_complete(&right, &domain)?;
     if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
         return not_impl_err!("{} JOIN LATERAL; use a LEFT or INNER JOIN", join.join_type);
     }

@@ -38,35 +38,27 @@ mod scalar;
 mod set_operation;
 pub mod single_row;
 
-use std::fmt;
-
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::config::XlaOptions;
+use crate::frontend::applies;
 
 /// The name of the rule in `xla.frontend_rules`.
 pub const NAME: &str = "unnest";
 
 /// The rule.
-#[derive(Default)]
+#[derive(Debug)]
 pub struct UnnestSubqueries;
-
-impl fmt::Debug for UnnestSubqueries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UnnestSubqueries")
-    }
-}
 
 impl AnalyzerRule for UnnestSubqueries {
     fn name(&self) -> &str {
-        "unnest_subqueries"
+        NAME
     }
 
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        if !XlaOptions::of(config).frontend_rules.has(NAME) || !rewrite::has_subqueries(&plan)? {
+        if !applies(NAME, config) || !rewrite::has_subqueries(&plan)? {
             return Ok(plan);
         }
         rewrite::rewrite(plan, &names::Names::default())

@@ -1,0 +1,17 @@
+//! Replaces calls of functions in a whole plan.
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// The plan with `replace` applied to each expression and its parts, those of subqueries, too. `replace` also gets the schema of
+/// what the expression reads.
+pub fn replace_calls(plan: LogicalPlan, replace: fn(Expr, &DFSchema) -> Transformed<Expr>) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        plan.map_expressions(|expr| expr.transform_up(|expr| Ok(replace(expr, &schema))))
+    })
+    .data()
+}
