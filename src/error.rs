@@ -1,10 +1,28 @@
 //! Errors of the layers below DataFusion, and their only conversion to `DataFusionError`.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::error::DataFusionError;
 
 /// The error of a scalar subquery that has more than one row, on the host and on the device.
 pub const SUBQUERY_HAS_ROWS: &str = "a subquery used as an expression returned more than one row; \
                                      add LIMIT 1, with an ORDER BY that says which, or an aggregate such as max()";
+
+/// The error of a sum that its result type does not hold, on the host and on the device.
+pub fn sum_out_of_range(result: &DataType) -> String {
+    let (name, remedy) = match result {
+        DataType::Int64 => ("BIGINT".to_string(), "cast the argument to DECIMAL(38, 0)"),
+        DataType::UInt64 => ("BIGINT UNSIGNED".to_string(), "cast the argument to DECIMAL(38, 0)"),
+        DataType::Decimal128(precision, scale) if *scale > 0 => (
+            format!("DECIMAL({precision}, {scale})"),
+            "cast the argument to a DECIMAL with fewer digits after the point, or to DOUBLE",
+        ),
+        DataType::Decimal128(precision, scale) => {
+            (format!("DECIMAL({precision}, {scale})"), "cast the argument to DOUBLE")
+        }
+        other => (other.to_string(), "cast the argument to DOUBLE"),
+    };
+    format!("a sum is out of the range of {name}: {remedy}")
+}
 
 /// Result type of the layers below DataFusion.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -35,12 +35,12 @@ impl Kind {
 }
 
 /// Returns the string type of a column that has codes on the device: its own type, or the value type of an Arrow
-/// dictionary. Dictionaries with 8-bit keys are not supported, because a result may have more strings than they can
-/// number.
+/// dictionary. A result with more strings than small keys can
+/// number is an error; the frontend widens them.
 pub fn string_type(data_type: &DataType) -> Option<&DataType> {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(data_type),
-        DataType::Dictionary(key, value) if !matches!(**key, DataType::Int8 | DataType::UInt8) => match **value {
+        DataType::Dictionary(_, value) => match **value {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(value),
             _ => None,
         },

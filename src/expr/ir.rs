@@ -184,6 +184,8 @@ pub enum ExactMath {
     SingleRow,
     IsNan,
     IsZero,
+    /// A float with one form of NaN and of zero.
+    CanonicalFloat,
 }
 
 /// A field of a date or a time.

@@ -3,33 +3,84 @@
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
 mod aggregate;
+mod canonical_floats;
+mod decimal_casts;
 pub mod exact_literals;
+mod guarded_branches;
+mod missing_files;
 mod own_functions;
 mod precise_math;
 mod replace;
 pub mod row_value;
 pub mod unnest;
+mod wide_dictionaries;
 
 use std::sync::Arc;
 
+use datafusion::catalog::Session;
 use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 
 use crate::config::XlaOptions;
+use crate::frontend::aggregate::is_exact;
+use crate::frontend::canonical_floats::extreme::is_extreme;
+use crate::frontend::canonical_floats::function::CanonicalFloat;
+use crate::frontend::decimal_casts::{DecimalCasts, DecimalToDouble};
 use crate::frontend::exact_literals::ExactLiterals;
+use crate::frontend::precise_math::is_precise;
+use crate::frontend::unnest::single_row::SingleRow;
 
-pub use crate::frontend::aggregate::{is_exact, statistic};
+pub use crate::frontend::aggregate::statistic;
 pub use crate::frontend::own_functions::{is_own_aggregate, is_own_scalar};
-pub use crate::frontend::precise_math::is_precise;
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 3] =
-        [Arc::new(ExactLiterals), Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
+    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 4] = [
+        Arc::new(wide_dictionaries::WideDictionaries),
+        Arc::new(ExactLiterals),
+        Arc::new(aggregate::ExactAggregates),
+        Arc::new(precise_math::PreciseMath),
+    ];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
     builder.optimizer().get_or_insert_with(Optimizer::new).rules.insert(0, Arc::new(ExactLiterals));
-    builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+    builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries)).with_analyzer_rule(Arc::new(DecimalCasts))
+}
+
+/// The optimised plan as the rules that come last want it. They write what no other rule should work on, so a query planner applies
+/// them, once.
+///
+/// # Errors
+/// If a node cannot be made anew.
+pub fn last_rules(mut plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+    if applies(guarded_branches::NAME, config) {
+        plan = guarded_branches::rewrite(plan)?;
+    }
+    if applies(canonical_floats::NAME, config) {
+        plan = canonical_floats::rewrite(plan)?;
+    }
+    Ok(plan)
+}
+
+/// Whether a scalar function is one of the frontend's, which the device knows by its name.
+pub fn is_frontends(function: &ScalarUDF) -> bool {
+    let inner = function.inner();
+    is_precise(function) || inner.is::<SingleRow>() || inner.is::<CanonicalFloat>() || inner.is::<DecimalToDouble>()
+}
+
+/// Whether an aggregate function is one of the frontend's, which means what DataFusion's of the same name does.
+pub fn is_frontends_aggregate(function: &AggregateUDF) -> bool {
+    is_exact(function) || is_extreme(function)
+}
+
+/// Checks what a plan reads before it is planned further.
+///
+/// # Errors
+/// If a file is not there.
+pub async fn check_sources(plan: &LogicalPlan, state: &dyn Session) -> Result<()> {
+    if applies(missing_files::NAME, state.config_options()) { missing_files::check(plan, state).await } else { Ok(()) }
 }
 
 /// Whether the rule of this name applies in a session.

@@ -1,6 +1,6 @@
 //! `SessionPlanner`: a query planner that plans as the one it wraps, and adds what optimizer rules do not see of the session. It turns on
 //! `xla.count_rows` for the query under EXPLAIN ANALYZE, a node that DataFusion puts above the optimised plan; and it gives the host plans
-//! that pipelines keep the session's own optimizer rules, as they are when the query is planned.
+//! that pipelines keep the session's own optimizer rules, as they are when the query is planned. The last rules of the frontend apply here.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::boundary::host_plan::HostRules;
+use crate::frontend;
 use crate::planner::explain_fallback::ExplainFallback;
 use crate::planner::place_on_device::PlaceOnDevice;
 
@@ -33,6 +34,7 @@ impl SessionPlanner {
     }
 
     async fn plan(&self, logical: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let logical = &frontend::last_rules(logical.clone(), state.config_options())?;
         match &self.inner {
             Some(inner) => inner.create_physical_plan(logical, state).await,
             None => DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await,
@@ -46,6 +48,7 @@ impl QueryPlanner for SessionPlanner {
         let Some(session) = state.as_any().downcast_ref::<SessionState>() else {
             return self.plan(logical, state).await;
         };
+        frontend::check_sources(logical, state).await?;
         let rules = rules_after_placement(session.physical_optimizers());
         let plan = if matches!(logical, LogicalPlan::Analyze(_)) {
             let mut counting = session.clone();

@@ -22,6 +22,7 @@
     reason = "a test fails by a panic, and `make fuzz` and `make tpch` report as they go"
 )]
 
+mod casts;
 mod fuzz;
 mod generator;
 mod moments;

@@ -12,10 +12,12 @@ mod devices;
 mod embedding;
 mod explain;
 mod fallback;
+mod files;
 mod larger_than_memory;
 mod limits;
 mod operators;
 mod runtime_filters;
+mod skew;
 mod swapped_joins;
 
 use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

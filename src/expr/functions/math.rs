@@ -145,6 +145,16 @@ pub fn convert_single_row(call: &Call) -> Converted {
     exact(call, ExactMath::SingleRow, |t| *t == DataType::Int64)
 }
 
+/// The frontend's cast, which the device's own is, too.
+pub fn convert_decimal_to_double(call: &Call) -> Converted {
+    Ok(Node::Cast { operand: Box::new(call.arg(0)?), safe: false })
+}
+
+/// The frontend's form of floats that are compared.
+pub fn convert_canonical_float(call: &Call) -> Converted {
+    exact(call, ExactMath::CanonicalFloat, |t| matches!(t, DataType::Float32 | DataType::Float64))
+}
+
 pub fn convert_isnan(call: &Call) -> Converted {
     exact(call, ExactMath::IsNan, is_number)
 }

@@ -20,8 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
 use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
-use crate::frontend::unnest::single_row::SingleRow;
-use crate::frontend::{is_own_scalar, is_precise};
+use crate::frontend::{is_frontends, is_own_scalar};
 
 /// A function of DataFusion and the conversion of its calls.
 struct Entry {
@@ -55,6 +54,8 @@ const TABLE: &[Entry] = &[
     entry("to_unixtime", timestamp::convert_to_unixtime),
     // subqueries
     entry("single_row", math::convert_single_row),
+    entry("canonical_float", math::convert_canonical_float),
+    entry("decimal_to_double", math::convert_decimal_to_double),
     // math
     entry("abs", math::convert_abs),
     entry("acos", |call| math::of_float(call, Math::Acos)),
@@ -122,7 +123,7 @@ fn convert_typeof(call: &Call) -> Converted {
 
 /// Whether this is DataFusion's or the frontend's own function, and not one that a program registered under the same name.
 fn is_own(function: &ScalarUDF) -> bool {
-    is_own_scalar(function) || is_precise(function) || function.inner().is::<SingleRow>()
+    is_own_scalar(function) || is_frontends(function)
 }
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ mod tests {
     fn every_function_of_the_table_is_datafusions_or_the_frontends() {
         let known = datafusion::functions::all_default_functions();
         for entry in TABLE {
-            let own = entry.name == "single_row";
+            let own = ["single_row", "canonical_float", "decimal_to_double"].contains(&entry.name);
             assert!(own || known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
         }
     }

@@ -64,9 +64,7 @@ impl Tracer {
             (Kind::Integer, Kind::Float(element_type)) => {
                 let value = match from {
                     DataType::Decimal128(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal32(_, scale) => {
-                        let value = self.int_to_float(operand.int()?, F64)?;
-                        let power = self.float_parameter(F64, 10f64.powi(i32::from(*scale)));
-                        let value = self.float_arithmetic(ArithmeticOp::Divide, value, power)?;
+                        let value = self.decimal_to_double(operand.int()?, *scale)?;
                         self.builder.convert(value, element_type)?
                     }
                     _ => self.int_to_float(operand.int()?, element_type)?,

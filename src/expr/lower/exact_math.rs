@@ -31,6 +31,7 @@ impl Tracer {
                 ExactMath::Abs => Values::Float(self.builder.abs(x)?),
                 ExactMath::IsNan => Values::Pred(self.is_nan(x)?),
                 ExactMath::IsZero => Values::Pred(self.is_zero(x)?),
+                ExactMath::CanonicalFloat => Values::Float(self.canonical_float(x)?),
                 ExactMath::RoundFloat(places) => return self.round_float(operand, places, false),
                 ExactMath::TruncFloat(places) => return self.round_float(operand, places, true),
                 _ => return datafusion::common::internal_err!("{function:?} of floats"),
@@ -79,7 +80,7 @@ impl Tracer {
                 let error = ExpressionError::execution(SUBQUERY_HAS_ROWS);
                 self.confine_or_fail(&int, &Range::new(0, 1), valid, error)?
             }
-            ExactMath::RoundFloat(_) | ExactMath::TruncFloat(_) => {
+            ExactMath::RoundFloat(_) | ExactMath::TruncFloat(_) | ExactMath::CanonicalFloat => {
                 return datafusion::common::internal_err!("{function:?} of integers");
             }
         };

@@ -6,6 +6,7 @@ pub mod case;
 pub mod cast;
 pub mod choice;
 pub mod comparison;
+mod decimal_to_float;
 pub mod exact_math;
 pub mod function;
 pub mod in_list;

@@ -101,7 +101,7 @@ impl Tracer {
     }
 
     /// The rounded product of two f64, and what rounding left (Dekker's product).
-    fn exact_product(&mut self, x: Value, y: Value) -> Result<(Value, Value)> {
+    pub(super) fn exact_product(&mut self, x: Value, y: Value) -> Result<(Value, Value)> {
         let ((x_upper, x_lower), (y_upper, y_lower)) = (self.halves(x)?, self.halves(y)?);
         let b = &mut self.builder;
         let product = b.multiply(x, y)?;

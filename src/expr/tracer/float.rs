@@ -67,6 +67,22 @@ impl Tracer {
         Ok(self.builder.select(zero, plus_zero, y)?)
     }
 
+    /// A float with one form of NaN and of zero.
+    pub fn canonical_float(&mut self, x: Value) -> Result<Value> {
+        let one_zero = self.one_zero(x, x)?;
+        self.one_nan(one_zero)
+    }
+
+    /// A float whose NaN has no sign, as processors give to that of 0.0 / 0.0.
+    pub fn one_nan(&mut self, x: Value) -> Result<Value> {
+        let nan = self.builder.constant(match self.builder.element_type(x) {
+            F32 => Scalar::F32(f32::NAN),
+            _ => Scalar::F64(f64::NAN),
+        });
+        let is_nan = self.is_nan(x)?;
+        Ok(self.builder.select(is_nan, nan, x)?)
+    }
+
     /// The magnitude of `y` with the sign of `x`.
     pub fn copy_sign(&mut self, y: Value, x: Value) -> Result<Value> {
         let float = self.builder.element_type(x);

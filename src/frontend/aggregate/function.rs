@@ -16,6 +16,7 @@ use crate::frontend::aggregate::moments::Moments;
 use crate::frontend::aggregate::number::{argument_type, factor};
 use crate::frontend::aggregate::state::{AggregateState, Finish, ManyGroups, OneGroup};
 use crate::frontend::aggregate::statistic::Statistic;
+use crate::frontend::aggregate::sum::ExactSum;
 
 /// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +52,7 @@ impl ExactAggregate {
 
 /// Whether the function is one of this folder, which means what DataFusion's of the same name does.
 pub fn is_exact(function: &AggregateUDF) -> bool {
-    function.inner().is::<ExactAggregate>()
+    function.inner().is::<ExactAggregate>() || function.inner().is::<ExactSum>()
 }
 
 impl AggregateUDFImpl for ExactAggregate {

@@ -1,4 +1,5 @@
-//! The rule `exact_aggregates`: calls of DataFusion's averages and statistics become calls of [`ExactAggregate`]. It runs before
+//! The rule `exact_aggregates`: calls of DataFusion's sums, averages and statistics become calls of [`ExactSum`] and
+//! [`ExactAggregate`]. It runs before
 //! types are coerced, which would round the arguments.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, W
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::frontend::aggregate::function::ExactAggregate;
+use crate::frontend::aggregate::sum::ExactSum;
 use crate::frontend::replace::replace_calls;
 use crate::frontend::{applies, is_own_aggregate};
 
@@ -63,5 +65,10 @@ fn exact(func: &AggregateUDF, arguments: &[Expr], distinct: bool, schema: &DFSch
         return None;
     }
     let types = arguments.iter().map(|argument| argument.get_type(schema)).collect::<Result<Vec<_>>>().ok()?;
+    if let [argument] = types.as_slice()
+        && let Some(sum) = ExactSum::in_place_of(func, argument)
+    {
+        return Some(Arc::new(AggregateUDF::from(sum)));
+    }
     ExactAggregate::in_place_of(func.name(), &types).map(|exact| Arc::new(AggregateUDF::from(exact)))
 }

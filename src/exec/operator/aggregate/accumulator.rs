@@ -8,10 +8,10 @@ use datafusion::error::{DataFusionError, Result};
 
 use crate::columnar::dictionary::Dictionary;
 use crate::columnar::range::Range;
+use crate::error::sum_out_of_range;
 use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::error::ExpressionError;
-use crate::expr::tracer::integer::power_of_ten;
-use crate::expr::tracer::integer::{Int, Limbs};
+use crate::expr::tracer::integer::{Int, Limbs, power_of_ten};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;
@@ -62,15 +62,11 @@ enum ExtremeForm {
 #[derive(Clone, Debug)]
 enum FinishForm {
     Count,
-    /// A sum that wraps at 64 bits, as DataFusion's of integers.
-    WrappingSum {
-        sum: usize,
-        range: Range,
-    },
-    /// An exact sum of lanes 32 bits apart (one lane: the sum itself).
+    /// An exact sum of lanes 32 bits apart (one lane: the sum itself), which fails outside of `limit`.
     ExactSum {
         lanes: Vec<usize>,
         range: Range,
+        limit: Range,
     },
     FloatSum {
         sum: usize,
@@ -213,7 +209,10 @@ impl AggregateFunction {
         let full = Range::new(0, 1);
         let (key, form, range) = match &column.values {
             Values::Pred(v) => (t.builder.convert(*v, S32)?, ExtremeForm::Boolean, full),
-            Values::Float(v) => (order_key::from_float(&mut t.builder, *v)?, ExtremeForm::Float, full),
+            Values::Float(v) => {
+                let value = t.one_nan(*v)?;
+                (order_key::from_float(&mut t.builder, value)?, ExtremeForm::Float, full)
+            }
             Values::Int(Int { limbs: Limbs::Narrow(v), range }) => {
                 let element_type = if t.builder.element_type(*v).size_bytes() == 8 { S64 } else { S32 };
                 (t.builder.convert(*v, element_type)?, ExtremeForm::Integer, *range)
@@ -266,21 +265,15 @@ impl AggregateFunction {
             DataType::Decimal128(_, scale) => Some(*scale),
             _ => None,
         };
-        if scale.is_none() && self == Self::Sum {
-            // Integers: a sum wraps as DataFusion's does.
-            let value = t.to_element(&int, S64)?;
-            let limit = Range::new(i64::MIN as i128, i64::MAX as i128);
-            let range = total.filter(|r| limit.contains(r));
-            let value = t.narrow_update(value, int.range)?;
-            let value = contributing(t, value, argument, ReduceKind::Add)?;
-            let sum = updates.add(value, total_type(range), ReduceKind::Add);
-            if argument.live.is_none() && int.range.min > 0 && range.is_some() {
-                updates.positive.get_or_insert(sum);
+        let limit = match data_type {
+            DataType::UInt64 => Range::new(0, u64::MAX as i128),
+            DataType::Int64 => Range::new(i64::MIN as i128, i64::MAX as i128),
+            DataType::Decimal128(precision, _) => {
+                let most = power_of_ten(u32::from(*precision))? - 1;
+                Range::new(-most, most)
             }
-            let unsigned = matches!(data_type, DataType::UInt64);
-            let full = if unsigned { Range::new(0, u64::MAX as i128) } else { limit };
-            return Ok(FinishForm::WrappingSum { sum, range: range.unwrap_or(full) });
-        }
+            _ => Range::FULL,
+        };
         let one_lane = total.is_some_and(|r| r.storage().is_some());
         let values = match int.limbs {
             Limbs::Narrow(v) if one_lane => vec![t.narrow_update(v, int.range)?],
@@ -305,7 +298,7 @@ impl AggregateFunction {
                 precision: *precision,
             },
             (Self::Avg, _) => FinishForm::IntegerAverage { lanes, range },
-            _ => FinishForm::ExactSum { lanes, range },
+            _ => FinishForm::ExactSum { lanes, range, limit },
         })
     }
 }
@@ -354,20 +347,11 @@ impl Finish {
                 let count = count.ok_or_else(|| DataFusionError::Internal("COUNT without a count".into()))?;
                 Values::Int(Int { limbs: Limbs::Narrow(count), range: Range::new(0, max_rows as i128) })
             }
-            FinishForm::WrappingSum { sum, range } => {
-                let sum = totals[*sum];
-                let limbs = match range.storage() {
-                    Some(_) => Limbs::Narrow(sum),
-                    None => {
-                        let lo = t.builder.bitcast_convert(sum, U64)?;
-                        let zero = t.builder.constant(Scalar::S64(0));
-                        let hi = t.broadcast_like(zero, lo)?;
-                        Limbs::Wide(wide::Wide { hi, lo })
-                    }
-                };
-                Values::Int(Int { limbs, range: *range })
+            FinishForm::ExactSum { lanes, range, limit } => {
+                let sum = t.exact_sum(lanes, *range, totals, counted)?;
+                let error = ExpressionError::execution(sum_out_of_range(&self.data_type));
+                Values::Int(t.confine_or_fail(&sum, limit, counted, error)?)
             }
-            FinishForm::ExactSum { lanes, range } => Values::Int(t.exact_sum(lanes, *range, totals, counted)?),
             FinishForm::FloatSum { sum } => Values::Float(self.to_float_type(t, totals[*sum])?),
             FinishForm::FloatAverage { sums: [upper, lower] } => {
                 let sum = t.builder.add(totals[*upper], totals[*lower])?;

@@ -16,7 +16,7 @@ use crate::expr::convert::try_convert;
 use crate::expr::fallback::FallbackReason;
 use crate::expr::ir::DeviceExpr;
 use crate::frontend::statistic::Statistic;
-use crate::frontend::{is_exact, is_own_aggregate};
+use crate::frontend::{is_frontends_aggregate, is_own_aggregate};
 use crate::hlo::ReduceKind;
 
 /// How a function is computed.
@@ -105,7 +105,7 @@ fn function_of(call: &AggregateFunctionExpr) -> Result<CallFunction, FallbackRea
     let rows = |function| Ok(CallFunction::Rows(function));
     let refuse = |why: &str| Err(FallbackReason::Aggregate { function: call.name().to_string(), why: why.into() });
     let name = call.fun().name();
-    if !is_own_aggregate(call.fun()) && !is_exact(call.fun()) {
+    if !is_own_aggregate(call.fun()) && !is_frontends_aggregate(call.fun()) {
         return refuse("this function has no device form yet");
     }
     match name {

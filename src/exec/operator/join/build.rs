@@ -30,6 +30,9 @@ use crate::kernels::{bucket_rows, key_index, slot_rows};
 use crate::program::ElementType::{S8, S32};
 use crate::runtime::Buffer;
 
+/// s32[slots], one array or two: of the rows of each key one that decides a residual, or -1.
+pub type Extremes = Vec<Arc<BroadcastArray>>;
+
 /// What the probe side reads of the build side.
 pub struct BuildSide {
     pub table: Arc<DeviceTable>,
@@ -38,8 +41,8 @@ pub struct BuildSide {
     pub keys: JoinKeys,
     /// Arrays of the hash table, for keys that are not dense.
     index: Vec<Arc<BroadcastArray>>,
-    /// s32[slots]: a row with that key, or -1. Absent without keys.
-    row_of: Option<Arc<BroadcastArray>>,
+    /// s32[slots]: a row with that key, or -1. Absent without keys; two where either of two rows decides a residual.
+    row_of: Vec<Arc<BroadcastArray>>,
     /// s8[slots]: 1 where the key is there. Then there are no rows, and only existence can be asked.
     bitmap: Option<Arc<BroadcastArray>>,
     /// s32[capacity]: the slot of each build row, or -1.
@@ -60,7 +63,7 @@ impl BuildSide {
             columns,
             keys: JoinKeys::plan(&[], (0, 0), 0, false),
             index: Vec::new(),
-            row_of: None,
+            row_of: Vec::new(),
             bitmap: None,
             slots: None,
             n_slots: 0,
@@ -136,13 +139,30 @@ impl BuildSide {
         Ok(Some(trace.t.builder.compare(hit, zero, Comparison::Ne)?))
     }
 
-    /// For each slot (or -1) a build row with that key, or -1.
-    pub fn rows_of(&self, trace: &mut Trace, slots: Value) -> Result<Value> {
-        let Some(row_of) = &self.row_of else {
+    /// For each slot (or -1) a build row with that key, or -1. Two of them where either decides a residual.
+    pub fn rows_of(&self, trace: &mut Trace, slots: Value) -> Result<Vec<Value>> {
+        if self.row_of.is_empty() {
             return datafusion::common::internal_err!("a join without keys has no slots");
-        };
-        let row_of = trace.side(row_of);
-        take_or(&mut trace.t, row_of, slots, -1)
+        }
+        let rows = self.row_of.iter().map(|row_of| {
+            let row_of = trace.side(row_of);
+            take_or(&mut trace.t, row_of, slots, -1)
+        });
+        rows.collect()
+    }
+
+    /// The slot of each build row, or -1; `None` without keys.
+    pub fn slots(&self) -> Option<&Arc<BroadcastArray>> {
+        self.slots.as_ref()
+    }
+
+    pub fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// The same rows, of which those in `extremes` stand for all of their key.
+    pub fn with_extremes(self, extremes: Extremes) -> Self {
+        Self { row_of: extremes, ..self }
     }
 }
 
@@ -226,7 +246,7 @@ fn index_keys(
     let mesh = &engine.device.mesh;
     let sides = arrays.into_iter().map(|array| BroadcastArray::replicate(array, mesh)).collect::<Result<Vec<_>>>()?;
     built.index = sides[..n_index].to_vec();
-    built.row_of = Some(Arc::clone(&sides[n_index]));
+    built.row_of = vec![Arc::clone(&sides[n_index])];
     built.slots = Some(Arc::clone(&sides[n_index + 1]));
     built.n_slots = n_slots;
     Ok(())

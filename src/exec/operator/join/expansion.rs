@@ -17,12 +17,14 @@ use crate::columnar::layout::capacity_bucket;
 use crate::columnar::table::DeviceTable;
 use crate::exec::operator::join::build::{BuildSide, bucket_build_rows, read_built, take_or};
 use crate::exec::operator::join::probe::{in_order, residual_passes};
+use crate::exec::operator::join::skew::{is_skewed, skewed_existence};
 use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::run::engine::Engine;
 use crate::exec::run::materialize::{materialize, table_of};
 use crate::exec::strategy::{add_strategy, count};
 use crate::exec::trace::broadcast::BroadcastArray;
 use crate::exec::trace::output::LiveRows;
+use crate::exec::trace::program::Trace;
 use crate::exec::trace::relation::Relation;
 use crate::expr::tracer::{TracedColumn, TracedRelation, Tracer, and_valid};
 use crate::hlo::{Comparison, ReduceKind, Value};
@@ -31,12 +33,12 @@ use crate::program::ElementType::{S32, S64};
 use crate::program::Shape;
 
 /// Row ids have 32 bits.
-const MOST_PAIRS: i64 = 1 << 30;
+const MOST_PAIRS: usize = 1 << 30;
 
 /// The matches of every probe row: where they begin in the build side's order, and how many there are.
-struct Matches {
-    begins: Arc<BroadcastArray>,
-    counts: Arc<BroadcastArray>,
+pub struct Matches {
+    pub begins: Arc<BroadcastArray>,
+    pub counts: Arc<BroadcastArray>,
     total: usize,
     /// Build rows by slot; `None` where every build row matches.
     order: Option<Arc<BroadcastArray>>,
@@ -53,18 +55,52 @@ pub fn expand(
     let probe = materialize(engine, &probe, None)?;
     let (kind, _) = spec.kind();
     let matches = count_matches(engine, spec, &built, &probe)?;
+    count(metrics, "pairs", matches.total);
+    if is_skewed(spec, matches.total, built.rows() + probe.layout.rows) {
+        return skewed_existence(engine, spec, metrics, built, &probe, &matches);
+    }
     match spec.keys.is_empty() {
         true => add_strategy(metrics, "nested-loop join"),
         false => add_strategy(metrics, format!("expanding join, {}", built.keys.describe())),
     }
-    count(metrics, "pairs", matches.total);
+    if matches.total > MOST_PAIRS {
+        return Err(DataFusionError::ResourcesExhausted(format!(
+            "the join would have {} rows, more than the {MOST_PAIRS} that row numbers of 32 bits allow: filter its inputs, or join on \
+             more keys",
+            matches.total
+        )));
+    }
     let capacity = capacity_bucket(matches.total);
     check_pairs(engine, spec, &built, &probe, matches.total, capacity)?;
 
     let mut trace = engine.trace("join_expand", 1);
-    let probe_rows = trace.whole_table(&probe)?;
-    let build_rows = read_built(&mut trace, &built)?;
     let (begins, counts) = (trace.side(&matches.begins), trace.side(&matches.counts));
+    let rows = traced_pairs(&mut trace, spec, &built, &probe, &matches, (begins, counts), matches.total, capacity)?;
+    let t = &mut trace.t;
+    let rows = rows.result(t, spec, kind)?;
+    trace.count(Some(metrics), &rows)?;
+    // The pairs of an inner join without a filter are all there, one after another.
+    let all_pairs = kind == JoinKind::Inner && spec.residual.is_none();
+    let live = if all_pairs { LiveRows::OfSource } else { LiveRows::Prefix };
+    let result = trace.finish_rows(rows, live)?;
+    let outputs = engine.run_once(&result.traced)?;
+    Ok(Relation::on(table_of(engine, &result, outputs, matches.total)?))
+}
+
+/// The pairs of the rows of a probe table with `counts` matches each, which begin at `begins`: `total` of them in all.
+#[expect(clippy::too_many_arguments, reason = "the two sides and what is known of their matches")]
+pub fn traced_pairs(
+    trace: &mut Trace,
+    spec: &JoinSpec,
+    built: &BuildSide,
+    probe: &Arc<DeviceTable>,
+    matches: &Matches,
+    (begins, counts): (Value, Value),
+    total: usize,
+    capacity: usize,
+) -> Result<Pairs> {
+    let probe_rows = trace.whole_table(probe)?;
+    let build_rows = read_built(trace, built)?;
     let order = matches.order.as_ref().map(|order| trace.side(order));
     let lowering = trace.t.lowering;
     let t = &mut trace.t;
@@ -76,7 +112,7 @@ pub fn expand(
         None => at,
     };
     let output = t.builder.iota(Shape::new(S32, [capacity]), 0)?;
-    let total = t.scalar_parameter(S32, matches.total as i128);
+    let total = t.scalar_parameter(S32, total as i128);
     let mut live = t.builder.compare(output, total, Comparison::Lt)?;
     let probe_columns = t.take_rows(&probe_rows, pairs.source, capacity)?.columns;
     let build_columns = t.take_rows(&build_rows, build_row, capacity)?.columns;
@@ -84,15 +120,7 @@ pub fn expand(
         let pass = residual_passes(t, spec, &probe_columns, &build_columns, Some(live), capacity)?;
         live = t.builder.and(live, pass)?;
     }
-    let rows = Pairs { probe_rows, build_rows, probe_columns, build_columns, live, pairs, build_row, capacity };
-    let rows = rows.result(t, spec, kind)?;
-    trace.count(Some(metrics), &rows)?;
-    // The pairs of an inner join without a filter are all there, one after another.
-    let all_pairs = kind == JoinKind::Inner && spec.residual.is_none();
-    let live = if all_pairs { LiveRows::OfSource } else { LiveRows::Prefix };
-    let result = trace.finish_rows(rows, live)?;
-    let outputs = engine.run_once(&result.traced)?;
-    Ok(Relation::on(table_of(engine, &result, outputs, matches.total)?))
+    Ok(Pairs { probe_rows, build_rows, probe_columns, build_columns, live, pairs, build_row, capacity })
 }
 
 fn count_matches(engine: &Engine, spec: &JoinSpec, built: &BuildSide, probe: &Arc<DeviceTable>) -> Result<Matches> {
@@ -133,19 +161,13 @@ fn count_matches(engine: &Engine, spec: &JoinSpec, built: &BuildSide, probe: &Ar
     let mut arrays = engine.run_once(&trace.finish(&[begins, counts, total], None)?)?.arrays;
     let missing = || DataFusionError::Internal("a program without its outputs".to_string());
     let total = arrays.pop().ok_or_else(missing)?.to_vec::<i64>()?[0];
-    if total > MOST_PAIRS {
-        return Err(DataFusionError::ResourcesExhausted(format!(
-            "the join would have {total} rows, more than the {MOST_PAIRS} that row numbers of 32 bits allow: filter its inputs, or \
-             join on more keys"
-        )));
-    }
     let counts = BroadcastArray::alone(arrays.pop().ok_or_else(missing)?);
     let begins = BroadcastArray::alone(arrays.pop().ok_or_else(missing)?);
     Ok(Matches { begins, counts, total: total as usize, order: buckets.map(|(_, order)| order) })
 }
 
 /// A join output that cannot fit is an error before anything is allocated.
-fn check_pairs(
+pub fn check_pairs(
     engine: &Engine,
     spec: &JoinSpec,
     built: &BuildSide,
@@ -171,7 +193,7 @@ fn check_pairs(
 }
 
 /// All pairs and the rows they come from.
-struct Pairs {
+pub struct Pairs {
     probe_rows: TracedRelation,
     build_rows: TracedRelation,
     /// Columns of the pairs.
@@ -192,17 +214,7 @@ impl Pairs {
             _ => Some(self.matched(t, self.pairs.source, self.probe_rows.capacity)?),
         };
         if let (JoinKind::Semi | JoinKind::Anti | JoinKind::Mark, Some(matched)) = (kind, matched_probe) {
-            let mut rows = self.probe_rows;
-            match kind {
-                JoinKind::Semi => rows.mask = and_valid(&mut t.builder, rows.mask, Some(matched))?,
-                JoinKind::Anti => {
-                    let unmatched = t.builder.not(matched)?;
-                    rows.mask = and_valid(&mut t.builder, rows.mask, Some(unmatched))?;
-                }
-                _ => rows.columns.push(TracedColumn::boolean(matched, None)),
-            }
-            rows.columns = spec.project(rows.columns);
-            return Ok(rows);
+            return keep_matched(t, spec, self.probe_rows, matched);
         }
         let mut parts = vec![TracedRelation {
             columns: in_order(probe_is_left, self.probe_columns.clone(), self.build_columns.clone()),
@@ -223,15 +235,45 @@ impl Pairs {
 
     /// Rows of one side that are in a live pair, `pred[n]`; `row` is that side's row of each pair.
     fn matched(&self, t: &mut Tracer, row: Value, n: usize) -> Result<Value> {
+        let hits = self.hits(t, row, n)?;
+        let zero = t.builder.constant_of(S32, 0)?;
+        Ok(t.builder.compare(hits, zero, Comparison::Gt)?)
+    }
+
+    /// The same as s32[n], above zero where there is a pair.
+    fn hits(&self, t: &mut Tracer, row: Value, n: usize) -> Result<Value> {
         let nowhere = t.builder.constant_of(S32, n as i128)?;
         let row = t.builder.select(self.live, row, nowhere)?;
         let zero = t.builder.constant_of(S32, 0)?;
         let one = t.builder.constant_of(S32, 1)?;
         let none = t.broadcast(zero, n)?;
         let held = t.builder.optimization_barrier(&[row])?;
-        let hits = t.builder.scatter_1d(none, held[0], one, ReduceKind::Maximum)?;
-        Ok(t.builder.compare(hits, zero, Comparison::Gt)?)
+        Ok(t.builder.scatter_1d(none, held[0], one, ReduceKind::Maximum)?)
     }
+}
+
+/// s32[capacity of the probe side]: above zero for the probe rows that are in a live pair.
+pub fn matched_rows(t: &mut Tracer, pairs: &Pairs) -> Result<Value> {
+    pairs.hits(t, pairs.pairs.source, pairs.probe_rows.capacity)
+}
+
+/// The result of a join by existence, given which probe rows have a match.
+pub fn keep_matched(
+    t: &mut Tracer,
+    spec: &JoinSpec,
+    mut rows: TracedRelation,
+    matched: Value,
+) -> Result<TracedRelation> {
+    match spec.kind().0 {
+        JoinKind::Anti => {
+            let unmatched = t.builder.not(matched)?;
+            rows.mask = and_valid(&mut t.builder, rows.mask, Some(unmatched))?;
+        }
+        JoinKind::Mark => rows.columns.push(TracedColumn::boolean(matched, None)),
+        _ => rows.mask = and_valid(&mut t.builder, rows.mask, Some(matched))?,
+    }
+    rows.columns = spec.project(rows.columns);
+    Ok(rows)
 }
 
 /// The live rows of one side that are in no pair, with NULLs for the other.

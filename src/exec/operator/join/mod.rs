@@ -7,4 +7,5 @@ pub mod key_filter;
 pub mod keys;
 pub mod node;
 pub mod probe;
+pub mod skew;
 pub mod spec;

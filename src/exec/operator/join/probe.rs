@@ -38,6 +38,16 @@ impl Probe {
         Self { spec: JoinSpec::existence(), kind: JoinKind::Semi, keys, built: bitmap, metrics: None }
     }
 
+    /// Of the probe rows that have a row of the build side (`exists`), those whose pair passes the residual.
+    fn passes(&self, trace: &mut Trace, rows: &TracedRelation, build: &[TracedColumn], exists: Value) -> Result<Value> {
+        if self.spec.residual.is_none() {
+            return Ok(exists);
+        }
+        let t = &mut trace.t;
+        let pass = residual_passes(t, &self.spec, &rows.columns, build, Some(exists), rows.capacity)?;
+        Ok(t.builder.and(exists, pass)?)
+    }
+
     /// NOT IN: with a NULL among the values nothing passes; a NULL passes only where there are no values.
     fn without_unknown(&self, t: &mut Tracer, kept: Value, keys: &[TracedColumn]) -> Result<Value> {
         let no_null = t.scalar_parameter(S32, i128::from(!self.built.has_null_key));
@@ -106,27 +116,27 @@ impl Step for Probe {
             .with_active(mask, |t| self.keys.iter().map(|key| key.trace(t, &rows)).collect::<Result<Vec<_>>>())?;
         let numbers = self.built.keys.numbers(&mut trace.t, &keys, mask, capacity)?;
         let slots = self.built.slots_of(trace, &numbers)?;
-        let mut build = Vec::new();
-        let mut found = match self.built.exists(trace, slots)? {
-            Some(found) => found,
-            None => {
-                let row = self.built.rows_of(trace, slots)?;
+        let (mut build, mut found) = (Vec::new(), None);
+        if let Some(exists) = self.built.exists(trace, slots)? {
+            found = Some(self.passes(trace, &rows, &build, exists)?);
+        } else {
+            for row in self.built.rows_of(trace, slots)? {
                 let zero = trace.t.builder.constant_of(S32, 0)?;
-                let found = trace.t.builder.compare(row, zero, Comparison::Ge)?;
+                let exists = trace.t.builder.compare(row, zero, Comparison::Ge)?;
                 let row = trace.t.builder.maximum(row, zero)?;
                 if matches!(kind, JoinKind::Inner | JoinKind::Outer) || self.spec.residual.is_some() {
-                    for index in 0..self.built.columns.len() {
-                        build.push(self.built.gather(trace, index, row)?);
-                    }
+                    let columns = 0..self.built.columns.len();
+                    build = columns.map(|index| self.built.gather(trace, index, row)).collect::<Result<_>>()?;
                 }
-                found
+                let passes = self.passes(trace, &rows, &build, exists)?;
+                found = Some(match found {
+                    Some(found) => trace.t.builder.or(found, passes)?,
+                    None => passes,
+                });
             }
-        };
-        let t = &mut trace.t;
-        if self.spec.residual.is_some() {
-            let pass = residual_passes(t, &self.spec, &rows.columns, &build, Some(found), capacity)?;
-            found = t.builder.and(found, pass)?;
         }
+        let t = &mut trace.t;
+        let Some(found) = found else { return datafusion::common::internal_err!("a join that asks for no row") };
         match kind {
             JoinKind::Inner | JoinKind::Full => {
                 rows.mask = and_valid(&mut t.builder, mask, Some(found))?;

@@ -1,0 +1,124 @@
+//! `GuardedBranches`: an operand that a guard rules out raises no error.
+//!
+//! DataFusion evaluates both sides of AND and OR for all rows of a batch unless the left side decides (nearly) all of them, and
+//! simplifies a boolean CASE to AND and OR. So `WHERE b <> 0 AND 10 / b > 4` divides by zero, depending on the other rows of the
+//! batch. This rule writes the guard out, in a form that DataFusion does not simplify:
+//!
+//! ```text
+//! a AND b              a AND CASE a WHEN false THEN false ELSE b END     where b can fail and a cannot
+//! a OR b               a OR CASE a WHEN true THEN true ELSE b END
+//! f(x) FILTER (a)      f(CASE WHEN a THEN x END) FILTER (a)              where x can fail
+//! ```
+//!
+//! All operands of a chain that cannot fail guard those that can, wherever they stand: filters of several levels are merged in an
+//! order that the query does not tell. Where the guard is NULL the operand is evaluated, since it decides between NULL and false.
+//!
+//! It applies once, to the optimised plan: filters have been moved to where they are evaluated.
+
+mod fallible;
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{AggregateFunction, Case};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, binary_expr, lit};
+
+use crate::frontend::guarded_branches::fallible::can_fail;
+
+/// Its name in `xla.frontend_rules`.
+pub const NAME: &str = "guarded_branches";
+
+/// The plan with the guards of its expressions written out.
+///
+/// # Errors
+/// If a node cannot be made anew, which would be a fault of this rule.
+pub fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        // What is pushed into a scan prunes files and row groups, and is not evaluated row by row.
+        if matches!(plan, LogicalPlan::TableScan(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(guard(expr, &schema)?.update_data(|expr| name.restore(expr)))
+        })
+    })
+    .data()
+}
+
+/// The expression with the guards of its parts written out.
+fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_down(|expr| match expr {
+        Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) => guard_chain(expr, op, schema),
+        Expr::AggregateFunction(call) => guard_arguments(call, schema),
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+/// A chain of ANDs or ORs: those that can fail follow those that cannot, guarded by them.
+fn guard_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (mut safe, mut fallible) = (Vec::new(), Vec::new());
+    for operand in operands(&chain, op) {
+        if can_fail(operand, schema) { fallible.push(operand) } else { safe.push(operand) }
+    }
+    if fallible.is_empty() {
+        return Ok(Transformed::no(chain));
+    }
+    let mut changed = false;
+    let mut parts = Vec::new();
+    for operand in safe.iter().chain(&fallible) {
+        let guarded = guard((*operand).clone(), schema)?;
+        changed |= guarded.transformed;
+        parts.push(guarded.data);
+    }
+    let (safe, fallible) = parts.split_at(safe.len());
+    let guards = safe.iter().cloned().reduce(|a, b| binary_expr(a, op, b));
+    let Some(guards) = guards else {
+        return Ok(match changed {
+            true => stop(parts.into_iter().reduce(|a, b| binary_expr(a, op, b)), chain),
+            false => Transformed::new(chain, false, TreeNodeRecursion::Jump),
+        });
+    };
+    let decides = op == Operator::Or;
+    let guarded = fallible.iter().map(|operand| {
+        let when = (Box::new(lit(decides)), Box::new(lit(decides)));
+        Expr::Case(Case::new(Some(Box::new(guards.clone())), vec![when], Some(Box::new(operand.clone()))))
+    });
+    Ok(stop(safe.iter().cloned().chain(guarded).reduce(|a, b| binary_expr(a, op, b)), chain))
+}
+
+/// What the chain becomes. Its parts have been gone through.
+fn stop(guarded: Option<Expr>, chain: Expr) -> Transformed<Expr> {
+    Transformed::new(guarded.unwrap_or(chain), true, TreeNodeRecursion::Jump)
+}
+
+/// The operands of a chain, from left to right. A chain may have any length and lean to any side.
+fn operands(chain: &Expr, op: Operator) -> Vec<&Expr> {
+    let (mut operands, mut stack) = (Vec::new(), vec![chain]);
+    while let Some(expr) = stack.pop() {
+        match expr {
+            Expr::BinaryExpr(binary) if binary.op == op => stack.extend([&*binary.right, &*binary.left]),
+            operand => operands.push(operand),
+        }
+    }
+    operands
+}
+
+/// The arguments of an aggregate, which only rows that pass its filter reach.
+fn guard_arguments(mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    if let Some(filter) = &call.params.filter {
+        for argument in call.params.args.iter_mut().filter(|argument| can_fail(argument, schema)) {
+            let inner = std::mem::replace(argument, lit(true));
+            let when = (filter.clone(), Box::new(inner));
+            *argument = Expr::Case(Case::new(None, vec![when], None));
+            changed = true;
+        }
+    }
+    let call = Expr::AggregateFunction(call);
+    Ok(if changed { Transformed::yes(call) } else { Transformed::no(call) })
+}
