@@ -48,7 +48,18 @@ impl fmt::Display for Placement {
 }
 
 /// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
-pub const FRONTEND_RULES: &[&str] = &["exact_literals", "exact_aggregates", "precise_math", "unnest"];
+pub const FRONTEND_RULES: &[&str] = &[
+    "is_distinct_from",
+    "balanced_chains",
+    "text_arguments",
+    "using_columns",
+    "duplicate_names",
+    "exact_literals",
+    "exact_aggregates",
+    "precise_math",
+    "unnest",
+    "messages",
+];
 
 /// Which rules of the frontend apply.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -265,7 +276,8 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
-                      exact_literals, exact_aggregates, precise_math and unnest, separated by commas. Default all.",
+                      is_distinct_from, balanced_chains, text_arguments, using_columns, duplicate_names, exact_literals, exact_aggregates, precise_math, unnest and messages, separated by \
+                      commas. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

@@ -4,15 +4,18 @@
 
 mod aggregate;
 pub mod exact_literals;
+mod messages;
 mod own_functions;
 mod precise_math;
 mod replace;
-pub mod row_value;
+mod syntax;
 pub mod unnest;
+mod using;
 
 use std::sync::Arc;
 
 use datafusion::config::ConfigOptions;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 
@@ -22,6 +25,7 @@ use crate::frontend::exact_literals::ExactLiterals;
 pub use crate::frontend::aggregate::{is_exact, statistic};
 pub use crate::frontend::own_functions::{is_own_aggregate, is_own_scalar};
 pub use crate::frontend::precise_math::is_precise;
+pub use crate::frontend::syntax::{Parsed, nesting, parse, plan};
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
@@ -29,7 +33,13 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         [Arc::new(ExactLiterals), Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
     builder.optimizer().get_or_insert_with(Optimizer::new).rules.insert(0, Arc::new(ExactLiterals));
+    builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
     builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+}
+
+/// An error in the words of SQL.
+pub fn explain(error: DataFusionError, config: &ConfigOptions) -> DataFusionError {
+    if applies(messages::NAME, config) { messages::explain(error) } else { error }
 }
 
 /// Whether the rule of this name applies in a session.
