@@ -18,14 +18,14 @@ pub mod summarize;
 
 use datafusion::common::{TableReference, not_impl_err};
 use datafusion::dataframe::DataFrame;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::frontend::{self, Parsed, nesting};
@@ -139,14 +139,10 @@ pub fn parse(state: &SessionState, sql: &str) -> Result<Parsed> {
 fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
     let config = state.config_options();
     let limit = config.sql_parser.recursion_limit.get();
-    let statement = match parse_tokens(state, sql, limit) {
-        Ok(Some(statement)) => statement,
+    let statement = match parse_tokens(state, sql, limit)? {
+        Some(statement) => statement,
         // DataFusion reports what is wrong with the text.
-        Ok(None) => state.sql_to_statement(sql, &config.sql_parser.dialect)?,
-        Err(DataFusionError::SQL(error, _)) if matches!(*error, ParserError::RecursionLimitExceeded) => {
-            return Err(nesting::too_deep(limit));
-        }
-        Err(error) => return Err(error),
+        None => state.sql_to_statement(sql, &config.sql_parser.dialect)?,
     };
     frontend::parse(statement, config)
 }
@@ -165,11 +161,11 @@ pub async fn plan(ctx: &SessionContext, parsed: Parsed) -> Result<DataFrame> {
 fn parse_tokens(state: &SessionState, sql: &str, limit: usize) -> Result<Option<Statement>> {
     let dialect = dialect_of(state);
     let Ok(tokens) = Tokenizer::new(dialect.as_ref(), sql).tokenize_with_location() else { return Ok(None) };
-    nesting::check(&tokens, limit)?;
+    let depth = nesting::check(&tokens, limit)?;
     let tokens = from_first::with_select(tokens).unwrap_or_else(|tokens| tokens);
     let mut parser = DFParserBuilder::new("").with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
     parser.parser = Parser::new(dialect.as_ref()).with_recursion_limit(limit).with_tokens_with_locations(tokens);
-    let mut statements = parser.parse_statements()?;
+    let mut statements = parser.parse_statements().map_err(|error| nesting::explain(error, depth, limit))?;
     if statements.len() > 1 {
         return not_impl_err!("several statements at once; run them one by one");
     }

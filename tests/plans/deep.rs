@@ -1,4 +1,6 @@
 //! Long and deep statements give rows or a clear error on every placement, in time that grows with the text, and overflow no stack.
+//! `PARALLAX_SHAPE=union PARALLAX_SIZE=9000 cargo test --test plans deep -- --nocapture` runs the shapes of that name, in that size, and
+//! prints their times.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -173,6 +175,12 @@ const SHAPES: &[Shape] = &[
         gives: too_deep,
     },
     Shape {
+        name: "deep case",
+        size: 50_000,
+        sql: |n| from_t(nested(n, "CASE WHEN a>0 THEN ", "a", " END")),
+        gives: too_deep,
+    },
+    Shape {
         name: "alternating set operations",
         size: 20_000,
         sql: |n| format!("SELECT 0{}", " UNION SELECT 1 UNION ALL SELECT 2".repeat(n / 2)),
@@ -189,7 +197,9 @@ const SHAPES: &[Shape] = &[
 fn check(placement: &str) {
     let db = Db::new(&[("xla.placement", placement)]);
     db.run("CREATE TABLE t(a BIGINT, b BIGINT, s VARCHAR) AS VALUES (1, 10, 'x'), (2, 20, 'y'), (3, NULL, NULL)");
-    for Shape { name, size, sql, gives } in SHAPES {
+    let only = std::env::var("PARALLAX_SHAPE").unwrap_or_default();
+    for Shape { name, size, sql, gives } in SHAPES.iter().filter(|shape| shape.name.contains(&only)) {
+        let size = &std::env::var("PARALLAX_SIZE").map_or(*size, |size| size.parse().unwrap());
         let sql = sql(*size);
         let start = Instant::now();
         let found = db.collect(&sql).map(|batches| crate::texts(&batches)).map_err(|error| error.strip_backtrace());

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, SetExpr, SetOperator
 pub const NAME: &str = "balanced_chains";
 
 /// Shorter chains stay as they are, and with them the plans of usual statements.
-const LONG: usize = 32;
+pub const LONG: usize = 32;
 
 /// The operator of an expression that may be the root of a chain.
 pub fn operator(expr: &Expr) -> Option<&BinaryOperator> {
@@ -155,7 +155,7 @@ pub fn nothing() -> SetExpr {
 }
 
 /// Joins neighbours until one is left.
-fn tree<T>(mut terms: Vec<T>, pair: impl Fn(T, T) -> T) -> Option<T> {
+pub fn tree<T>(mut terms: Vec<T>, pair: impl Fn(T, T) -> T) -> Option<T> {
     while terms.len() > 1 {
         let mut next = Vec::with_capacity(terms.len().div_ceil(2));
         let mut terms_left = terms.into_iter();

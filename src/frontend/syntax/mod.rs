@@ -2,7 +2,7 @@
 //!
 //! They apply to statements that come through `Session`. A program with its own `SessionContext` has the rules over plans only.
 
-mod chains;
+pub mod chains;
 mod dismantle;
 mod duplicate_names;
 mod is_distinct_from;
