@@ -49,15 +49,21 @@ impl fmt::Display for Placement {
 
 /// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
 pub const FRONTEND_RULES: &[&str] = &[
+    "is_distinct_from",
+    "balanced_chains",
+    "text_arguments",
+    "using_columns",
+    "duplicate_names",
     "wide_dictionaries",
     "exact_literals",
     "exact_aggregates",
     "precise_math",
     "unnest",
-    "guarded_branches",
     "decimal_casts",
+    "guarded_branches",
     "canonical_floats",
     "missing_files",
+    "messages",
 ];
 
 /// Which rules of the frontend apply.
@@ -275,8 +281,10 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
-                      wide_dictionaries, exact_literals, exact_aggregates, precise_math, unnest, guarded_branches, \
-                      decimal_casts, canonical_floats and missing_files, separated by commas. Default all.",
+                      is_distinct_from, balanced_chains, text_arguments, using_columns, duplicate_names, \
+                      wide_dictionaries, exact_literals, exact_aggregates, precise_math, unnest, decimal_casts, \
+                      guarded_branches, canonical_floats, missing_files and messages, separated by commas. Default \
+                      all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

@@ -47,7 +47,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores` | nothing of the others |
+//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores`, `large_stack` | nothing of the others |
 //! | `hlo` · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
 //! | `columnar` | Arrow arrays and buffers |
 //! | `kernels` | HLO values; no DataFusion, no Arrow, no device |
@@ -129,6 +129,9 @@ pub mod program;
 
 // Names of the native functions that programs call on the CPU.
 mod host_functions;
+
+// Threads with stacks for statements that nest deeply.
+mod large_stack;
 
 // Devices, buffers, compiled programs and their memory: the only user of XLA.
 pub mod runtime;

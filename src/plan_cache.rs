@@ -97,13 +97,17 @@ impl PlanCache {
         reset_plan_states(cached.plan.clone()).ok()
     }
 
-    /// Caches the plan of a query if it may be reused.
-    pub async fn insert(&self, ctx: &SessionContext, sql: &str, logical: &LogicalPlan, plan: &Arc<dyn ExecutionPlan>) {
+    /// Caches the plan of a query if it may be reused. `named` are the tables and views that its text names: the logical plan contains
+    /// the tables that a view reads, but not the view itself.
+    pub async fn insert(
+        &self,
+        ctx: &SessionContext,
+        sql: &str,
+        logical: &LogicalPlan,
+        plan: &Arc<dyn ExecutionPlan>,
+        named: Vec<TableReference>,
+    ) {
         let Some(mut names) = tables_of(logical) else { return };
-        // The logical plan contains the tables that a view reads, but not the view itself.
-        let state = ctx.state();
-        let Ok(statement) = state.sql_to_statement(sql, &state.config_options().sql_parser.dialect) else { return };
-        let Ok(named) = state.resolve_table_references(&statement) else { return };
         names.extend(named);
         let names: HashSet<TableReference> = names.into_iter().collect();
         let mut tables = Vec::with_capacity(names.len());

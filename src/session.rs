@@ -6,19 +6,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::{StreamExt, stream};
+use tokio::sync::mpsc;
 
 use crate::calibration;
 use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Costs;
-use crate::frontend;
+use crate::frontend::{self, nesting};
+use crate::large_stack;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
@@ -29,10 +34,13 @@ pub use crate::exec::state::load_progress::LoadProgress;
 pub use crate::expr::fallback::FallbackReason;
 pub use crate::planner::fallbacks::{Fallback, fallbacks, uses_device};
 
+/// Levels of queries and expressions that any thread's stack is large enough for.
+const SHALLOW: usize = 64;
+
 /// A database session on a mesh of devices.
 pub struct Session {
     ctx: SessionContext,
-    plans: PlanCache,
+    plans: Arc<PlanCache>,
 }
 
 /// What a session is made of; every setting has a default.
@@ -78,7 +86,7 @@ impl SessionBuilder {
         let n = self.devices.unwrap_or(1);
         let runtime = Runtime::for_device(self.device.as_deref().unwrap_or("cpu"), n)?;
         let mesh = Mesh::new(runtime, n)?;
-        let config = SessionConfig::new().with_information_schema(true);
+        let config = SessionConfig::new().with_information_schema(true).set_str(nesting::OPTION, nesting::LIMIT);
         // A file that was rewritten must be seen: DataFusion would remember the first listing for ever.
         let environment = RuntimeEnvBuilder::new().with_object_list_cache_limit(0);
         let environment = Arc::new(tables::with_stores(environment).build()?);
@@ -102,7 +110,7 @@ impl SessionBuilder {
         }
         let ctx = SessionContext::new_with_state(state);
         files.serve(&ctx);
-        Ok(Session { ctx, plans: PlanCache::default() })
+        Ok(Session { ctx, plans: Arc::default() })
     }
 }
 
@@ -163,13 +171,31 @@ impl Session {
 
     /// Plans a statement; rows come when the frame is collected or executed.
     /// CACHE TABLE, SUMMARIZE and the like run at once, as DataFusion's own CREATE TABLE does.
+    ///
+    /// A statement that nests deeply is planned on threads with large stacks. [`Session::run`] runs it there, too; a frame runs where
+    /// it is collected.
     pub async fn sql(&self, sql: &str) -> Result<DataFrame> {
         let frame = match statement::run(&self.ctx, sql).await {
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) => statement::plan(&self.ctx, sql).await,
+            Ok(None) => self.plan(sql).await,
             Err(error) => Err(error),
         };
-        frame.map_err(|error| tables::missing_file(error, &self.ctx))
+        frame.map_err(|error| self.explain(error))
+    }
+
+    /// An error in terms of the statement.
+    fn explain(&self, error: DataFusionError) -> DataFusionError {
+        let error = tables::missing_file(error, &self.ctx);
+        frontend::explain(error, self.ctx.copied_config().options())
+    }
+
+    async fn plan(&self, sql: &str) -> Result<DataFrame> {
+        let parsed = statement::parse(&self.ctx.state(), sql)?;
+        if parsed.levels <= SHALLOW {
+            return statement::plan(&self.ctx, parsed).await;
+        }
+        let ctx = self.ctx.clone();
+        large_stack::spawn(async move { statement::plan(&ctx, parsed).await }).await
     }
 
     /// Runs a statement and streams its rows. The physical plan of a repeated query is cached.
@@ -182,11 +208,31 @@ impl Session {
         if let Some(plan) = self.plans.get(&self.ctx, sql).await {
             return Execution::start(plan, self.ctx.task_ctx());
         }
-        let frame = self.sql(sql).await?;
+        let started = match statement::run(&self.ctx, sql).await {
+            Ok(Some(frame)) => execute(frame).await,
+            Ok(None) => self.run_parsed(sql).await,
+            Err(error) => Err(error),
+        };
+        started.map_err(|error| self.explain(error))
+    }
+
+    async fn run_parsed(&self, sql: &str) -> Result<Execution> {
+        let state = self.ctx.state();
+        let parsed = statement::parse(&state, sql)?;
+        if parsed.levels > SHALLOW {
+            let ctx = self.ctx.clone();
+            return large_stack::spawn(async move {
+                let frame = statement::plan(&ctx, parsed).await?;
+                execute(frame).await.map(Execution::here)
+            })
+            .await;
+        }
+        let tables = parsed.tables(&state)?;
+        let frame = statement::plan(&self.ctx, parsed).await?;
         let task = frame.task_ctx().into();
         let logical = frame.logical_plan().clone();
         let plan = frame.create_physical_plan().await?;
-        self.plans.insert(&self.ctx, sql, &logical, &plan).await;
+        self.plans.insert(&self.ctx, sql, &logical, &plan, tables).await;
         Execution::start(plan, task)
     }
 
@@ -256,11 +302,30 @@ impl Session {
     }
 }
 
+async fn execute(frame: DataFrame) -> Result<Execution> {
+    let task = frame.task_ctx().into();
+    Execution::start(frame.create_physical_plan().await?, task)
+}
+
 /// A statement that runs.
 pub struct Execution {
     /// Its rows.
     pub rows: SendableRecordBatchStream,
-    plan: Arc<dyn ExecutionPlan>,
+    plan: Arc<Plan>,
+}
+
+/// A plan that may be deep, so that dropping it takes a large stack.
+struct Plan {
+    plan: Option<Arc<dyn ExecutionPlan>>,
+    deep: bool,
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        if self.deep {
+            large_stack::run(large_stack::STACK, || drop(self.plan.take()));
+        }
+    }
 }
 
 /// Where a query has run.
@@ -276,7 +341,43 @@ pub enum RanOn {
 
 impl Execution {
     fn start(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Self> {
-        Ok(Self { rows: execute_stream(Arc::clone(&plan), task)?, plan })
+        let config = Arc::clone(task.session_config().options());
+        let rows = execute_stream(Arc::clone(&plan), task)?;
+        let schema = rows.schema();
+        let running = Arc::clone(&plan);
+        let explain = move |error| frontend::explain(tables::locate_csv_value(error, &running), &config);
+        let rows = rows.map(move |batch| batch.map_err(&explain));
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        Ok(Self { rows, plan: Arc::new(Plan { plan: Some(plan), deep: false }) })
+    }
+
+    /// Computes the rows on the threads of this runtime, whatever thread reads them.
+    fn here(self) -> Self {
+        let Self { mut rows, plan } = self;
+        let schema = rows.schema();
+        let (sender, receiver) = mpsc::channel(1);
+        let task = SpawnedTask::spawn(async move {
+            while let Some(batch) = rows.next().await {
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let rows = stream::unfold((receiver, Some(task)), |(mut receiver, task)| async move {
+            if let Some(batch) = receiver.recv().await {
+                return Some((batch, (receiver, task)));
+            }
+            match task?.join().await {
+                Ok(()) => None,
+                Err(error) => {
+                    let error = DataFusionError::Execution(format!("the statement failed: {error}"));
+                    Some((Err(error), (receiver, None)))
+                }
+            }
+        });
+        let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+        let plan = Arc::new(Plan { plan: plan.plan.clone(), deep: true });
+        Self { rows, plan }
     }
 
     /// A handle that tells where the statement has run once all of its rows have been read.
@@ -286,13 +387,15 @@ impl Execution {
 }
 
 /// Tells where a statement has run.
-pub struct Trace(Arc<dyn ExecutionPlan>);
+pub struct Trace(Arc<Plan>);
 
 impl Trace {
     /// Where the statement has run so far.
     pub fn ran_on(&self) -> RanOn {
         let mut boundaries = Vec::new();
-        collect_boundaries(&self.0, &mut boundaries);
+        if let Some(plan) = &self.0.plan {
+            collect_boundaries(plan, &mut boundaries);
+        }
         // Only a run on the device downloads rows; one that fell back afterwards has run on the host.
         let on_device = |boundary: &Arc<dyn ExecutionPlan>| {
             boundary.metrics().is_some_and(|metrics| {

@@ -3,29 +3,33 @@
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
 mod aggregate;
+mod balanced_filters;
 mod canonical_floats;
 mod decimal_casts;
 pub mod exact_literals;
 mod guarded_branches;
+mod messages;
 mod missing_files;
 mod own_functions;
 mod precise_math;
 mod replace;
-pub mod row_value;
+mod syntax;
 pub mod unnest;
+mod using;
 mod wide_dictionaries;
 
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
 use datafusion::config::ConfigOptions;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 
 use crate::config::XlaOptions;
 use crate::frontend::aggregate::is_exact;
+use crate::frontend::balanced_filters::BalancedFilters;
 use crate::frontend::canonical_floats::extreme::is_extreme;
 use crate::frontend::canonical_floats::function::CanonicalFloat;
 use crate::frontend::decimal_casts::{DecimalCasts, DecimalToDouble};
@@ -35,6 +39,9 @@ use crate::frontend::unnest::single_row::SingleRow;
 
 pub use crate::frontend::aggregate::statistic;
 pub use crate::frontend::own_functions::{is_own_aggregate, is_own_scalar};
+use crate::frontend::syntax::chains;
+pub use crate::frontend::syntax::chains::{LONG as LONG_CHAIN, tree as balanced};
+pub use crate::frontend::syntax::{Parsed, nesting, parse, plan};
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
@@ -45,7 +52,12 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         Arc::new(precise_math::PreciseMath),
     ];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
-    builder.optimizer().get_or_insert_with(Optimizer::new).rules.insert(0, Arc::new(ExactLiterals));
+    let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
+    rules.insert(0, Arc::new(ExactLiterals));
+    if let Some(pushed) = rules.iter().position(|rule| rule.name() == "push_down_filter") {
+        rules.insert(pushed + 1, Arc::new(BalancedFilters));
+    }
+    builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
     builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries)).with_analyzer_rule(Arc::new(DecimalCasts))
 }
 
@@ -81,6 +93,16 @@ pub fn is_frontends_aggregate(function: &AggregateUDF) -> bool {
 /// If a file is not there.
 pub async fn check_sources(plan: &LogicalPlan, state: &dyn Session) -> Result<()> {
     if applies(missing_files::NAME, state.config_options()) { missing_files::check(plan, state).await } else { Ok(()) }
+}
+
+/// Whether long chains of AND and OR are balanced.
+pub fn balances_chains(config: &ConfigOptions) -> bool {
+    applies(chains::NAME, config)
+}
+
+/// An error in the words of SQL.
+pub fn explain(error: DataFusionError, config: &ConfigOptions) -> DataFusionError {
+    if applies(messages::NAME, config) { messages::explain(error) } else { error }
 }
 
 /// Whether the rule of this name applies in a session.

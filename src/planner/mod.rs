@@ -1,4 +1,4 @@
-//! Host plan -> device plan. Two physical optimizer rules, and a query planner around them:
+//! Host plan -> device plan. Two physical optimizer rules, and a query planner around them ([`balance_filters`] comes before them):
 //!
 //! 1. [`place_on_device`], before DataFusion's `EnsureRequirements`: converts operators bottom-up and puts the boundaries in; then
 //!    [`distribute`] puts exchanges between devices. What DataFusion does after it (distribution, order) fits the converted plan by
@@ -8,6 +8,7 @@
 //!
 //! [`fallbacks`] reads the reasons of a plan as data.
 
+pub mod balance_filters;
 pub mod convert;
 pub mod distribute;
 pub mod explain_fallback;
@@ -26,6 +27,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::config::XlaOptions;
 use crate::exec::state::context::DeviceContext;
+use crate::planner::balance_filters::BalanceFilters;
 use crate::planner::explain_fallback::ExplainFallback;
 use crate::planner::place_on_device::PlaceOnDevice;
 use crate::planner::session_planner::{SessionPlanner, rules_after_placement};
@@ -49,10 +51,11 @@ fn with_device_rules(rules: &[Rule], device: &Arc<DeviceContext>) -> Result<Vec<
         Arc::new(PlaceOnDevice { device: Arc::downgrade(device), devices: device.mesh.len(), following })
     };
     let mut out = rules.to_vec();
-    out.insert(before, place(Default::default()));
+    out.insert(before, Arc::new(BalanceFilters));
+    out.insert(before + 1, place(Default::default()));
     out.push(Arc::new(ExplainFallback));
     // A query planner of the embedder's own may not know the session: then the rules as they are now serve.
-    out[before] = place(rules_after_placement(&out));
+    out[before + 1] = place(rules_after_placement(&out));
     Ok(out)
 }
 

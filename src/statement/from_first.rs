@@ -1,27 +1,28 @@
 //! `FROM t WHERE a > 1 LIMIT 3`: a query without SELECT selects all columns, as in DuckDB.
 
-use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// Returns the tokens of `sql`, with `SELECT *` inserted before each FROM that begins a query without SELECT. Returns `None`
-/// if there is no such FROM, or if `sql` cannot be tokenized, which the parser reports.
-pub fn with_select(sql: &str, dialect: &dyn Dialect) -> Option<Vec<TokenWithSpan>> {
-    let tokens = Tokenizer::new(dialect, sql).tokenize_with_location().ok()?;
+/// Returns the tokens with `SELECT *` inserted before each FROM that begins a query without SELECT.
+///
+/// # Errors
+/// The tokens as they are, if there is no such FROM.
+pub fn with_select(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Vec<TokenWithSpan>> {
     let places = places(&tokens);
     if places.is_empty() {
-        return None;
+        return Err(tokens);
     }
-    let mut whole = Vec::with_capacity(tokens.len() + 3 * places.len());
+    let mut whole = Vec::with_capacity(tokens.len() + 2 * places.len());
+    let mut places = places.into_iter().peekable();
     for (at, token) in tokens.into_iter().enumerate() {
-        if places.contains(&at) {
+        if places.next_if_eq(&at).is_some() {
             // The parser reports an error at the inserted tokens at the position of FROM.
             whole.push(TokenWithSpan::new(Token::make_keyword("SELECT"), token.span));
             whole.push(TokenWithSpan::new(Token::Mul, token.span));
         }
         whole.push(token);
     }
-    Some(whole)
+    Ok(whole)
 }
 
 /// The state of a statement or of a pair of parentheses.
@@ -110,8 +111,14 @@ fn has_select(tokens: &[TokenWithSpan]) -> bool {
 mod tests {
     use datafusion::sql::sqlparser::dialect::GenericDialect;
     use datafusion::sql::sqlparser::parser::Parser;
+    use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
 
-    use crate::statement::from_first::with_select;
+    use crate::statement::from_first;
+
+    fn with_select(sql: &str) -> Option<Vec<TokenWithSpan>> {
+        let tokens = Tokenizer::new(&GenericDialect, sql).tokenize_with_location().ok()?;
+        from_first::with_select(tokens).ok()
+    }
 
     #[test]
     fn all_columns_are_selected() {
@@ -125,7 +132,7 @@ mod tests {
             ("WITH a AS (FROM t) FROM a", "WITH a AS (SELECT * FROM t) SELECT * FROM a"),
             ("FROM (FROM t SELECT a) AS s", "SELECT * FROM (FROM t SELECT a) AS s"),
         ] {
-            let tokens = with_select(sql, &GenericDialect).unwrap();
+            let tokens = with_select(sql).unwrap();
             let statements =
                 Parser::new(&GenericDialect).with_tokens_with_locations(tokens).parse_statements().unwrap();
             assert_eq!(statements[0].to_string(), expected);
@@ -145,7 +152,7 @@ mod tests {
             "SELECT 'FROM t'",
             "SELECT 'open",
         ] {
-            assert!(with_select(sql, &GenericDialect).is_none(), "{sql}");
+            assert!(with_select(sql).is_none(), "{sql}");
         }
     }
 }

@@ -11,11 +11,12 @@
 //! ```
 
 pub mod cache;
+mod create_table;
 pub mod from_first;
 pub mod show;
 pub mod summarize;
 
-use datafusion::common::TableReference;
+use datafusion::common::{TableReference, not_impl_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -25,10 +26,14 @@ use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
 use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect, dialect_from_str};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use crate::frontend::{self, row_value, unnest};
+use crate::frontend::{self, Parsed, nesting};
+use crate::large_stack;
 use crate::statement::summarize::Summarized;
+
+/// Length of a text, in bytes, from which on it is parsed on a large stack.
+const LONG_TEXT: usize = 1000;
 
 /// One of the statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +64,9 @@ impl DeviceStatement {
         }
         // DataFusion reports text that cannot be tokenized.
         let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
-        if let Some(tokens) = from_first::with_select(sql, dialect) {
+        if let Ok(tokens) = Tokenizer::new(dialect, sql).tokenize_with_location()
+            && let Ok(tokens) = from_first::with_select(tokens)
+        {
             parser = parser.with_tokens_with_locations(tokens);
         }
         let statement = if parser.parse_keywords(&[Keyword::CACHE, Keyword::TABLE]) {
@@ -115,34 +122,54 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     }
 }
 
-/// Plans a statement for DataFusion, which may have queries that begin with FROM.
+/// Parses a statement for DataFusion, which may have queries that begin with FROM.
 ///
 /// # Errors
-/// The errors of DataFusion's parser and planner.
-pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame> {
-    let state = ctx.state();
-    let mut statement = match parse_from_first(&state, sql)? {
-        Some(statement) => statement,
-        None => state.sql_to_statement(sql, &state.config_options().sql_parser.dialect)?,
-    };
-    if frontend::applies(unnest::NAME, state.config_options()) {
-        row_value::rewrite(&mut statement)?;
+/// The errors of DataFusion's parser, and if the statement nests too deeply.
+pub fn parse(state: &SessionState, sql: &str) -> Result<Parsed> {
+    // A short text cannot nest deeply enough to need it.
+    if sql.len() < LONG_TEXT {
+        return parse_here(state, sql);
     }
-    let plan = state.statement_to_plan(statement).await?;
-    ctx.execute_logical_plan(plan).await
+    // A level takes two bytes of text at least, and less than two kilobytes of the stack when it is dropped.
+    let stack = (sql.len() << 10).clamp(32 << 20, 512 << 20);
+    large_stack::run(stack, || parse_here(state, sql))
 }
 
-/// Parses a statement that has queries without SELECT. Returns `None` for other statements.
-fn parse_from_first(state: &SessionState, sql: &str) -> Result<Option<Statement>> {
-    let options = &state.config_options().sql_parser;
+fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
+    let config = state.config_options();
+    let limit = config.sql_parser.recursion_limit.get();
+    let statement = match parse_tokens(state, sql, limit)? {
+        Some(statement) => statement,
+        // DataFusion reports what is wrong with the text.
+        None => state.sql_to_statement(sql, &config.sql_parser.dialect)?,
+    };
+    frontend::parse(statement, config)
+}
+
+/// Plans a statement and runs what is not a query.
+///
+/// # Errors
+/// The errors of DataFusion's planner.
+pub async fn plan(ctx: &SessionContext, parsed: Parsed) -> Result<DataFrame> {
+    let creates_table = parsed.creates_table_of_query();
+    let plan = frontend::plan(&ctx.state(), parsed).await?;
+    if creates_table { create_table::run(ctx, plan).await } else { ctx.execute_logical_plan(plan).await }
+}
+
+/// Parses one statement. Returns `None` if there is none, or if the text cannot be tokenized.
+fn parse_tokens(state: &SessionState, sql: &str, limit: usize) -> Result<Option<Statement>> {
     let dialect = dialect_of(state);
-    let Some(tokens) = from_first::with_select(sql, dialect.as_ref()) else { return Ok(None) };
-    let limit = options.recursion_limit.get();
-    let mut parser = DFParserBuilder::new(sql).with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
+    let Ok(tokens) = Tokenizer::new(dialect.as_ref(), sql).tokenize_with_location() else { return Ok(None) };
+    let depth = nesting::check(&tokens, limit)?;
+    let tokens = from_first::with_select(tokens).unwrap_or_else(|tokens| tokens);
+    let mut parser = DFParserBuilder::new("").with_dialect(dialect.as_ref()).with_recursion_limit(limit).build()?;
     parser.parser = Parser::new(dialect.as_ref()).with_recursion_limit(limit).with_tokens_with_locations(tokens);
-    let mut statements = parser.parse_statements()?;
-    // DataFusion reports an error for more than one statement.
-    Ok(statements.pop_front().filter(|_| statements.is_empty()))
+    let mut statements = parser.parse_statements().map_err(|error| nesting::explain(error, depth, limit))?;
+    if statements.len() > 1 {
+        return not_impl_err!("several statements at once; run them one by one");
+    }
+    Ok(statements.pop_front())
 }
 
 /// The SQL dialect that a session's options name.

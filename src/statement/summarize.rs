@@ -17,6 +17,8 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use crate::frontend;
+
 /// The operand of SUMMARIZE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Summarized {
@@ -59,7 +61,8 @@ impl Summarized {
             Self::Table(table) => ctx.table(table).await?,
             Self::Query(query) => {
                 let statement = Statement::Statement(Box::new(ast::Statement::Query(query)));
-                let plan = ctx.state().statement_to_plan(statement).await?;
+                let state = ctx.state();
+                let plan = frontend::plan(&state, frontend::parse(statement, state.config_options())?).await?;
                 DataFrame::new(ctx.state(), plan)
             }
         };

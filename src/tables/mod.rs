@@ -6,6 +6,7 @@
 //! FROM 's3://...', 'https://...' ─────▶ remote ─┘
 //! ```
 
+mod csv_value;
 mod external;
 mod folder;
 mod format;
@@ -19,6 +20,7 @@ mod remote;
 #[path = "no_remote.rs"]
 mod remote;
 
+pub use crate::tables::csv_value::locate as locate_csv_value;
 pub use crate::tables::folder::DataFolder;
 pub use crate::tables::named::{NamedFiles, missing_file};
 

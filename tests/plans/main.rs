@@ -8,6 +8,7 @@ mod cache;
 mod changes;
 mod cold;
 mod compaction;
+mod deep;
 mod devices;
 mod embedding;
 mod explain;

@@ -190,7 +190,11 @@ fn make_canonical(key: &mut Expr, schema: &DFSchema) -> bool {
 }
 
 fn in_sort_keys(keys: &mut [Sort], schema: &DFSchema) -> bool {
-    keys.iter_mut().fold(false, |changed, key| make_canonical(&mut key.expr, schema) || changed)
+    let mut changed = false;
+    for key in keys {
+        changed |= make_canonical(&mut key.expr, schema);
+    }
+    changed
 }
 
 /// The expression, canonical if it is a float.

@@ -57,7 +57,7 @@ fn operator_can_fail(binary: &BinaryExpr, schema: &DFSchema) -> bool {
         Operator::Divide | Operator::Modulo => {
             let divisor = type_of(&binary.right);
             let zero_free = matches!(&*binary.right, Expr::Literal(value, _) if !is_zero_or_null(value));
-            !divisor.is_floating() && !(zero_free && divisor.is_integer())
+            !(divisor.is_floating() || zero_free && divisor.is_integer())
         }
         // Integers wrap; decimals fail.
         Operator::Plus | Operator::Minus | Operator::Multiply => {

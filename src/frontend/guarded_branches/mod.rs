@@ -26,6 +26,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, binary_expr, lit};
 
 use crate::frontend::guarded_branches::fallible::can_fail;
+use crate::frontend::{LONG_CHAIN, balanced};
 
 /// Its name in `xla.frontend_rules`.
 pub const NAME: &str = "guarded_branches";
@@ -75,25 +76,26 @@ fn guard_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transform
         changed |= guarded.transformed;
         parts.push(guarded.data);
     }
-    let (safe, fallible) = parts.split_at(safe.len());
-    let guards = safe.iter().cloned().reduce(|a, b| binary_expr(a, op, b));
-    let Some(guards) = guards else {
-        return Ok(match changed {
-            true => stop(parts.into_iter().reduce(|a, b| binary_expr(a, op, b)), chain),
-            false => Transformed::new(chain, false, TreeNodeRecursion::Jump),
-        });
+    let fallible = chain_of(parts.split_off(safe.len()), op);
+    let guards = chain_of(parts, op);
+    let guarded = match (guards, fallible) {
+        (Some(guards), Some(fallible)) => {
+            let decides = lit(op == Operator::Or);
+            let when = (Box::new(decides.clone()), Box::new(decides));
+            let guarded = Case::new(Some(Box::new(guards.clone())), vec![when], Some(Box::new(fallible)));
+            changed = true;
+            Some(binary_expr(guards, op, Expr::Case(guarded)))
+        }
+        (guards, fallible) => guards.or(fallible),
     };
-    let decides = op == Operator::Or;
-    let guarded = fallible.iter().map(|operand| {
-        let when = (Box::new(lit(decides)), Box::new(lit(decides)));
-        Expr::Case(Case::new(Some(Box::new(guards.clone())), vec![when], Some(Box::new(operand.clone()))))
-    });
-    Ok(stop(safe.iter().cloned().chain(guarded).reduce(|a, b| binary_expr(a, op, b)), chain))
+    // The parts have been gone through.
+    Ok(Transformed::new(guarded.unwrap_or(chain), changed, TreeNodeRecursion::Jump))
 }
 
-/// What the chain becomes. Its parts have been gone through.
-fn stop(guarded: Option<Expr>, chain: Expr) -> Transformed<Expr> {
-    Transformed::new(guarded.unwrap_or(chain), true, TreeNodeRecursion::Jump)
+/// The operands as one chain, from left to right; a long one as a balanced tree.
+fn chain_of(operands: Vec<Expr>, op: Operator) -> Option<Expr> {
+    let pair = |left, right| binary_expr(left, op, right);
+    if operands.len() < LONG_CHAIN { operands.into_iter().reduce(pair) } else { balanced(operands, pair) }
 }
 
 /// The operands of a chain, from left to right. A chain may have any length and lean to any side.

@@ -19,7 +19,7 @@
 //!
 //! This is an analyzer rule because DataFusion checks what subqueries may look like at the end of the analysis. It leaves the
 //! subqueries that DataFusion's own rules decorrelate correctly (see [`keep`]), so that their plans stay as they are. Syntax that the
-//! SQL planner refuses is rewritten before it, by [`row_value`](crate::frontend::row_value), for statements that come through
+//! SQL planner refuses is rewritten before it, by [`row_value`](crate::frontend::syntax::row_value), for statements that come through
 //! `Session`; a program with its own `SessionContext` has the rule only.
 //!
 //! The outer rows are evaluated twice where a domain is built.

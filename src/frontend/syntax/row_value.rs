@@ -9,44 +9,43 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, Statement as SqlStatement, TableFactor,
-    visit_expressions_mut,
+    BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
+
+use crate::frontend::syntax::visit;
 
 /// Rewrites the comparisons of a statement. Returns whether there were any.
 ///
 /// # Errors
 /// Never in practice: if the text that the rewriting starts from is not SQL.
 pub fn rewrite(statement: &mut Statement) -> Result<bool> {
-    match statement {
-        Statement::Statement(statement) => rewrite_sql(statement),
-        Statement::Explain(explain) => rewrite(&mut explain.statement),
-        _ => Ok(false),
+    let mut rows = RowValues { n: 0 };
+    match visit(statement, &mut rows) {
+        ControlFlow::Break(error) => Err(*error),
+        ControlFlow::Continue(()) => Ok(rows.n > 0),
     }
 }
 
-fn rewrite_sql(statement: &mut SqlStatement) -> Result<bool> {
-    let mut n = 0;
-    let flow = visit_expressions_mut(statement, |expr| match compared(expr) {
-        None => ControlFlow::Continue(()),
-        Some((row, query, negated)) => {
-            n += 1;
-            match membership(row, query, negated, n) {
-                Ok(rewritten) => {
-                    *expr = rewritten;
-                    ControlFlow::Continue(())
-                }
-                Err(error) => ControlFlow::Break(error),
-            }
+struct RowValues {
+    /// How many have been rewritten.
+    n: usize,
+}
+
+impl VisitorMut for RowValues {
+    type Break = Box<DataFusionError>;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        let Some((row, query, negated)) = compared(expr) else { return ControlFlow::Continue(()) };
+        self.n += 1;
+        match membership(row, query, negated, self.n) {
+            Ok(rewritten) => *expr = rewritten,
+            Err(error) => return ControlFlow::Break(Box::new(error)),
         }
-    });
-    match flow {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(n > 0),
+        ControlFlow::Continue(())
     }
 }
 
@@ -115,7 +114,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 mod tests {
     use datafusion::sql::parser::DFParser;
 
-    use crate::frontend::row_value::rewrite;
+    use crate::frontend::syntax::row_value::rewrite;
 
     fn rewritten(sql: &str) -> Option<String> {
         let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
