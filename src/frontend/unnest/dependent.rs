@@ -236,17 +236,25 @@ fn aggregated(aggregate: &Aggregate, domain: &Domain<'_>) -> Result<Dependent> {
     let replace = |exprs: &[Expr]| -> Result<Vec<Expr>> {
         exprs.iter().map(|expr| domain.replace(expr.clone(), &keys)).collect()
     };
-    let mut group = replace(&aggregate.group_expr)?;
-    let groups = group.len();
-    group.extend(keys.clone());
-    let n_keys = keys.len();
+    // An outer column in GROUP BY is a key already, and an aggregate has each of its columns once.
+    let mut group: Vec<Expr> = Vec::new();
+    let mut place = |expr: Expr| {
+        let known = group.iter().position(|known| *known == expr);
+        known.unwrap_or_else(|| {
+            group.push(expr);
+            group.len() - 1
+        })
+    };
+    let mut places: Vec<usize> = replace(&aggregate.group_expr)?.into_iter().map(&mut place).collect();
+    let key_places: Vec<usize> = keys.iter().cloned().map(&mut place).collect();
+    let n_groups = group.len();
     let plan = Aggregate::try_new(Arc::new(input.plan), group, replace(&aggregate.aggr_expr)?)?;
     let plan = LogicalPlan::Aggregate(plan);
     let schema = &aggregate.schema;
     let width = schema.fields().len();
-    let place = |i: usize| if i < groups { i } else { i + n_keys };
-    let mut exprs: Vec<Expr> = (0..width).map(|i| named(column(&plan, place(i)), schema, i)).collect();
-    exprs.extend((groups..groups + n_keys).map(|i| column(&plan, i)));
+    places.extend((n_groups..).take(aggregate.aggr_expr.len()));
+    let mut exprs: Vec<Expr> = places.iter().enumerate().map(|(i, at)| named(column(&plan, *at), schema, i)).collect();
+    exprs.extend(key_places.into_iter().map(|at| column(&plan, at)));
     let mut absent = None;
     if aggregate.group_expr.is_empty() {
         // Without rows an aggregate over all rows still has a row: its values over nothing.
