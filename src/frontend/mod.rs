@@ -4,6 +4,7 @@
 
 mod aggregate;
 pub mod exact_literals;
+pub mod null_equality;
 mod own_functions;
 mod precise_math;
 mod replace;
@@ -18,6 +19,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
 
 use crate::config::XlaOptions;
 use crate::frontend::exact_literals::ExactLiterals;
+use crate::frontend::null_equality::NullEquality;
 
 pub use crate::frontend::aggregate::{is_exact, statistic};
 pub use crate::frontend::own_functions::{is_own_aggregate, is_own_scalar};
@@ -28,7 +30,12 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let first: [Arc<dyn AnalyzerRule + Send + Sync>; 3] =
         [Arc::new(ExactLiterals), Arc::new(aggregate::ExactAggregates), Arc::new(precise_math::PreciseMath)];
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
-    builder.optimizer().get_or_insert_with(Optimizer::new).rules.insert(0, Arc::new(ExactLiterals));
+    let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
+    rules.insert(0, Arc::new(ExactLiterals));
+    for name in NullEquality::BEFORE {
+        let at = rules.iter().position(|rule| rule.name() == name).unwrap_or(0);
+        rules.insert(at, Arc::new(NullEquality));
+    }
     builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
 }
 
