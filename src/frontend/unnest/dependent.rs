@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, not_impl_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
@@ -231,6 +231,13 @@ fn aggregated(aggregate: &Aggregate, domain: &Domain<'_>) -> Result<Dependent> {
     if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
         return not_impl_err!("GROUPING SETS, ROLLUP or CUBE in a subquery that reads outer columns");
     }
+    if let Some(call) = aggregate.aggr_expr.iter().find(|call| belongs_outside(call)) {
+        return not_impl_err!(
+            "the aggregate {} in a subquery reads columns of the outer query only, to which it belongs in SQL; compute it in a \
+             subquery in FROM of the outer query, or add a column of the inner query to its argument",
+            call.clone().unalias()
+        );
+    }
     let input = dependent_complete(&aggregate.input, domain)?;
     let keys = input.keys();
     let replace = |exprs: &[Expr]| -> Result<Vec<Expr>> {
@@ -267,6 +274,17 @@ fn aggregated(aggregate: &Aggregate, domain: &Domain<'_>) -> Result<Dependent> {
         exprs.push(named_as(lit(true), Some(qualifier.clone().into()), &format!("{qualifier}_found")));
     }
     Ok(Dependent { plan: project(plan, exprs)?, width, nullable: input.nullable, absent })
+}
+
+/// Whether the call of an aggregate reads outer columns and no other.
+fn belongs_outside(call: &Expr) -> bool {
+    let (mut outer, mut own) = (false, false);
+    let walked = call.apply(|expr| {
+        outer |= matches!(expr, Expr::OuterReferenceColumn(..));
+        own |= matches!(expr, Expr::Column(_));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.is_ok() && outer && !own
 }
 
 /// The value of an aggregate over no rows.
