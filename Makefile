@@ -1,9 +1,9 @@
 # `make` lists the targets. `make xla` also moves cargo's target folder into the cache that all clones share.
 
-.PHONY: help run test check formatting lint features rustdoc bench placement tpch fuzz conformance docs xla fmt clean
+.PHONY: help run test check formatting lint features rustdoc bench placement tpch fuzz fuzz-oracles conformance sqlite docs xla fmt clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: xla ## build, generate TPC-H data on the first start, and open the SQL shell (or run the SQL on standard input)
 	@cargo run --release --bin parallax
@@ -43,11 +43,20 @@ tpch: xla ## compare the 22 TPC-H queries with DataFusion at scale factor 1, als
 fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
 	cargo test --release --test differential -- --ignored --exact fuzz::fuzz --nocapture
 
+fuzz-oracles: xla ## compare 100,000 random queries with SQLite and DuckDB (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
+	PARALLAX_DUCKDB_PYTHON=$$(scripts/bench-python duckdb) && export PARALLAX_DUCKDB_PYTHON && \
+	cargo test --release --test slt -- --semantics-of-duckdb && \
+	cargo test --release --test differential -- --ignored --exact oracle::fuzz --nocapture
+
 conformance: xla ## run DataFusion's own test suite three times, and write docs/conformance.md
 	scripts/fetch-conformance
 	cargo test --release --test slt -- --conformance
 
-docs: xla ## write docs/sql-support.md: what runs on the device and what on the host, according to the planner
+sqlite: xla ## run SQLite's own test suite, a folder of .test files (DIR), on the host and the device (PARALLAX_SQLITE_SAMPLE)
+	@test -d "$(DIR)" || { echo "make sqlite DIR=..: name the folder of SQLite's .test files" >&2; exit 2; }
+	cargo test --release --test slt -- --sqlite "$(abspath $(DIR))"
+
+docs: xla ## write docs/sql-support.md (what runs where, according to the planner) and docs/semantics.md (what SQL means)
 	cargo test --test slt -- --docs
 
 xla: ## download XLA into the cache, and tell cargo where it is

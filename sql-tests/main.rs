@@ -6,8 +6,10 @@
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
 //! make conformance                           runs DataFusion's own files instead, see [`conformance`]
+//! make sqlite DIR=..                         runs SQLite's own files instead, see [`sqlite`]
 //! make placement                             times the placements instead, see [`placement`]
-//! make docs                                  writes docs/sql-support.md, see [`support`]
+//! make docs                                  writes docs/sql-support.md, see [`support`], and docs/semantics.md, see
+//!                                            [`semantics`]
 //! ```
 //!
 //! | engine | session | what it proves |
@@ -23,7 +25,7 @@
 //!
 //! Modules in reading order: `engine` (one session as a sqllogictest database), `plan` (device nodes of a plan),
 //! `marker`, `values` (cells as text), `file` (one file on one engine), `complete`, `fixtures`, `support`, `conformance`,
-//! `placement`.
+//! `sqlite`, `semantics`, `placement`.
 
 #![allow(
     clippy::expect_used,
@@ -40,6 +42,8 @@ mod fixtures;
 mod marker;
 mod placement;
 mod plan;
+mod semantics;
+mod sqlite;
 mod support;
 mod values;
 
@@ -74,6 +78,15 @@ fn main() -> ExitCode {
             Err(code) => code,
         };
     }
+    if options.semantics_of_duckdb {
+        return exit_code(semantics::check_duckdb());
+    }
+    if options.sqlite {
+        return sqlite::run(&rest);
+    }
+    if options.sqlite_file {
+        return exit_code(sqlite::run_file(&rest));
+    }
     if options.placement {
         return exit_code(placement::run(&rest));
     }
@@ -93,7 +106,8 @@ fn main() -> ExitCode {
     }
     let runtime = Arc::new(Runtime::new().expect("a tokio runtime"));
     if options.docs {
-        return exit_code(runtime.block_on(support::write()));
+        let both = async { support::write().await.and(semantics::write().await) };
+        return exit_code(runtime.block_on(both));
     }
     if options.complete {
         return complete_files(&runtime, &root, &files, &options.engines, &arguments);
@@ -114,6 +128,11 @@ fn main() -> ExitCode {
         trials.push(Trial::test("conformance::smoke", move || {
             smoke.block_on(conformance::smoke()).map_err(Failed::from)
         }));
+        let sqlite = runtime.clone();
+        trials.push(Trial::test("sqlite::smoke", move || sqlite.block_on(sqlite::smoke()).map_err(Failed::from)));
+        let semantics = runtime.clone();
+        trials
+            .push(Trial::test("docs::semantics", move || semantics.block_on(semantics::check()).map_err(Failed::from)));
         trials.push(Trial::test("docs::sql_support", move || runtime.block_on(support::check()).map_err(Failed::from)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -148,6 +167,11 @@ struct Options {
     /// A file and the folder of its suite, as passed by `--conformance` to its processes.
     conformance_file: Option<(String, String)>,
     docs: bool,
+    /// Only compares the column of DuckDB in docs/semantics.md with DuckDB.
+    semantics_of_duckdb: bool,
+    sqlite: bool,
+    /// A file and the sample, as passed by `--sqlite` to its processes.
+    sqlite_file: bool,
     placement: bool,
     /// A mode and a workload, as passed by `--placement` to its processes.
     placement_run: Option<(String, String)>,
@@ -169,6 +193,9 @@ impl Options {
                     options.placement_run = arguments.next().zip(arguments.next());
                 }
                 "--docs" => options.docs = true,
+                "--semantics-of-duckdb" => options.semantics_of_duckdb = true,
+                "--sqlite" => options.sqlite = true,
+                "--sqlite-file" => options.sqlite_file = true,
                 "--conformance" => options.conformance = true,
                 "--engine" => {
                     let name = arguments.next().ok_or("--engine requires a name")?;

@@ -10,6 +10,7 @@ pub mod exact_literals;
 mod guarded_branches;
 mod messages;
 mod missing_files;
+pub mod null_equality;
 mod own_functions;
 mod precise_math;
 mod replace;
@@ -34,6 +35,7 @@ use crate::frontend::canonical_floats::extreme::is_extreme;
 use crate::frontend::canonical_floats::function::CanonicalFloat;
 use crate::frontend::decimal_casts::{DecimalCasts, DecimalToDouble};
 use crate::frontend::exact_literals::ExactLiterals;
+use crate::frontend::null_equality::NullEquality;
 use crate::frontend::precise_math::is_precise;
 use crate::frontend::unnest::single_row::SingleRow;
 
@@ -54,6 +56,10 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     builder.analyzer().get_or_insert_with(Analyzer::new).rules.splice(0..0, first);
     let rules = &mut builder.optimizer().get_or_insert_with(Optimizer::new).rules;
     rules.insert(0, Arc::new(ExactLiterals));
+    for name in NullEquality::BEFORE {
+        let at = rules.iter().position(|rule| rule.name() == name).unwrap_or(0);
+        rules.insert(at, Arc::new(NullEquality));
+    }
     if let Some(pushed) = rules.iter().position(|rule| rule.name() == "push_down_filter") {
         rules.insert(pushed + 1, Arc::new(BalancedFilters));
     }

@@ -11,7 +11,7 @@
 //! a fifth of the queries are of that kind, the test fails and prints the reasons. See [`generator`] for the generator.
 //!
 //! [`fuzz`] generates queries over three tables (joins, sorts, aggregates, set operations, subqueries) for `make fuzz`,
-//! and [`tpch`] compares the 22 TPC-H queries.
+//! [`oracle`] compares with SQLite and DuckDB for `make fuzz-oracles`, and [`tpch`] compares the 22 TPC-H queries.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,10 +22,12 @@
     reason = "a test fails by a panic, and `make fuzz` and `make tpch` report as they go"
 )]
 
+mod blocks;
 mod casts;
 mod fuzz;
 mod generator;
 mod moments;
+mod oracle;
 mod tpch;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, not_impl_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
@@ -231,22 +231,37 @@ fn aggregated(aggregate: &Aggregate, domain: &Domain<'_>) -> Result<Dependent> {
     if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
         return not_impl_err!("GROUPING SETS, ROLLUP or CUBE in a subquery that reads outer columns");
     }
+    if let Some(call) = aggregate.aggr_expr.iter().find(|call| belongs_outside(call)) {
+        return not_impl_err!(
+            "the aggregate {} in a subquery reads columns of the outer query only, to which it belongs in SQL; compute it in a \
+             subquery in FROM of the outer query, or add a column of the inner query to its argument",
+            call.clone().unalias()
+        );
+    }
     let input = dependent_complete(&aggregate.input, domain)?;
     let keys = input.keys();
     let replace = |exprs: &[Expr]| -> Result<Vec<Expr>> {
         exprs.iter().map(|expr| domain.replace(expr.clone(), &keys)).collect()
     };
-    let mut group = replace(&aggregate.group_expr)?;
-    let groups = group.len();
-    group.extend(keys.clone());
-    let n_keys = keys.len();
+    // An outer column in GROUP BY is a key already, and an aggregate has each of its columns once.
+    let mut group: Vec<Expr> = Vec::new();
+    let mut place = |expr: Expr| {
+        let known = group.iter().position(|known| *known == expr);
+        known.unwrap_or_else(|| {
+            group.push(expr);
+            group.len() - 1
+        })
+    };
+    let mut places: Vec<usize> = replace(&aggregate.group_expr)?.into_iter().map(&mut place).collect();
+    let key_places: Vec<usize> = keys.iter().cloned().map(&mut place).collect();
+    let n_groups = group.len();
     let plan = Aggregate::try_new(Arc::new(input.plan), group, replace(&aggregate.aggr_expr)?)?;
     let plan = LogicalPlan::Aggregate(plan);
     let schema = &aggregate.schema;
     let width = schema.fields().len();
-    let place = |i: usize| if i < groups { i } else { i + n_keys };
-    let mut exprs: Vec<Expr> = (0..width).map(|i| named(column(&plan, place(i)), schema, i)).collect();
-    exprs.extend((groups..groups + n_keys).map(|i| column(&plan, i)));
+    places.extend((n_groups..).take(aggregate.aggr_expr.len()));
+    let mut exprs: Vec<Expr> = places.iter().enumerate().map(|(i, at)| named(column(&plan, *at), schema, i)).collect();
+    exprs.extend(key_places.into_iter().map(|at| column(&plan, at)));
     let mut absent = None;
     if aggregate.group_expr.is_empty() {
         // Without rows an aggregate over all rows still has a row: its values over nothing.
@@ -259,6 +274,17 @@ fn aggregated(aggregate: &Aggregate, domain: &Domain<'_>) -> Result<Dependent> {
         exprs.push(named_as(lit(true), Some(qualifier.clone().into()), &format!("{qualifier}_found")));
     }
     Ok(Dependent { plan: project(plan, exprs)?, width, nullable: input.nullable, absent })
+}
+
+/// Whether the call of an aggregate reads outer columns and no other.
+fn belongs_outside(call: &Expr) -> bool {
+    let (mut outer, mut own) = (false, false);
+    let walked = call.apply(|expr| {
+        outer |= matches!(expr, Expr::OuterReferenceColumn(..));
+        own |= matches!(expr, Expr::Column(_));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.is_ok() && outer && !own
 }
 
 /// The value of an aggregate over no rows.

@@ -21,9 +21,8 @@
 
 mod data;
 mod query;
-mod random;
+pub mod random;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +35,7 @@ use crate::fuzz::data::{Dataset, Shape};
 use crate::fuzz::query::{Query, Writer};
 use crate::fuzz::random::Random;
 use crate::generator::rows::Rows;
-use crate::{UNPLANNED, number, plan, runtime};
+use crate::{UNPLANNED, blocks, plan, runtime};
 
 const QUERIES: u64 = 20;
 const ROUNDS: u64 = 50;
@@ -77,35 +76,12 @@ fn joins_sorts_aggregates_sets() {
 #[test]
 #[ignore = "an hour: `make fuzz`"]
 fn fuzz() {
-    let first = number("PARALLAX_FUZZ_SEED").unwrap_or(0);
-    let cases = number("PARALLAX_FUZZ_CASES").unwrap_or(100_000);
-    if cases <= BLOCK {
+    blocks::run("fuzz::fuzz", BLOCK, |first, cases| {
         let mut fuzz = Fuzz::new();
         fuzz.verbose = cases == 1;
         fuzz.run(first, cases);
-        return fuzz.finish();
-    }
-    let start = Instant::now();
-    let mut failed = Vec::new();
-    let mut at = first;
-    while at < first + cases {
-        // Blocks begin with a shape.
-        let next = ((at / BLOCK + 1) * BLOCK).min(first + cases);
-        let status = Command::new(std::env::current_exe().expect("the path of this test"))
-            .args(["--ignored", "--exact", "fuzz::fuzz", "--nocapture", "--quiet"])
-            .env("PARALLAX_FUZZ_SEED", at.to_string())
-            .env("PARALLAX_FUZZ_CASES", (next - at).to_string())
-            .status()
-            .expect("a process for a block of cases");
-        if !status.success() {
-            failed.push(format!("{at} to {}: {status}", next - 1));
-        }
-        at = next;
-        let seconds = start.elapsed().as_secs_f64();
-        let done = at - first;
-        eprintln!("{done} of {cases} cases, {:.0} a second, {} blocks failed", done as f64 / seconds, failed.len());
-    }
-    assert!(failed.is_empty(), "blocks of cases that failed (the failures are above):\n{}", failed.join("\n"));
+        fuzz.finish();
+    });
 }
 
 struct Fuzz {
