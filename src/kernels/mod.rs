@@ -17,6 +17,7 @@ pub mod reduce;
 pub mod scan;
 pub mod slot_rows;
 pub mod wide;
+pub mod wide_average;
 
 /// The form in which a kernel is written into a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,6 +14,7 @@ pub mod distribute;
 pub mod explain_fallback;
 pub mod fallbacks;
 pub mod place_on_device;
+mod refusal;
 pub mod session_planner;
 
 use std::sync::Arc;

@@ -21,12 +21,12 @@ use datafusion::physical_plan::{ExecutionPlan, replace_children_if_necessary};
 
 use crate::config::{Placement, XlaOptions};
 use crate::exec::boundary::device_to_host::{DeviceToHostExec, Planned};
-use crate::exec::boundary::driver::cannot_run_on_device;
 use crate::exec::boundary::host_plan::HostRules;
 use crate::exec::operator::host_plan::only_moves_rows;
 use crate::exec::state::context::DeviceContext;
 use crate::planner::convert::try_convert;
 use crate::planner::distribute::distribute;
+use crate::planner::refusal::refusal;
 
 #[derive(Debug)]
 pub struct PlaceOnDevice {
@@ -110,9 +110,7 @@ impl Pass {
             Ok(device) => {
                 Ok(Arc::new(DeviceToHostExec::new(device, host, self.following.clone(), self.planned.clone())))
             }
-            Err(reason) if reason.is_work() && self.placement == Placement::Always => {
-                Err(cannot_run_on_device(plan.name(), &reason))
-            }
+            Err(reason) if reason.is_work() && self.placement == Placement::Always => Err(refusal(&plan, &reason)),
             Err(_) => Ok(plan),
         }
     }

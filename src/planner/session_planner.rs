@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -35,10 +35,15 @@ impl SessionPlanner {
 
     async fn plan(&self, logical: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let logical = &frontend::last_rules(logical.clone(), state.config_options())?;
-        match &self.inner {
+        let planned = match &self.inner {
             Some(inner) => inner.create_physical_plan(logical, state).await,
             None => DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await,
-        }
+        };
+        planned.map_err(|error| match error {
+            // The name of the rule says nothing to who wrote the query.
+            DataFusionError::Context(rule, refusal) if rule == PlaceOnDevice::NAME => *refusal,
+            other => other,
+        })
     }
 }
 

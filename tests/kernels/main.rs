@@ -24,6 +24,7 @@ mod scan;
 mod slot_rows;
 mod speed;
 mod wide;
+mod wide_average;
 
 use std::sync::{Arc, LazyLock};
 

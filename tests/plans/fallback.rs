@@ -24,7 +24,7 @@ fn keys_of_a_large_range_are_hashed() {
 #[test]
 fn always_is_an_error_that_names_the_operator() {
     let db = wide_keys(&[("xla.placement", "always")]);
-    let expected = "PlaceOnDevice\ncaused by\nError during planning: AggregateExec cannot run on the device: array_agg(t.v): this function has no \
+    let expected = "Error during planning: AggregateExec cannot run on the device: array_agg(t.v): this function has no \
                     device form yet (xla.placement = always; set it to auto to run it on the host)";
     assert_eq!(db.error("SELECT k, array_agg(v) FROM t GROUP BY k"), expected);
     // Also if the aggregate is not the last operator of the pipeline.

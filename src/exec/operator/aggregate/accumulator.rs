@@ -15,7 +15,7 @@ use crate::expr::tracer::integer::{Int, Limbs, power_of_ten};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::reduce::identity;
-use crate::kernels::{order_key, wide};
+use crate::kernels::{order_key, wide, wide_average};
 use crate::program::ElementType::{self, F64, S32, S64, U64};
 
 /// Functions with a device form.
@@ -303,6 +303,9 @@ impl AggregateFunction {
     }
 }
 
+/// DataFusion's error of an average that its type does not hold.
+const AVERAGE_OVERFLOW: &str = "Arithmetic Overflow in AvgAccumulator";
+
 impl Tracer {
     /// A value in the narrowest type in which eight of them add up without overflow: the first step of a reduce.
     fn narrow_update(&mut self, value: Value, range: Range) -> Result<Value> {
@@ -364,9 +367,19 @@ impl Finish {
                 Values::Float(t.integer_average(&sum, count_of_average(count)?, max_rows)?)
             }
             FinishForm::DecimalAverage { lanes, range, scale_up, precision } => {
-                let sum = t.exact_sum(lanes, *range, totals, counted)?;
                 let count = count_of_average(count)?;
-                Values::Int(t.decimal_average(sum, count, *scale_up, *precision, counted, max_rows)?)
+                let average = match lanes.as_slice() {
+                    // The average may have room where the sum does not.
+                    [a, b, c, d] if *range == Range::FULL => {
+                        let lanes = [*a, *b, *c, *d].map(|lane| totals[lane]);
+                        t.wide_average(lanes, count, *scale_up, counted)?
+                    }
+                    _ => {
+                        let sum = t.exact_sum(lanes, *range, totals, counted)?;
+                        t.decimal_average(sum, count, *scale_up, counted, max_rows)?
+                    }
+                };
+                Values::Int(t.within_average(average, *precision, counted)?)
             }
             FinishForm::WideExtreme { hi, lo, range } => {
                 let bits = t.builder.bitcast_convert(totals[*lo], U64)?;
@@ -435,21 +448,32 @@ impl Tracer {
         sum: Int,
         count: Value,
         scale_up: u32,
-        precision: u8,
         counted: Option<Value>,
         max_rows: usize,
     ) -> Result<Int> {
-        const OVERFLOW: &str = "Arithmetic Overflow in AvgAccumulator";
         let factor = self.constant_int(power_of_ten(scale_up)?);
         let scaled = self.exact(ArithmeticOp::Multiply, &sum, &factor)?;
         if let Some(overflow) = scaled.overflow {
-            self.fail(overflow, counted, ExpressionError::execution(OVERFLOW))?;
+            self.fail(overflow, counted, ExpressionError::execution(AVERAGE_OVERFLOW))?;
         }
         let count = self.divisor(count, max_rows)?;
-        let average = self.exact(ArithmeticOp::Divide, &scaled.int, &count)?.int;
+        Ok(self.exact(ArithmeticOp::Divide, &scaled.int, &count)?.int)
+    }
+
+    /// The same of a sum that 128 bits may not hold.
+    fn wide_average(&mut self, lanes: [Value; 4], count: Value, scale_up: u32, counted: Option<Value>) -> Result<Int> {
+        let one = self.builder.constant(Scalar::S64(1));
+        let count = self.builder.convert(count, S64)?;
+        let count = self.builder.maximum(count, one)?;
+        let (average, overflow) = wide_average::average(&mut self.builder, lanes, 10i64.pow(scale_up), count)?;
+        self.fail(overflow, counted, ExpressionError::execution(AVERAGE_OVERFLOW))?;
+        Ok(Int { limbs: Limbs::Wide(average), range: Range::FULL })
+    }
+
+    fn within_average(&mut self, average: Int, precision: u8, counted: Option<Value>) -> Result<Int> {
         let limit = power_of_ten(u32::from(precision))? - 1;
         if let Some(outside) = self.outside(&average, &Range::new(-limit, limit))? {
-            self.fail(outside, counted, ExpressionError::execution(OVERFLOW))?;
+            self.fail(outside, counted, ExpressionError::execution(AVERAGE_OVERFLOW))?;
         }
         Ok(average)
     }
