@@ -37,9 +37,17 @@ pub enum FallbackReason {
     AddedLater { name: String },
 }
 
+/// Most characters of an expression that a reason shows.
+const LONGEST_EXPRESSION: usize = 500;
+
 impl FallbackReason {
     pub fn expression(expression: impl fmt::Display, why: impl Into<String>) -> Self {
-        Self::Expression { expression: expression.to_string(), why: why.into() }
+        let mut expression = expression.to_string();
+        if let Some((end, _)) = expression.char_indices().nth(LONGEST_EXPRESSION) {
+            expression.truncate(end);
+            expression.push_str(" ..");
+        }
+        Self::Expression { expression, why: why.into() }
     }
 
     /// A name of the variant that stays the same, for programs that count or group reasons.
