@@ -48,7 +48,8 @@ impl fmt::Display for Placement {
 }
 
 /// The names of the frontend's rules, in the order in which they apply. `src/frontend/` has a file for each.
-pub const FRONTEND_RULES: &[&str] = &["exact_literals", "exact_aggregates", "null_equality", "precise_math", "unnest"];
+pub const FRONTEND_RULES: &[&str] =
+    &["exact_literals", "exact_aggregates", "null_equality", "precise_math", "truth_tests", "union_schema", "unnest"];
 
 /// Which rules of the frontend apply.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -265,7 +266,7 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
-                      exact_literals, exact_aggregates, null_equality, precise_math and unnest, separated by commas. Default all.",
+                      exact_literals, exact_aggregates, null_equality, precise_math, truth_tests, union_schema and unnest, separated by commas. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

@@ -9,6 +9,8 @@ mod own_functions;
 mod precise_math;
 mod replace;
 pub mod row_value;
+mod truth_tests;
+mod union_schema;
 pub mod unnest;
 
 use std::sync::Arc;
@@ -36,7 +38,10 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         let at = rules.iter().position(|rule| rule.name() == name).unwrap_or(0);
         rules.insert(at, Arc::new(NullEquality));
     }
-    builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+    builder
+        .with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+        .with_analyzer_rule(Arc::new(truth_tests::TruthTests))
+        .with_analyzer_rule(Arc::new(union_schema::UnionSchema))
 }
 
 /// Whether the rule of this name applies in a session.
