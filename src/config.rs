@@ -59,6 +59,8 @@ pub const FRONTEND_RULES: &[&str] = &[
     "exact_aggregates",
     "null_equality",
     "precise_math",
+    "truth_tests",
+    "union_schema",
     "unnest",
     "decimal_casts",
     "guarded_branches",
@@ -283,9 +285,9 @@ const OPTIONS: &[OptionRow] = &[
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
                       is_distinct_from, balanced_chains, text_arguments, using_columns, duplicate_names, \
-                      wide_dictionaries, exact_literals, exact_aggregates, null_equality, precise_math, unnest, \
-                      decimal_casts, guarded_branches, canonical_floats, missing_files and messages, separated by \
-                      commas. Default all.",
+                      wide_dictionaries, exact_literals, exact_aggregates, null_equality, precise_math, truth_tests, \
+                      union_schema, unnest, decimal_casts, guarded_branches, canonical_floats, missing_files and \
+                      messages, separated by commas. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

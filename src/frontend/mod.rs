@@ -15,6 +15,8 @@ mod own_functions;
 mod precise_math;
 mod replace;
 mod syntax;
+mod truth_tests;
+mod union_schema;
 pub mod unnest;
 mod using;
 mod wide_dictionaries;
@@ -64,7 +66,11 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
         rules.insert(pushed + 1, Arc::new(BalancedFilters));
     }
     builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
-    builder.with_analyzer_rule(Arc::new(unnest::UnnestSubqueries)).with_analyzer_rule(Arc::new(DecimalCasts))
+    builder
+        .with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
+        .with_analyzer_rule(Arc::new(truth_tests::TruthTests))
+        .with_analyzer_rule(Arc::new(DecimalCasts))
+        .with_analyzer_rule(Arc::new(union_schema::UnionSchema))
 }
 
 /// The optimised plan as the rules that come last want it. They write what no other rule should work on, so a query planner applies

@@ -81,8 +81,8 @@ impl Answer {
 
     pub fn shown(&self) -> String {
         let rows = match self {
-            Self::Error(message) => return format!("error: {}", message.lines().next().unwrap_or_default()),
-            Self::Refused(message) => return format!("refused: {}", message.lines().next().unwrap_or_default()),
+            Self::Error(message) => return format!("error: {}", beginning(message)),
+            Self::Refused(message) => return format!("refused: {}", beginning(message)),
             Self::Rows(rows) => rows,
         };
         let mut out = format!("{} rows", rows.len());
@@ -95,6 +95,11 @@ impl Answer {
         }
         out
     }
+}
+
+/// The first lines of a message: the rule that failed, and why.
+fn beginning(message: &str) -> String {
+    message.lines().take(5).collect::<Vec<_>>().join("\n    ")
 }
 
 fn sorted(rows: &[Row]) -> Vec<Row> {

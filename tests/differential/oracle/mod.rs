@@ -5,6 +5,7 @@
 //! cargo test --test differential oracle                              some cases, without DuckDB
 //! make fuzz-oracles                                                  100,000 cases, release build
 //! make fuzz-oracles PARALLAX_FUZZ_CASES=5000                         fewer
+//! make fuzz-oracles PARALLAX_FUZZ_ON_DEVICE=20                       one case in 20 on the device, instead of every second
 //! make fuzz-oracles PARALLAX_FUZZ_SEED=4711 PARALLAX_FUZZ_CASES=1    one case, with its tables and all answers
 //! ```
 //!
@@ -33,7 +34,7 @@ use crate::oracle::dialect::Dialect;
 use crate::oracle::engines::{Engine, Engines};
 use crate::oracle::query::Writer;
 use crate::oracle::tree::Sql;
-use crate::{REFUSAL, blocks};
+use crate::{blocks, number};
 
 /// Statements over the same tables, and rounds of other tables and literals for the same structures.
 const QUERIES: u64 = 20;
@@ -93,8 +94,8 @@ fn disagreement(engines: [(Engine, &Answer); 2], ordered: bool) -> Option<Disagr
 }
 
 fn class(error: &str) -> String {
-    // A refusal by the device stands below the name of the planner's rule.
-    let line = error.lines().find(|line| line.contains(REFUSAL)).or(error.lines().next()).unwrap_or_default();
+    // The cause stands below the name of the rule that failed.
+    let line = error.rsplit("caused by\n").next().unwrap_or(error).lines().next().unwrap_or_default();
     let words = line.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 2);
     words.take(10).collect::<Vec<_>>().join(" ")
 }
@@ -111,7 +112,7 @@ fn sqlite_agrees() {
 #[ignore = "hours: `make fuzz-oracles`"]
 fn fuzz() {
     blocks::run("oracle::fuzz", BLOCK, |first, cases| {
-        let mut run = Run::new(2);
+        let mut run = Run::new(number("PARALLAX_FUZZ_ON_DEVICE").unwrap_or(2));
         run.verbose = cases == 1;
         run.cases(first, cases);
         run.finish();
