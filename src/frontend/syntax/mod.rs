@@ -42,22 +42,27 @@ pub async fn plan(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan> {
     let normalizer = || IdentNormalizer::new(config.sql_parser.enable_ident_normalization);
     let mut label = Label::new(normalizer());
     let _ = visit(&mut statement, &mut label);
-    let mut ambiguous: Vec<(String, DataFusionError)> = Vec::new();
-    while label.natural {
+    let plan = match label.natural {
+        true => plan_natural(state, statement).await,
+        false => duplicate_names::plan(state, statement).await,
+    };
+    same_columns::remove(plan.map_err(using::explain)?)
+}
+
+/// Plans a statement with natural joins, whose common columns are only known from the tables: each name that DataFusion calls
+/// ambiguous is one, and is written out.
+async fn plan_natural(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    let enabled = state.config_options().sql_parser.enable_ident_normalization;
+    let mut known: Vec<String> = Vec::new();
+    loop {
         let error = match duplicate_names::plan(state, statement.clone()).await {
-            Ok(plan) => return same_columns::remove(plan),
+            Ok(plan) => return Ok(plan),
             Err(error) => error,
         };
-        match ambiguous_name(&error).filter(|name| ambiguous.iter().all(|(known, _)| known != name)) {
-            Some(name) => {
-                let _ = visit(&mut statement, &mut Natural::new(normalizer(), name.clone()));
-                ambiguous.push((name, error));
-            }
-            None => return Err(using::explain(error)),
-        }
+        let Some(name) = ambiguous_name(&error).filter(|name| !known.contains(name)) else { return Err(error) };
+        let _ = visit(&mut statement, &mut Natural::new(IdentNormalizer::new(enabled), name.clone()));
+        known.push(name);
     }
-    let plan = duplicate_names::plan(state, statement).await.map_err(using::explain)?;
-    same_columns::remove(plan)
 }
 
 /// The name that an error calls ambiguous.
