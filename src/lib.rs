@@ -47,8 +47,9 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores`, `large_stack` | nothing of the others |
+//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores` | nothing of the others |
 //! | `hlo` · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
+//! | `large_stack` | threads for statements that nest deeply |
 //! | `columnar` | Arrow arrays and buffers |
 //! | `kernels` | HLO values; no DataFusion, no Arrow, no device |
 //! | `expr` | DataFusion's physical expressions and HLO values; runs nothing |

@@ -44,8 +44,7 @@ impl FallbackReason {
     pub fn expression(expression: impl fmt::Display, why: impl Into<String>) -> Self {
         let mut expression = expression.to_string();
         if let Some((end, _)) = expression.char_indices().nth(LONGEST_EXPRESSION) {
-            expression.truncate(end);
-            expression.push_str(" ..");
+            expression.replace_range(end.., " ..");
         }
         Self::Expression { expression, why: why.into() }
     }

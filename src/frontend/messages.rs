@@ -27,6 +27,10 @@ const KNOWN: &[Known] = &[
     Known { sign: "This issue was likely caused by a bug in DataFusion's code", say: bug },
 ];
 
+/// Functions that take numbers only.
+const NUMERIC: [&str; 10] =
+    ["sum", "avg", "mean", "stddev", "stddev_pop", "stddev_samp", "var", "var_pop", "var_samp", "median"];
+
 /// An error with its message in the words of SQL, if it is known.
 pub fn explain(error: DataFusionError) -> DataFusionError {
     let text = error.strip_backtrace();
@@ -88,15 +92,23 @@ fn too_many_columns(text: &str) -> Option<String> {
 
 fn wrong_arguments(text: &str) -> Option<String> {
     let function = between(text, "Function '", "'").or_else(|| between(text, "a call to '", "'"))?;
-    let numbers = ["sum", "avg", "mean", "stddev", "stddev_pop", "stddev_samp", "var", "var_pop", "var_samp", "median"];
-    let found = between(text, "coercion from ", " to the signature")
-        .or_else(|| between(text, "does not support inputs of type ", "."))
-        .map(|types| types.trim_matches(['[', ']']).to_string());
-    let given = found.map(|types| format!(", not {types}")).unwrap_or_default();
-    Some(if numbers.contains(&function) {
-        format!("{function} takes numbers{given}; convert the argument, for example {function}(CAST(x AS DOUBLE))")
-    } else {
-        format!("{function} does not take these arguments{given}; convert them with CAST(x AS type)")
+    // `No function matches the given name and argument types 'substr(Utf8View, Int16)'. .. Candidate functions:` and a line for each.
+    let given = between(text, "argument types '", "'").and_then(|call| call.strip_prefix(function));
+    let given = given.map(|types| types.trim_matches(['(', ')']));
+    let given = given.or_else(|| between(text, "coercion from ", " to the signature"));
+    let given = given.map(|types| format!(", not ({types})")).unwrap_or_default();
+    if NUMERIC.contains(&function) {
+        return Some(format!(
+            "{function} takes numbers{given}; convert the argument, for example {function}(CAST(x AS DOUBLE))"
+        ));
+    }
+    let candidates = text.split_once("Candidate functions:").map(|(_, lines)| lines.lines().map(str::trim));
+    let candidates = candidates.map(|lines| lines.filter_map(|line| line.strip_prefix(function)).collect::<Vec<_>>());
+    Some(match candidates.unwrap_or_default().join(" or ") {
+        takes if takes.is_empty() => {
+            format!("{function} does not take these arguments{given}; convert them with CAST(x AS type)")
+        }
+        takes => format!("{function} takes {takes}{given}; convert the arguments with CAST(x AS type)"),
     })
 }
 
@@ -169,6 +181,19 @@ mod tests {
         let text =
             "Parser error: Error while parsing value '4.x4' as type 'Int64' for column 1 at line 4. Row data: '[4]'";
         assert!(said(text).contains("no Int64: '4.x4', near line 4, column 2"), "{}", said(text));
+        let text = "Internal error: Function 'sum' failed to match any signature, errors: ..\nNo function matches the given name \
+                    and argument types 'sum(Utf8)'. You might need to add explicit type casts.";
+        assert!(
+            said(text)
+                .ends_with("sum takes numbers, not (Utf8); convert the argument, for example sum(CAST(x AS DOUBLE))")
+        );
+        let text = "Internal error: Function 'substr' failed to match any signature, errors: .. argument types \
+                    'substr(Utf8View, Int16)'. ..\n\tCandidate functions:\n\tsubstr(str: String, start_pos: Int64)";
+        assert!(
+            said(text).contains("substr takes (str: String, start_pos: Int64), not (Utf8View, Int16)"),
+            "{}",
+            said(text)
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ use parallax::session::{SessionStateBuilderExt, fallbacks};
 
 use crate::Db;
 
-/// DataFusion's default rules are all there, in order, and Parallax's two in their places. A version of DataFusion that renames or moves a
+/// DataFusion's default rules are all there, in order, and Parallax's three in their places. A version of DataFusion that renames or moves a
 /// rule fails here.
 #[test]
 fn the_rules_of_datafusion_are_all_there_in_order() {
@@ -34,6 +34,7 @@ fn the_rules_of_datafusion_are_all_there_in_order() {
     LimitedDistinctAggregation
     FilterPushdown
     WindowTopN
+    BalanceFilters
     PlaceOnDevice
     EnsureRequirements
     CombinePartialFinalAggregate
@@ -52,7 +53,7 @@ fn the_rules_of_datafusion_are_all_there_in_order() {
     SanityCheckPlan
     ExplainFallback
     ");
-    let own = ["PlaceOnDevice", "ExplainFallback"];
+    let own = ["BalanceFilters", "PlaceOnDevice", "ExplainFallback"];
     let rest: Vec<_> = names.into_iter().filter(|name| !own.contains(name)).map(str::to_string).collect();
     let default: Vec<_> = PhysicalOptimizer::new().rules.iter().map(|rule| rule.name().to_string()).collect();
     assert_eq!(rest, default);
