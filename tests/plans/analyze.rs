@@ -14,7 +14,7 @@ fn every_node_reports_its_metrics() {
     db.run("CREATE TABLE u AS SELECT * FROM t");
     let first = SQL.replace("FROM t", "FROM u");
     assert_snapshot!(db.analyze(&first), @r"
-    DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_finish], metrics=[output_rows=2, download_bytes=136, program_cache_hits=2, compile_time=T, device_time=T, download_time=T, kernel_time=T]
+    DeviceToHostExec: programs=[filter_project_aggregate_update, aggregate_finish], metrics=[output_rows=2, download_bytes=104, program_cache_hits=2, compile_time=T, device_time=T, download_time=T, kernel_time=T]
       XlaAggregateExec: gby=[s@0 as s], aggr=[sum(u.d)], metrics=[output_rows=2, kernel_time=T, strategy=dense groups]
         XlaProjectionExec: expr=[s@1 as s, d@2 as d], metrics=[output_rows=2]
           XlaFilterExec: a@0 > 1, metrics=[output_rows=2]
