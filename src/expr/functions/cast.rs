@@ -30,7 +30,7 @@ pub fn cast_to(
         }
         _ if *from == DataType::Null => {}
         (_, Some(Kind::String)) => {
-            return refuse("a cast to strings would make strings without a dictionary".to_string());
+            return refuse("text of numbers has no device form yet".to_string());
         }
         _ if (is_time(from) || is_time(to)) && !is_known(from, to) => {
             return refuse(format!("a cast of {from} to {to} has no device form yet"));
