@@ -52,6 +52,7 @@ pub const FRONTEND_RULES: &[&str] = &[
     "is_distinct_from",
     "balanced_chains",
     "text_arguments",
+    "distinct_order",
     "using_columns",
     "duplicate_names",
     "exact_literals",
@@ -276,7 +277,8 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
-                      is_distinct_from, balanced_chains, text_arguments, using_columns, duplicate_names, exact_literals, exact_aggregates, precise_math, unnest and messages, separated by \
+                      is_distinct_from, balanced_chains, text_arguments, distinct_order, using_columns, \
+                      duplicate_names, exact_literals, exact_aggregates, precise_math, unnest and messages, separated by \
                       commas. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
