@@ -194,6 +194,7 @@ const SHAPES: &[Shape] = &[
     },
 ];
 
+#[allow(clippy::print_stdout, reason = "with --nocapture it prints the times")]
 fn check(placement: &str) {
     let db = Db::new(&[("xla.placement", placement)]);
     db.run("CREATE TABLE t(a BIGINT, b BIGINT, s VARCHAR) AS VALUES (1, 10, 'x'), (2, 20, 'y'), (3, NULL, NULL)");

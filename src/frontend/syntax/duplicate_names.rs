@@ -174,7 +174,7 @@ impl Hide {
                 && (self.wildcards == Wildcards::HaveAliases
                     || items.iter().any(|item| matches!(item, SelectItem::UnnamedExpr(_))));
             if columns.len() > 1 || of_wildcard {
-                let equal = !of_wildcard && items.windows(2).all(|pair| are_equal(pair));
+                let equal = !of_wildcard && items.windows(2).all(are_equal);
                 groups.push(Group { key, columns, equal });
             }
         }

@@ -43,22 +43,24 @@ pub async fn plan(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan> {
     let normalizer = || IdentNormalizer::new(config.sql_parser.enable_ident_normalization);
     let mut label = Label::new(normalizer());
     let _ = visit(&mut statement, &mut label);
-    let mut ambiguous: Vec<(String, DataFusionError)> = Vec::new();
-    while label.natural {
+    if !label.natural {
+        let plan = duplicate_names::plan(state, statement).await.map_err(using::explain)?;
+        return same_columns::remove(plan);
+    }
+    let mut ambiguous: Vec<String> = Vec::new();
+    loop {
         let error = match duplicate_names::plan(state, statement.clone()).await {
             Ok(plan) => return same_columns::remove(plan),
             Err(error) => error,
         };
-        match ambiguous_name(&error).filter(|name| ambiguous.iter().all(|(known, _)| known != name)) {
+        match ambiguous_name(&error).filter(|name| !ambiguous.contains(name)) {
             Some(name) => {
                 let _ = visit(&mut statement, &mut Natural::new(normalizer(), name.clone()));
-                ambiguous.push((name, error));
+                ambiguous.push(name);
             }
             None => return Err(using::explain(error)),
         }
     }
-    let plan = duplicate_names::plan(state, statement).await.map_err(using::explain)?;
-    same_columns::remove(plan)
 }
 
 /// The name that an error calls ambiguous.
