@@ -21,7 +21,7 @@ pub const NAME: &str = "is_distinct_from";
 /// A piece of the text, with everything that binds more strongly than IS as one operand.
 #[expect(clippy::large_enum_variant, reason = "as many as a condition has operands, and gone at once")]
 enum Token {
-    Operand(Expr),
+    Operand(Box<Expr>),
     Not,
     Infix(Infix),
 }
@@ -123,29 +123,33 @@ fn has_distinct_from(expr: &Expr) -> bool {
 /// The operands and operators in the order of the text.
 fn list(expr: Expr) -> Vec<Token> {
     let mut tokens = Vec::new();
-    let mut open = vec![Token::Operand(expr)];
+    let mut open = vec![Token::Operand(Box::new(expr))];
     while let Some(token) = open.pop() {
-        let (left, infix, right) = match token {
-            Token::Operand(Expr::UnaryOp { op: UnaryOperator::Not, expr }) => {
-                open.push(Token::Operand(*expr));
+        let Token::Operand(operand) = token else {
+            tokens.push(token);
+            continue;
+        };
+        let (left, infix, right) = match *operand {
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                open.push(Token::Operand(expr));
                 tokens.push(Token::Not);
                 continue;
             }
-            Token::Operand(Expr::BinaryOp { left, op, right }) => match Infix::of(&op) {
+            Expr::BinaryOp { left, op, right } => match Infix::of(&op) {
                 Some(infix) => (left, infix, right),
                 None => {
-                    tokens.push(Token::Operand(Expr::BinaryOp { left, op, right }));
+                    tokens.push(Token::Operand(Box::new(Expr::BinaryOp { left, op, right })));
                     continue;
                 }
             },
-            Token::Operand(Expr::IsDistinctFrom(left, right)) => (left, Infix::Is { negated: false }, right),
-            Token::Operand(Expr::IsNotDistinctFrom(left, right)) => (left, Infix::Is { negated: true }, right),
+            Expr::IsDistinctFrom(left, right) => (left, Infix::Is { negated: false }, right),
+            Expr::IsNotDistinctFrom(left, right) => (left, Infix::Is { negated: true }, right),
             other => {
-                tokens.push(other);
+                tokens.push(Token::Operand(Box::new(other)));
                 continue;
             }
         };
-        open.extend([Token::Operand(*right), Token::Infix(infix), Token::Operand(*left)]);
+        open.extend([Token::Operand(right), Token::Infix(infix), Token::Operand(left)]);
     }
     tokens
 }
@@ -158,7 +162,7 @@ fn parse(tokens: Vec<Token>) -> Result<Expr> {
         let is = matches!(token, Token::Infix(Infix::Is { .. }));
         match token {
             Token::Operand(operand) if after_is && is_predicate(&operand) => return Err(chained()),
-            Token::Operand(operand) => operands.push(operand),
+            Token::Operand(operand) => operands.push(*operand),
             Token::Not => waiting.push(Waiting::Not),
             Token::Infix(infix) => {
                 while let Some(op) = waiting.pop_if(|op| op.strength() >= infix.strength()) {

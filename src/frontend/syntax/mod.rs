@@ -4,6 +4,7 @@
 
 pub mod chains;
 mod dismantle;
+mod distinct_order;
 mod duplicate_names;
 mod is_distinct_from;
 pub mod nesting;
@@ -83,6 +84,7 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         rebind: applies(is_distinct_from::NAME, config),
         balance: applies(chains::NAME, config),
         text: applies(text_arguments::NAME, config),
+        distinct_order: applies(distinct_order::NAME, config),
         limit,
         around: Vec::new(),
         depth: 0,
@@ -155,6 +157,7 @@ struct Operators {
     rebind: bool,
     balance: bool,
     text: bool,
+    distinct_order: bool,
     limit: usize,
     /// For each expression around the current one, whether its operands belong to the same list of operators, and its operator.
     around: Vec<(bool, Option<BinaryOperator>)>,
@@ -191,6 +194,9 @@ impl VisitorMut for Operators {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         if self.balance {
             self.levels = self.levels.max(chains::balance_sets(&mut query.body));
+        }
+        if self.distinct_order {
+            distinct_order::rewrite(query);
         }
         // A table of WITH may read the one before it.
         let tables = query.with.as_ref().map_or(0, |with| with.cte_tables.len());
