@@ -138,7 +138,7 @@ impl Sql {
                 std::iter::once(Self::text("")).chain(smaller).collect()
             }
             Self::List { items, separator, group } => {
-                let list = |items| Self::List { items, separator: *separator, group: *group };
+                let list = |items| Self::List { items, separator, group: *group };
                 let shorter = (0..items.len()).filter(|_| items.len() > 1 && group.is_none()).map(|at| {
                     let mut items = items.clone();
                     items.remove(at);
@@ -202,7 +202,7 @@ impl Sql {
                 if *own == Some(group) && items.len() > 1 && at < items.len() {
                     items.remove(at);
                 }
-                Self::List { items, separator: *separator, group: *own }
+                Self::List { items, separator, group: *own }
             }
         }
     }
