@@ -19,7 +19,6 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 pub const NAME: &str = "is_distinct_from";
 
 /// A piece of the text, with everything that binds more strongly than IS as one operand.
-#[expect(clippy::large_enum_variant, reason = "as many as a condition has operands, and gone at once")]
 enum Token {
     Operand(Box<Expr>),
     Not,

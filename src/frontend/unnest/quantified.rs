@@ -60,7 +60,10 @@ impl Attach<'_> {
         let domain = Domain::of(subquery, &source, self.names)?;
         let rows = dependent_complete(subquery, &domain)?;
         let compared = column(&rows.plan, 0);
-        let mut aggregates = vec![count(lit(1_i64)), count(compared.clone())];
+        let qualifier = self.names.qualifier();
+        // Under a name of its own: the compared column may be called Int64(1).
+        let all = count(lit(1_i64)).alias_qualified(Some(qualifier.clone()), format!("{qualifier}_rows"));
+        let mut aggregates = vec![all, count(compared.clone())];
         match op {
             Operator::Eq => {}
             Operator::Gt | Operator::GtEq => aggregates.push(min(compared)),
@@ -69,7 +72,6 @@ impl Attach<'_> {
         }
         let (keys, n_keys, n) = (rows.keys(), domain.keys.len(), aggregates.len());
         let group = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(rows.plan), keys, aggregates)?);
-        let qualifier = self.names.qualifier();
         let exprs = (0..n_keys + n)
             .map(|i| column(&group, i).alias_qualified(Some(qualifier.clone()), format!("{qualifier}_g{i}")));
         let exprs = exprs.collect();

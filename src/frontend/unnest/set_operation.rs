@@ -165,7 +165,8 @@ pub fn union_of(inputs: Vec<Dependent>, schema: &DFSchema, domain: &Domain<'_>) 
         }
         let mut exprs: Vec<Expr> = (0..width).map(|i| named(column(&input.plan, i), schema, i)).collect();
         for (i, key) in input.keys().into_iter().enumerate() {
-            exprs.push(key.alias_qualified(Some(qualifier.clone()), format!("{qualifier}_k{i}")));
+            // Without a qualifier, as in the schema of a union: an input must keep its names if it is the only one with rows.
+            exprs.push(key.alias(format!("{qualifier}_k{i}")));
         }
         plans.push(Arc::new(project(input.plan, exprs)?));
     }
