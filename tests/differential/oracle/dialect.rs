@@ -30,6 +30,9 @@
 //! | ANY, ALL, LATERAL, `DISTINCT ON`, GROUPING SETS | no such thing | | not asked; `sql-tests/` has them |
 //! | `-0.0`, NaN, infinities | NULL for NaN | | not asked; docs/semantics.md has them |
 //!
+//! **SQLite's own faults**, which the generator does not avoid yet: `EXISTS (SELECT DISTINCT .. LIMIT n OFFSET m)` skips rows without
+//! removing the duplicates first (case 40517 of `make fuzz-oracles`; DuckDB and Parallax agree).
+//!
 //! **Refused by a front end**: [`refusal_of_front_end`] says what may be.
 
 /// The dialect that a statement is written in.
