@@ -122,10 +122,10 @@ fn exchanges_are_nodes_of_the_plan() {
         "CREATE TABLE n AS SELECT value AS i, value % 50 AS k, CAST(value AS DOUBLE) / 7 AS f FROM generate_series(1, 5000)",
     );
     db.run("CREATE TABLE d AS SELECT value AS k, value * 2 AS v FROM generate_series(0, 19)");
-    assert_snapshot!(db.explain("SELECT i FROM n WHERE i > 10 ORDER BY f"), @r"
+    assert_snapshot!(db.explain("SELECT i FROM n WHERE i > 10 ORDER BY f"), @"
     DeviceToHostExec: programs=[filter_sort_project], devices=2
       XlaProjectionExec: expr=[i@0 as i]
-        XlaSortExec: expr=[f@1 ASC NULLS LAST]
+        XlaSortExec: expr=[canonical_float(f@1) ASC NULLS LAST]
           XlaGatherExec: devices=2
             XlaFilterExec: i@0 > 10
               HostToDeviceExec

@@ -21,7 +21,7 @@ mod runtime_filters;
 mod skew;
 mod swapped_joins;
 
-use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::util::display::array_value_to_string;
@@ -33,15 +33,55 @@ use parallax::session::Session;
 /// Number of devices in the process. XLA fixes it at its first use.
 const DEVICES: usize = 2;
 
-/// Device memory is shared by the process, so a test that limits it runs alone.
-static MEMORY: RwLock<()> = RwLock::new(());
+/// Device memory is shared by the process, so a test that limits it runs alone. A test that has one session may make others at any time,
+/// also while another test waits to be alone; so this is no `RwLock`.
+static MEMORY: Memory = Memory { users: Mutex::new(Users { shared: 0, exclusive: false }), changed: Condvar::new() };
 
 static RUNTIME: LazyLock<std::sync::Arc<Runtime>> = LazyLock::new(|| Runtime::cpu(DEVICES).unwrap());
 
-#[expect(dead_code, reason = "held until the test ends")]
-enum MemoryLock {
-    Shared(RwLockReadGuard<'static, ()>),
-    Exclusive(RwLockWriteGuard<'static, ()>),
+struct Memory {
+    users: Mutex<Users>,
+    changed: Condvar,
+}
+
+struct Users {
+    shared: usize,
+    exclusive: bool,
+}
+
+impl Memory {
+    fn users(&self) -> MutexGuard<'_, Users> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn share(&self) -> MemoryLock {
+        let wait = self.changed.wait_while(self.users(), |users| users.exclusive);
+        wait.unwrap_or_else(PoisonError::into_inner).shared += 1;
+        MemoryLock { exclusive: false }
+    }
+
+    fn have_alone(&self) -> MemoryLock {
+        let wait = self.changed.wait_while(self.users(), |users| users.exclusive || users.shared > 0);
+        wait.unwrap_or_else(PoisonError::into_inner).exclusive = true;
+        MemoryLock { exclusive: true }
+    }
+}
+
+/// Held until the test ends.
+struct MemoryLock {
+    exclusive: bool,
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        let mut users = MEMORY.users();
+        if self.exclusive {
+            users.exclusive = false
+        } else {
+            users.shared -= 1
+        }
+        MEMORY.changed.notify_all();
+    }
 }
 
 /// Returns the rows in order, with values separated by bars.
@@ -86,28 +126,18 @@ impl Db {
     }
 
     fn on_devices(n: usize, settings: &[(&str, &str)]) -> Self {
-        Self::build(
-            n,
-            settings,
-            Costs::of_slow_host(),
-            MemoryLock::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)),
-        )
+        Self::build(n, settings, Costs::of_slow_host(), MEMORY.share())
     }
 
     /// Creates a session with the given costs. With the default costs, `auto` runs everything that it can on the
     /// device.
     fn with_costs(costs: Costs, settings: &[(&str, &str)]) -> Self {
-        Self::build(1, settings, costs, MemoryLock::Shared(MEMORY.read().unwrap_or_else(PoisonError::into_inner)))
+        Self::build(1, settings, costs, MEMORY.share())
     }
 
     /// Creates a session while no other test has one.
     fn exclusive() -> Self {
-        Self::build(
-            1,
-            &[],
-            Costs::of_slow_host(),
-            MemoryLock::Exclusive(MEMORY.write().unwrap_or_else(PoisonError::into_inner)),
-        )
+        Self::build(1, &[], Costs::of_slow_host(), MEMORY.have_alone())
     }
 
     fn build(n: usize, settings: &[(&str, &str)], costs: Costs, lock: MemoryLock) -> Self {
