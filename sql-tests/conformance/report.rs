@@ -189,7 +189,7 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         <!-- Written by `make conformance`; do not edit. -->\n\n\
         Each .slt file of the crate datafusion-sqllogictest 55.2.0 is run three times in new sessions:\n\n\
         | run | session |\n|---|---|\n\
-        | `never` | plain DataFusion |\n\
+        | `never` | DataFusion's operators, with the rules of the frontend |\n\
         | `auto` | Parallax with default options, on one CPU device |\n\
         | `device` | Parallax on two devices, with chunks of 1024 rows |\n\n\
         `auto` and `device` are configured with the costs of a slow host, so that every operator with a device form runs on\n\
