@@ -11,7 +11,6 @@ use datafusion::common::{DFSchema, ScalarValue, internal_err};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Cast, TryCast};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
@@ -20,6 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::frontend::applies;
+use crate::frontend::replace::rewrite_expressions;
 
 /// The rule. It comes after DataFusion's coercion, which adds casts, and before constants are folded.
 #[derive(Debug)]
@@ -45,12 +45,7 @@ const EXACT_POWER: u8 = 22;
 fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
         let schema = merge_schema(&plan.inputs());
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let exact = expr.transform_up(|expr| Ok(replace(expr, &schema)))?;
-            Ok(exact.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_expressions(plan, |expr| expr.transform_up(|expr| Ok(replace(expr, &schema))))
     })
     .data()
 }

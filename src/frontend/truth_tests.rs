@@ -9,11 +9,11 @@
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, binary_expr, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::frontend::applies;
+use crate::frontend::replace::rewrite_expressions;
 
 /// The rule.
 #[derive(Debug)]
@@ -29,12 +29,7 @@ impl AnalyzerRule for TruthTests {
             return Ok(plan);
         }
         let replaced = plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| Ok(replace(expr)))?;
-                Ok(if replaced.transformed { replaced.update_data(|expr| name.restore(expr)) } else { replaced })
-            })
+            rewrite_expressions(plan, |expr| expr.transform_up(|expr| Ok(replace(expr))))
         })?;
         if !replaced.transformed {
             return Ok(replaced.data);

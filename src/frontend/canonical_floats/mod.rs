@@ -22,7 +22,6 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, Case, InList, Sort};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, WindowFunctionDefinition,
@@ -31,6 +30,7 @@ use datafusion::logical_expr::{
 
 use crate::frontend::canonical_floats::extreme::extreme;
 use crate::frontend::canonical_floats::function::{canonical_float, canonical_value, is_plain};
+use crate::frontend::replace::rewrite_expressions;
 
 /// Its name in `xla.frontend_rules`.
 pub const NAME: &str = "canonical_floats";
@@ -49,12 +49,7 @@ fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(plan));
     }
     let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    let inside = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let inside = expr.transform_up(|expr| in_expression(expr, &schema))?;
-        Ok(inside.update_data(|expr| name.restore(expr)))
-    })?;
+    let inside = rewrite_expressions(plan, |expr| expr.transform_up(|expr| in_expression(expr, &schema)))?;
     inside.transform_data(|plan| in_keys(plan, &schema))
 }
 

@@ -19,7 +19,6 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, InList};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{disjunction, merge_schema};
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, lit};
 use datafusion::optimizer::{AnalyzerRule, ApplyOrder, OptimizerConfig, OptimizerRule};
@@ -29,6 +28,7 @@ use crate::frontend::applies;
 use crate::frontend::exact_literals::constant::constant;
 use crate::frontend::exact_literals::position::{Position, is_ordered_type, locate};
 use crate::frontend::exact_literals::subject::Subject;
+use crate::frontend::replace::rewrite_expressions;
 
 /// The rule.
 #[derive(Debug)]
@@ -75,12 +75,7 @@ fn in_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::TableScan(scan) = &plan {
         schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
     }
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        let decided = expr.transform_up(|expr| Ok(decide(expr, &schema)))?;
-        Ok(decided.update_data(|expr| name.restore(expr)))
-    })
+    rewrite_expressions(plan, |expr| expr.transform_up(|expr| Ok(decide(expr, &schema))))
 }
 
 /// Decides a comparison with literals; leaves other expressions, and comparisons that DataFusion decides right.

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! All operands of a chain that cannot fail guard those that can, wherever they stand: filters of several levels are merged in an
-//! order that the query does not tell. Where the guard is NULL the operand is evaluated, since it decides between NULL and false.
+//! order that the query does not tell. A volatile operand guards nothing, since the guard is written twice. Where the guard is NULL
+//! the operand is evaluated, since it decides between NULL and false.
 //!
 //! It applies once, to the optimised plan: filters have been moved to where they are evaluated.
 
@@ -21,11 +22,11 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Case};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, binary_expr, lit};
 
 use crate::frontend::guarded_branches::fallible::can_fail;
+use crate::frontend::replace::rewrite_expressions;
 use crate::frontend::{LONG_CHAIN, balanced};
 
 /// Its name in `xla.frontend_rules`.
@@ -42,11 +43,7 @@ pub fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
             return Ok(Transformed::no(plan));
         }
         let schema = merge_schema(&plan.inputs());
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(guard(expr, &schema)?.update_data(|expr| name.restore(expr)))
-        })
+        rewrite_expressions(plan, |expr| guard(expr, &schema))
     })
     .data()
 }
@@ -64,9 +61,10 @@ fn guard(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn guard_chain(chain: Expr, op: Operator, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let (mut safe, mut fallible) = (Vec::new(), Vec::new());
     for operand in operands(&chain, op) {
-        if can_fail(operand, schema) { fallible.push(operand) } else { safe.push(operand) }
+        // A guard is written twice, and random() would be two numbers.
+        if operand.is_volatile() || can_fail(operand, schema) { fallible.push(operand) } else { safe.push(operand) }
     }
-    if fallible.is_empty() {
+    if !fallible.iter().any(|operand| can_fail(operand, schema)) {
         return Ok(Transformed::no(chain));
     }
     let mut changed = false;
@@ -113,7 +111,7 @@ fn operands(chain: &Expr, op: Operator) -> Vec<&Expr> {
 /// The arguments of an aggregate, which only rows that pass its filter reach.
 fn guard_arguments(mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let mut changed = false;
-    if let Some(filter) = &call.params.filter {
+    if let Some(filter) = call.params.filter.as_ref().filter(|filter| !filter.is_volatile()) {
         for argument in call.params.args.iter_mut().filter(|argument| can_fail(argument, schema)) {
             let inner = std::mem::replace(argument, lit(true));
             let when = (filter.clone(), Box::new(inner));
@@ -123,4 +121,29 @@ fn guard_arguments(mut call: AggregateFunction, schema: &DFSchema) -> Result<Tra
     }
     let call = Expr::AggregateFunction(call);
     Ok(if changed { Transformed::yes(call) } else { Transformed::no(call) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use datafusion::arrow::datatypes::{DataType, Field};
+    use datafusion::common::DFSchema;
+    use datafusion::functions::expr_fn::random;
+    use datafusion::logical_expr::{col, lit};
+
+    use crate::frontend::guarded_branches::guard;
+
+    #[test]
+    fn volatile_operands_are_written_once() {
+        let field = Field::new("b", DataType::Int64, true);
+        let schema = DFSchema::from_unqualified_fields(vec![field].into(), HashMap::new()).unwrap();
+        let quotient = || (lit(10i64) / col("b")).gt(lit(4i64));
+        let unguarded = random().lt(lit(0.5)).and(quotient());
+        assert_eq!(guard(unguarded.clone(), &schema).unwrap().data.to_string(), unguarded.to_string());
+        let guarded = guard(col("b").not_eq(lit(0i64)).and(random().lt(lit(0.5))).and(quotient()), &schema).unwrap();
+        let text = guarded.data.to_string();
+        assert!(guarded.transformed && text.matches("random()").count() == 1, "{text}");
+        assert!(text.contains("CASE b != Int64(0) WHEN Boolean(false)"), "{text}");
+    }
 }
