@@ -48,7 +48,7 @@ fuzz-oracles: xla ## compare 100,000 random queries with SQLite and DuckDB (PARA
 	cargo test --release --test slt -- --semantics-of-duckdb && \
 	cargo test --release --test differential -- --ignored --exact oracle::fuzz --nocapture
 
-conformance: xla ## run DataFusion's own test suite three times, and write docs/conformance.md
+conformance: xla ## run DataFusion's own test suite four times, and write docs/conformance.md
 	scripts/fetch-conformance
 	cargo test --release --test slt -- --conformance
 

@@ -18,17 +18,29 @@ use sqllogictest::{AsyncDB, DBOutput};
 use crate::conformance::cells::{self, Column};
 use crate::plan;
 
-/// The three runs of a file.
+/// The runs of a file, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
+    Plain,
     Never,
     Auto,
     Device,
 }
 
 impl Run {
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Never, Self::Auto, Self::Device];
+
+    /// Returns the run that this one is compared with: the one with one part of Parallax less.
+    pub fn baseline(self) -> Self {
+        match self {
+            Self::Plain | Self::Never => Self::Plain,
+            Self::Auto | Self::Device => Self::Never,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
+            Self::Plain => "plain",
             Self::Never => "never",
             Self::Auto => "auto",
             Self::Device => "device",
@@ -42,6 +54,7 @@ impl Run {
             .set("datafusion.execution.target_partitions", "4")
             .set("datafusion.catalog.information_schema", "false");
         match self {
+            Self::Plain => builder.set("xla.placement", "never").set("xla.frontend_rules", "none").build(),
             Self::Never => builder.set("xla.placement", "never").build(),
             Self::Auto => builder.build(),
             Self::Device => builder.devices(2).set("xla.chunk_rows", "1024").build(),
@@ -151,7 +164,6 @@ pub fn class(reason: &FallbackReason) -> String {
         FallbackReason::Type { data_type, .. } => format!("type {}", head(&data_type.to_string())),
         FallbackReason::Expression { why, .. } => why.clone(),
         FallbackReason::Aggregate { function, why } => format!("aggregate {}: {why}", head(function)),
-        FallbackReason::GroupKeys { why, .. } => format!("GROUP BY: {why}"),
         FallbackReason::Operator { name } => format!("operator {name}"),
         FallbackReason::AddedLater { name } => format!("{name} that DataFusion adds after placement"),
         FallbackReason::RowLimitInOperator { .. }

@@ -1,4 +1,4 @@
-//! Runs one file three times in fresh sessions, record by record.
+//! Runs one file several times in fresh sessions, record by record.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,27 +29,26 @@ pub struct RecordOutcome {
     pub at: String,
     /// The rows are compared in any order.
     pub sorted: bool,
-    pub never: Option<RecordRun>,
-    pub auto: Option<RecordRun>,
-    pub device: Option<RecordRun>,
+    /// In the order of [`Run::ALL`].
+    pub runs: [Option<RecordRun>; 4],
 }
 
 impl RecordOutcome {
     pub fn of(&self, run: Run) -> Option<&RecordRun> {
-        match run {
-            Run::Never => self.never.as_ref(),
-            Run::Auto => self.auto.as_ref(),
-            Run::Device => self.device.as_ref(),
-        }
+        self.runs[run as usize].as_ref()
     }
 
-    /// Returns whether this is a SELECT that returns rows in plain DataFusion.
+    pub fn passed(&self, run: Run) -> bool {
+        self.of(run).is_some_and(|r| r.passed)
+    }
+
+    /// Returns whether this is a SELECT that returns rows with `never`.
     pub fn is_select(&self) -> bool {
-        self.never.as_ref().is_some_and(|r| r.observed.kind == Kind::Select && matches!(r.observed.output, Some(Ok(_))))
+        self.of(Run::Never).is_some_and(|r| r.observed.kind == Kind::Select && matches!(r.observed.output, Some(Ok(_))))
     }
 
     pub fn is_explain(&self) -> bool {
-        self.never.as_ref().is_some_and(|r| r.observed.kind == Kind::Explain)
+        self.of(Run::Plain).is_some_and(|r| r.observed.kind == Kind::Explain)
     }
 }
 
@@ -69,9 +68,7 @@ impl FileOutcome {
         let record = RecordOutcome {
             at: format!("{name}:1"),
             sorted: false,
-            never: run(true, Ok(Vec::new())),
-            auto: failed.clone(),
-            device: failed,
+            runs: [run(true, Ok(Vec::new())), run(true, Ok(Vec::new())), failed.clone(), failed],
         };
         Self { name: name.to_string(), records: vec![record] }
     }
@@ -79,7 +76,7 @@ impl FileOutcome {
 
 pub async fn run(suite: &Suite, name: &str) -> Result<FileOutcome, String> {
     let mut records: BTreeMap<usize, RecordOutcome> = BTreeMap::new();
-    for mode in [Run::Never, Run::Auto, Run::Device] {
+    for mode in Run::ALL {
         suite.clear_scratch(name)?;
         run_once(suite, name, mode, &mut records).await?;
     }
@@ -146,12 +143,7 @@ async fn run_once(
             sorted,
             ..RecordOutcome::default()
         });
-        let run = Some(RecordRun { passed, observed: engine::take(&observed) });
-        match mode {
-            Run::Never => outcome.never = run,
-            Run::Auto => outcome.auto = run,
-            Run::Device => outcome.device = run,
-        }
+        outcome.runs[mode as usize] = Some(RecordRun { passed, observed: engine::take(&observed) });
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Runs DataFusion's published suite three times. A record that passes in plain DataFusion must pass with device nodes.
+//! Runs DataFusion's published suite four times. A record that passes with DataFusion's operators must pass with device
+//! nodes, and what the rules of the frontend change must be meant.
 //!
 //! ```text
 //! make conformance                                              all files, and writes docs/conformance.md
@@ -7,16 +8,18 @@
 //!
 //! | run | session |
 //! |---|---|
-//! | `never` | `xla.placement = never`: plain DataFusion |
+//! | `plain` | `xla.placement = never`, `xla.frontend_rules = none`: DataFusion as it is |
+//! | `never` | `xla.placement = never`, with the rules of the frontend |
 //! | `auto` | one device, the defaults |
 //! | `device` | two devices, chunks of 1024 rows (the minimum) |
 //!
 //! `auto` is configured with the costs of a slow host, so that it places every operator that converts, however small its
-//! input. `device` places the same operators and adds shards and many chunks. Rows and errors of the second and third run
-//! are also compared with those of the first, so that records whose expected rows need unpublished data still count.
+//! input. `device` places the same operators and adds shards and many chunks. Rows and errors of a run are also compared
+//! with those of its baseline (`plain` for `never`, `never` for the others), so that records whose expected rows need
+//! unpublished data still count.
 //!
 //! Modules in reading order: `suite` (the files, unpacked), `standin` (synthetic data in place of unpublished data),
-//! `tables` (tables that DataFusion's own runner registers), `engine`, `cells` (values as text), `file` (one file, three
+//! `tables` (tables that DataFusion's own runner registers), `engine`, `cells` (values as text), `file` (one file, all
 //! runs), `verdict` (comparison of two runs), `wire` (transfer between processes), `report`.
 
 mod cells;

@@ -1,4 +1,4 @@
-//! Writes docs/conformance.md: the results of the three runs by file, and the failures.
+//! Writes docs/conformance.md: the results of the runs by file, and what differs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -23,13 +23,16 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("limit", &["limit"]),
 ];
 
-const RUNS: [Run; 2] = [Run::Auto, Run::Device];
+const DEVICE_RUNS: [Run; 2] = [Run::Auto, Run::Device];
 
 /// Sums over the records of one or more files.
 #[derive(Default)]
 struct Sums {
     records: usize,
-    passed: [usize; 3],
+    passed: [usize; 4],
+    /// Records that pass with plain DataFusion and not with `never`: another plan, something else.
+    changed_plans: usize,
+    changed: usize,
     failed: usize,
     explain: usize,
     /// Records that also fail with `never` but have the same result in both other runs.
@@ -53,12 +56,18 @@ impl Sums {
 
     fn add(&mut self, record: &RecordOutcome) {
         self.records += 1;
-        for (slot, run) in self.passed.iter_mut().zip([Run::Never, Run::Auto, Run::Device]) {
-            *slot += usize::from(record.of(run).is_some_and(|r| r.passed));
+        for (slot, run) in self.passed.iter_mut().zip(Run::ALL) {
+            *slot += usize::from(record.passed(run));
         }
-        let verdicts = RUNS.map(|run| verdict(record, record.of(run)));
+        if record.passed(Run::Plain) && !record.passed(Run::Never) {
+            match verdict(record, Run::Never) {
+                Verdict::Explain => self.changed_plans += 1,
+                _ => self.changed += 1,
+            }
+        }
+        let verdicts = DEVICE_RUNS.map(|run| verdict(record, run));
         let fails = verdicts.iter().any(|v| !matches!(v, Verdict::Same | Verdict::Explain));
-        let never_passed = record.never.as_ref().is_some_and(|r| r.passed);
+        let never_passed = record.passed(Run::Never);
         self.failed += usize::from(fails && never_passed);
         self.explain += usize::from(verdicts.contains(&Verdict::Explain));
         self.agree += usize::from(!never_passed && !fails);
@@ -67,7 +76,7 @@ impl Sums {
             return;
         }
         self.selects += 1;
-        let Some(placed) = record.auto.as_ref().and_then(|r| r.observed.placed.as_ref()) else { return };
+        let Some(placed) = record.of(Run::Auto).and_then(|r| r.observed.placed.as_ref()) else { return };
         self.with_work += usize::from(placed.work);
         self.device += usize::from(placed.device_node);
         self.wholly += usize::from(placed.device_node && placed.reasons.is_empty());
@@ -108,14 +117,14 @@ pub fn regressions(files: &[FileOutcome]) -> usize {
 /// Returns the table of files.
 pub fn table(files: &[FileOutcome]) -> String {
     let mut out = String::from(
-        "| file | records | never | auto | device | fail | other plan | agree | disagree | SELECT | with work | device | wholly | reasons |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        "| file | records | plain | never | auto | device | fail | other plan | agree | disagree | SELECT | with work | device | wholly | reasons |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     let mut row = |name: &str, s: &Sums, most: usize| {
-        let [never, auto, device] = s.passed;
+        let [plain, never, auto, device] = s.passed;
         let _ = writeln!(
             out,
-            "| {name} | {} | {never} | {auto} | {device} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {plain} | {never} | {auto} | {device} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             s.records,
             s.failed,
             s.explain,
@@ -161,15 +170,14 @@ fn open(files: &[FileOutcome]) -> String {
     let mut out = String::new();
     for file in files {
         for record in &file.records {
-            let found: Vec<_> = RUNS
+            let found: Vec<_> = DEVICE_RUNS
                 .into_iter()
-                .map(|run| (run, verdict(record, record.of(run))))
+                .map(|run| (run, verdict(record, run)))
                 .filter(|(_, v)| !matches!(v, Verdict::Same | Verdict::Explain))
                 .map(|(run, v)| format!("{}: {}", run.name(), v.text()))
                 .collect();
             if !found.is_empty() {
-                let note =
-                    if record.never.as_ref().is_some_and(|r| r.passed) { "" } else { " (also fails with `never`)" };
+                let note = if record.passed(Run::Never) { "" } else { " (also fails with `never`)" };
                 let _ = writeln!(out, "- `{}` {}{note}", record.at, found.join(", "));
             }
         }
@@ -177,29 +185,56 @@ fn open(files: &[FileOutcome]) -> String {
     if out.is_empty() { "None.\n".to_string() } else { out }
 }
 
+/// Returns the records that pass with `plain` and have another outcome with `never`, by file and kind of difference.
+fn changed(files: &[FileOutcome]) -> String {
+    let mut out = String::new();
+    for file in files {
+        let mut found: BTreeMap<Verdict, Vec<&str>> = BTreeMap::new();
+        for record in &file.records {
+            let verdict = verdict(record, Run::Never);
+            if record.passed(Run::Plain) && !matches!(verdict, Verdict::Same | Verdict::Explain) {
+                found.entry(verdict).or_default().push(line_of(&record.at));
+            }
+        }
+        if !found.is_empty() {
+            let found: Vec<_> = found.iter().map(|(v, lines)| format!("{}: {}", v.text(), lines.join(", "))).collect();
+            let _ = writeln!(out, "- `{}` {}", file.name, found.join("; "));
+        }
+    }
+    if out.is_empty() { "None.\n".to_string() } else { out }
+}
+
+/// Returns the line of a record, of which `at` also names the file.
+fn line_of(at: &str) -> &str {
+    at.rsplit(':').next().map_or(at, |line| line.trim_end_matches(')'))
+}
+
 /// Returns the complete report.
 pub fn markdown(files: &[FileOutcome]) -> String {
     let all = Sums::of(files.iter().flat_map(|f| &f.records));
-    let [never, auto, device] = all.passed;
+    let [plain, never, auto, device] = all.passed;
     let mut reasons: Vec<_> = all.reasons.iter().collect();
     reasons.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
     let reasons: String = reasons.iter().map(|(reason, n)| format!("| {n} | {} |\n", cell(reason))).collect();
     format!(
         "# DataFusion's published suite\n\n\
         <!-- Written by `make conformance`; do not edit. -->\n\n\
-        Each .slt file of the crate datafusion-sqllogictest 55.2.0 is run three times in new sessions:\n\n\
+        Each .slt file of the crate datafusion-sqllogictest 55.2.0 is run four times in new sessions:\n\n\
         | run | session |\n|---|---|\n\
+        | `plain` | DataFusion as it is |\n\
         | `never` | DataFusion's operators, with the rules of the frontend |\n\
         | `auto` | Parallax with default options, on one CPU device |\n\
         | `device` | Parallax on two devices, with chunks of 1024 rows |\n\n\
         `auto` and `device` are configured with the costs of a slow host, so that every operator with a device form runs on\n\
         the device, however small its input. The files below `spark/` need functions of another crate and are not run.\n\n\
-        Of {} records, {never} pass with `never`, {auto} with `auto` and {device} with `device`. **{} records pass with\n\
-        `never` and fail in another run.** {} EXPLAIN records show another plan because it has device nodes; they are not\n\
-        counted as failures.\n\n\
+        Of {} records, {plain} pass with `plain`, {never} with `never`, {auto} with `auto` and {device} with `device`. **{}\n\
+        records pass with `never` and fail in a run with device nodes.** {} EXPLAIN records show another plan because it has\n\
+        device nodes; they are not counted as failures.\n\n\
+        Of the records that pass with `plain`, the rules of the frontend change {}: {} are EXPLAIN records with another plan,\n\
+        the others are listed [below](#what-the-rules-change).\n\n\
         Most records that fail with `never` read files that are not published. Synthetic files replace some of these\n\
-        (`sql-tests/conformance/standin.rs`). {} records that fail with `never` return the same rows, or an error, in all three\n\
-        runs; {} do not.\n\n\
+        (`sql-tests/conformance/standin.rs`). {} records that fail with `never` return the same rows, or an error, in the runs\n\
+        with device nodes; {} do not.\n\n\
         ## Where SELECT ran\n\n\
         A SELECT is a record that returns rows with `never`. *With work*: an operator other than a scan reads rows of a table.\n\
         *Device*: at least one device node ran. *Wholly*: no operator stayed on the host.\n\n\
@@ -217,16 +252,27 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         - *last digits of floats*: floats are summed in another order.\n\n\
         `make conformance` prints the name of a file with the SQL and both outputs of each failure.\n\n\
         {}\n\
+        ## What the rules change\n\n\
+        Records that pass with `plain` and have another outcome with `never`, by line, EXPLAIN left out.\n\n\
+        - *other rows*: there is one NaN, whatever its sign; NULL is not in the result of `NOT IN .. OR NOT IN ..`; `corr` of one\n\
+        \x20 pair is NULL, also of NaN; small keys of dictionaries are widened.\n\
+        - *rows instead of an error*: columns of one name, LATERAL joins, signs before text, divisions that AND or OR guards.\n\
+        - *another error*: the same error in other words.\n\
+        - *last digits of floats*: averages are rounded once, at the end.\n\n\
+        {}\n\
         ## Files\n\n\
         *fail*: records that pass with `never` and fail in another run. *other plan*: EXPLAIN records with another plan.\n\
         *agree*, *disagree*: records that fail with `never`, where the other runs return the same or not.\n\n{}",
         all.records,
         all.failed,
         all.explain,
+        all.changed + all.changed_plans,
+        all.changed_plans,
         all.agree,
         all.disagree,
         groups(files),
         open(files),
+        changed(files),
         table(files)
     )
 }
@@ -236,8 +282,8 @@ pub fn failures(files: &[FileOutcome]) -> String {
     let mut out = String::new();
     for file in files {
         for record in &file.records {
-            for run in RUNS {
-                let found = verdict(record, record.of(run));
+            for run in [Run::Never, Run::Auto, Run::Device] {
+                let (found, baseline) = (verdict(record, run), run.baseline());
                 if matches!(found, Verdict::Same | Verdict::Explain) {
                     continue;
                 }
@@ -246,17 +292,18 @@ pub fn failures(files: &[FileOutcome]) -> String {
                     Some(Err(error)) => format!("error: {error}"),
                     None => "(nothing)".to_string(),
                 };
-                let sql = record.never.as_ref().map_or("", |r| r.observed.sql.as_str());
-                let passed = if record.never.as_ref().is_some_and(|r| r.passed) { "passed" } else { "failed, too" };
+                let sql = record.of(Run::Plain).map_or("", |r| r.observed.sql.as_str());
+                let passed = if record.passed(baseline) { "passed" } else { "failed, too" };
                 let _ = writeln!(
                     out,
-                    "=== {} {}: {} (never {passed})\n{sql}\n--- never\n{}\n--- {}\n{}\n",
+                    "=== {} {}: {} ({base} {passed})\n{sql}\n--- {base}\n{}\n--- {}\n{}\n",
                     record.at,
                     run.name(),
                     found.text(),
-                    output(Run::Never),
+                    output(baseline),
                     run.name(),
-                    output(run)
+                    output(run),
+                    base = baseline.name()
                 );
             }
         }
@@ -279,6 +326,7 @@ pub fn check_smoke(files: &[FileOutcome]) -> Result<(), String> {
         "{} records, passed {:?}, {} other plans, {} agree; {} SELECT, {} with work, {} device, {} wholly",
         s.records, s.passed, s.explain, s.agree, s.selects, s.with_work, s.device, s.wholly
     );
-    let expected = "11 records, passed [10, 9, 9], 1 other plans, 1 agree; 5 SELECT, 4 with work, 4 device, 3 wholly";
+    let expected =
+        "11 records, passed [10, 10, 9, 9], 1 other plans, 1 agree; 5 SELECT, 4 with work, 4 device, 3 wholly";
     if found == expected { Ok(()) } else { Err(format!("expected {expected}\nfound    {found}")) }
 }

@@ -1,11 +1,12 @@
 //! Compares two runs of one record.
 
-use crate::conformance::file::{RecordOutcome, RecordRun};
+use crate::conformance::engine::Run;
+use crate::conformance::file::RecordOutcome;
 
-/// How a run with device nodes compares with plain DataFusion.
+/// How a run compares with its baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// The expected rows or error. If plain DataFusion fails, too, the same result as there.
+    /// The expected rows or error. If the baseline fails, too, the same result as there.
     Same,
     /// An EXPLAIN with another plan.
     Explain,
@@ -15,11 +16,11 @@ pub enum Verdict {
     LastDigits,
     /// Different rows.
     Rows,
-    /// Rows where plain DataFusion returns an error.
+    /// Rows where the baseline returns an error.
     NoError,
     /// A different error.
     ErrorText,
-    /// An error where plain DataFusion returns rows.
+    /// An error where the baseline returns rows.
     Error,
     /// The run did not reach the record.
     NotRun,
@@ -41,31 +42,31 @@ impl Verdict {
     }
 }
 
-pub fn verdict(record: &RecordOutcome, run: Option<&RecordRun>) -> Verdict {
-    let Some(never) = &record.never else { return Verdict::Same };
-    let Some(run) = run else { return Verdict::NotRun };
-    if never.passed && run.passed {
+pub fn verdict(record: &RecordOutcome, run: Run) -> Verdict {
+    let Some(baseline) = record.of(run.baseline()) else { return Verdict::Same };
+    let Some(run) = record.of(run) else { return Verdict::NotRun };
+    if baseline.passed && run.passed {
         return Verdict::Same;
     }
-    let verdict = match (&never.observed.output, &run.observed.output) {
-        (Some(Ok(host)), Some(Ok(device))) => rows(host, device, record.sorted),
+    let verdict = match (&baseline.observed.output, &run.observed.output) {
+        (Some(Ok(expected)), Some(Ok(found))) => rows(expected, found, record.sorted),
         (Some(Ok(_)), Some(Err(_))) => Verdict::Error,
         (Some(Err(_)), Some(Ok(_))) => Verdict::NoError,
         // Error texts contain plans and partitions, so they are compared only by records that expect an error.
-        (Some(Err(_)), Some(Err(_))) if !never.passed => Verdict::Same,
+        (Some(Err(_)), Some(Err(_))) if !baseline.passed => Verdict::Same,
         (Some(Err(_)), Some(Err(_))) => Verdict::ErrorText,
         (None, None) => Verdict::Same,
         _ => Verdict::NotRun,
     };
     match verdict {
-        Verdict::Same if never.passed => Verdict::Rows,
+        Verdict::Same if baseline.passed => Verdict::Rows,
         Verdict::Order | Verdict::LastDigits | Verdict::Rows if record.is_explain() => Verdict::Explain,
         verdict => verdict,
     }
 }
 
-fn rows(host: &[String], device: &[String], sorted: bool) -> Verdict {
-    if host == device {
+fn rows(expected: &[String], found: &[String], sorted: bool) -> Verdict {
+    if expected == found {
         return Verdict::Same;
     }
     let order = |rows: &[String]| {
@@ -73,12 +74,12 @@ fn rows(host: &[String], device: &[String], sorted: bool) -> Verdict {
         rows.sort();
         rows
     };
-    let (host_sorted, device_sorted) = (order(host), order(device));
-    if host_sorted == device_sorted {
+    let (expected_sorted, found_sorted) = (order(expected), order(found));
+    if expected_sorted == found_sorted {
         return if sorted { Verdict::Same } else { Verdict::Order };
     }
     let near = |a: &[String], b: &[String]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| nearly(a, b));
-    if near(host, device) || (sorted && near(&host_sorted, &device_sorted)) {
+    if near(expected, found) || (sorted && near(&expected_sorted, &found_sorted)) {
         return Verdict::LastDigits;
     }
     Verdict::Rows

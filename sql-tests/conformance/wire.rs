@@ -17,7 +17,7 @@ pub fn encode(file: &FileOutcome) -> String {
     let mut out = String::new();
     for record in &file.records {
         out += &line(&["record", &record.at, flag(record.sorted)]);
-        for run in [Run::Never, Run::Auto, Run::Device] {
+        for run in Run::ALL {
             let Some(RecordRun { passed, observed }) = record.of(run) else { continue };
             let kind = match observed.kind {
                 Kind::Select => "select",
@@ -49,11 +49,7 @@ pub fn decode(name: &str, text: &str) -> Option<FileOutcome> {
             }
             ["run", run, passed, kind, sql, output, placed] => {
                 let record = records.last_mut()?;
-                let slot = match *run {
-                    "never" => &mut record.never,
-                    "auto" => &mut record.auto,
-                    _ => &mut record.device,
-                };
+                let run = Run::ALL.into_iter().find(|r| r.name() == *run)?;
                 let kind = match *kind {
                     "select" => Kind::Select,
                     "explain" => Kind::Explain,
@@ -71,7 +67,7 @@ pub fn decode(name: &str, text: &str) -> Option<FileOutcome> {
                     work: placed.next() == Some("1"),
                     reasons: placed.map(str::to_string).collect(),
                 });
-                *slot = Some(RecordRun {
+                record.runs[run as usize] = Some(RecordRun {
                     passed: *passed == "1",
                     observed: Observed { sql: sql.to_string(), kind, output, placed },
                 });
