@@ -90,21 +90,32 @@ fn too_many_columns(text: &str) -> Option<String> {
     ))
 }
 
+/// Most lists of arguments of a function that are shown: `date_bin` has more than twenty.
+const MOST_CANDIDATES: usize = 4;
+
 fn wrong_arguments(text: &str) -> Option<String> {
     let function = between(text, "Function '", "'").or_else(|| between(text, "a call to '", "'"))?;
     // `No function matches the given name and argument types 'substr(Utf8View, Int16)'. .. Candidate functions:` and a line for each.
     let given = between(text, "argument types '", "'").and_then(|call| call.strip_prefix(function));
     let given = given.map(|types| types.trim_matches(['(', ')']));
     let given = given.or_else(|| between(text, "coercion from ", " to the signature"));
-    let given = given.map(|types| format!(", not ({types})")).unwrap_or_default();
     if NUMERIC.contains(&function) {
+        let given = given.map(|types| match types.trim_matches(['[', ']']) {
+            "Utf8" | "Utf8View" | "LargeUtf8" => ", not text".to_string(),
+            types => format!(", not {types}"),
+        });
+        let given = given.unwrap_or_default();
         return Some(format!(
             "{function} takes numbers{given}; convert the argument, for example {function}(CAST(x AS DOUBLE))"
         ));
     }
+    let given = given.map(|types| format!(", not ({types})")).unwrap_or_default();
     let candidates = text.split_once("Candidate functions:").map(|(_, lines)| lines.lines().map(str::trim));
     let candidates = candidates.map(|lines| lines.filter_map(|line| line.strip_prefix(function)).collect::<Vec<_>>());
-    Some(match candidates.unwrap_or_default().join(" or ") {
+    let candidates = candidates.unwrap_or_default();
+    let shown = candidates.len().min(MOST_CANDIDATES);
+    let others = if candidates.len() > shown { " or others" } else { "" };
+    Some(match candidates[..shown].join(" or ") + others {
         takes if takes.is_empty() => {
             format!("{function} does not take these arguments{given}; convert them with CAST(x AS type)")
         }
@@ -185,7 +196,7 @@ mod tests {
                     and argument types 'sum(Utf8)'. You might need to add explicit type casts.";
         assert!(
             said(text)
-                .ends_with("sum takes numbers, not (Utf8); convert the argument, for example sum(CAST(x AS DOUBLE))")
+                .ends_with("sum takes numbers, not text; convert the argument, for example sum(CAST(x AS DOUBLE))")
         );
         let text = "Internal error: Function 'substr' failed to match any signature, errors: .. argument types \
                     'substr(Utf8View, Int16)'. ..\n\tCandidate functions:\n\tsubstr(str: String, start_pos: Int64)";

@@ -1,5 +1,8 @@
 //! The functions of counts, means and sums of products of deviations, and how each is made of those.
 
+/// Products of sums of squares that have lost no digits to underflow, nor have become infinite.
+pub const PRODUCTS_IN_RANGE: (f64, f64) = (1e-290, 1e300);
+
 /// Functions of moments, as DataFusion names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Statistic {
@@ -88,7 +91,10 @@ impl Statistic {
             Self::Intercept => at_least(2, mean_y - sxy / sxx * mean_x).filter(|_| sxx != 0.0),
             Self::R2 => at_least(2, sxy / sxx * sxy / syy).filter(|_| sxx != 0.0 && syy != 0.0),
             Self::Correlation => {
-                let scale = sxx.sqrt() * syy.sqrt();
+                // One root is rounded less, where the product is in range.
+                let (product, (from, to)) = (sxx * syy, PRODUCTS_IN_RANGE);
+                let in_range = (from..=to).contains(&product);
+                let scale = if in_range { product.sqrt() } else { sxx.sqrt() * syy.sqrt() };
                 at_least(2, (sxy / scale).clamp(-1.0, 1.0)).filter(|_| scale != 0.0)
             }
         }

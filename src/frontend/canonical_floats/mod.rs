@@ -22,6 +22,7 @@ use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, Case, InList, Sort};
+use datafusion::logical_expr::expr_rewriter::normalize_col;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator, WindowFunctionDefinition,
@@ -68,12 +69,13 @@ fn in_keys(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPl
             null_aware,
         }) => {
             let mut changed = false;
-            let mut key = |expr: Expr, schema: &DFSchema| {
-                let canonical = canonical(expr, schema);
+            // With qualifiers: joins find keys that are no columns by their names.
+            let mut key = |expr: Expr, input: &LogicalPlan| {
+                let canonical = canonical(expr, input.schema());
                 changed |= canonical.transformed;
-                canonical.data
+                if canonical.transformed { normalize_col(canonical.data, input) } else { Ok(canonical.data) }
             };
-            let on = on.into_iter().map(|(l, r)| (key(l, left.schema()), key(r, right.schema()))).collect();
+            let on = on.into_iter().map(|(l, r)| Ok((key(l, &left)?, key(r, &right)?))).collect::<Result<_>>()?;
             let join = Join { on, left, right, filter, join_type, join_constraint, schema, null_equality, null_aware };
             Ok(Transformed::new_transformed(LogicalPlan::Join(join), changed))
         }
