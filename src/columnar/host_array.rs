@@ -1,5 +1,5 @@
 //! Arrays of chunks that exceed device memory. They are kept encoded in host memory or, if that is exhausted, in a
-//! file, and are uploaded for each run of a program that reads them.
+//! file, and are uploaded for each run of a program that reads them. Numbers in sequence are made when they are uploaded.
 //!
 //! A spill file has no name. It is unlinked before anything is written (`O_TMPFILE` on Linux), so the system frees it
 //! when the process closes it or ends in any way. Nothing has to be cleaned up at the next start.
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datafusion::arrow::buffer::Buffer as HostBuffer;
 use datafusion::error::Result;
 
-use crate::program::Shape;
+use crate::program::{ElementType, Shape};
 use crate::runtime::{Buffer, Runtime};
 
 /// Accounts for the bytes of host memory that the arrays of one session take.
@@ -132,11 +132,26 @@ pub struct HostArray {
 
 #[derive(Debug)]
 enum HostBytes {
-    Memory { bytes: HostBuffer, _reservation: HostReservation },
-    Disk { file: Arc<SpillFile>, offset: u64 },
+    Memory {
+        bytes: HostBuffer,
+        _reservation: HostReservation,
+    },
+    Disk {
+        file: Arc<SpillFile>,
+        offset: u64,
+    },
+    /// This number and those that follow it.
+    Sequence {
+        first: i64,
+    },
 }
 
 impl HostArray {
+    /// The numbers from `first` on, s64 `[len]`. They take no memory.
+    pub fn sequence(first: i64, len: usize) -> Self {
+        Self { shape: Shape::new(ElementType::S64, [len]), bytes: HostBytes::Sequence { first } }
+    }
+
     /// Returns element type and dimensions.
     pub fn shape(&self) -> &Shape {
         &self.shape
@@ -146,13 +161,16 @@ impl HostArray {
     pub fn memory_bytes(&self) -> usize {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => bytes.len(),
-            HostBytes::Disk { .. } => 0,
+            HostBytes::Disk { .. } | HostBytes::Sequence { .. } => 0,
         }
     }
 
     /// Returns the bytes that it takes in a spill file.
     pub fn disk_bytes(&self) -> usize {
-        self.shape.size_bytes() - self.memory_bytes()
+        match &self.bytes {
+            HostBytes::Disk { .. } => self.shape.size_bytes(),
+            HostBytes::Memory { .. } | HostBytes::Sequence { .. } => 0,
+        }
     }
 
     /// Reads the first `out.len()` bytes.
@@ -160,6 +178,11 @@ impl HostArray {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => out.copy_from_slice(&bytes[..out.len()]),
             HostBytes::Disk { file, offset } => file.file.read_exact_at(out, *offset)?,
+            HostBytes::Sequence { first } => {
+                for (number, bytes) in (*first..).zip(out.chunks_exact_mut(size_of::<i64>())) {
+                    bytes.copy_from_slice(&number.to_le_bytes());
+                }
+            }
         }
         Ok(())
     }
@@ -168,7 +191,7 @@ impl HostArray {
     pub fn upload(&self, runtime: &Runtime, device: usize) -> Result<Buffer> {
         match &self.bytes {
             HostBytes::Memory { bytes, .. } => Ok(runtime.upload(device, &self.shape, bytes)?),
-            HostBytes::Disk { .. } => {
+            HostBytes::Disk { .. } | HostBytes::Sequence { .. } => {
                 let mut bytes = vec![0; self.shape.size_bytes()];
                 self.read_into(&mut bytes)?;
                 Ok(runtime.upload(device, &self.shape, &bytes)?)
@@ -181,7 +204,7 @@ impl HostArray {
 mod tests {
     use datafusion::arrow::buffer::Buffer;
 
-    use crate::columnar::host_array::{HostMemory, HostWriter};
+    use crate::columnar::host_array::{HostArray, HostMemory, HostWriter};
     use crate::program::{ElementType, Shape};
 
     fn put(writer: &mut HostWriter, values: &[i32]) {
@@ -208,6 +231,15 @@ mod tests {
         }
         drop(arrays);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_sequence_takes_no_memory() {
+        let array = HostArray::sequence(i64::from(i32::MAX), 3);
+        assert_eq!((array.memory_bytes(), array.disk_bytes()), (0, 0));
+        let mut read = [0; 16];
+        array.read_into(&mut read).unwrap();
+        assert_eq!(read[8..], (i64::from(i32::MAX) + 1).to_le_bytes());
     }
 
     #[test]

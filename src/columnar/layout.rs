@@ -44,6 +44,15 @@ impl Layout {
         Self { rows, capacity, shards }
     }
 
+    /// Splits `rows` over `n_shards` into chunks of `capacity`, so that chunk after chunk, over all shards, begins at the next
+    /// multiple of `capacity`. The last shards may be empty.
+    pub fn aligned(rows: usize, n_shards: usize, capacity: usize) -> Self {
+        let per_shard = rows.div_ceil(capacity).div_ceil(n_shards.max(1)).max(1);
+        let chunk = |number: usize| (number * capacity).min(rows)..((number + 1) * capacity).min(rows);
+        let shard = |shard: usize| (shard * per_shard..(shard + 1) * per_shard).map(chunk).collect();
+        Self { rows, capacity, shards: (0..n_shards.max(1)).map(shard).collect() }
+    }
+
     /// Creates a layout of one chunk on one device, with `rows` live rows.
     pub fn single(rows: usize, capacity: usize) -> Self {
         Self { rows, capacity, shards: vec![vec![0..rows]] }
@@ -77,6 +86,14 @@ mod tests {
             assert!(ranges.iter().all(|r| r.len() <= layout.capacity));
             assert!(layout.shards.iter().all(|s| s.len() == layout.chunks_per_shard()));
         }
+    }
+
+    #[test]
+    fn aligned_chunks_begin_at_multiples_of_their_capacity() {
+        let layout = Layout::aligned(5000, 3, 1024);
+        let ranges: Vec<_> = layout.shards.iter().flatten().cloned().collect();
+        assert_eq!(ranges, [0..1024, 1024..2048, 2048..3072, 3072..4096, 4096..5000, 5000..5000]);
+        assert_eq!(Layout::aligned(0, 2, 1024).shards, [[0..0], [0..0]]);
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl BroadcastArray {
         Ok(Arc::new(Self::Own(copies)))
     }
 
+    /// Uploads an array to all devices.
+    pub fn upload(shape: &Shape, bytes: &[u8], mesh: &Mesh) -> Result<Arc<Self>> {
+        let copies = mesh.devices().map(|device| mesh.runtime().upload(device, shape, bytes));
+        Ok(Arc::new(Self::Own(copies.collect::<Result<_, _>>()?)))
+    }
+
     /// The arrays of a column that lies in one chunk: its values, then its validity.
     pub fn of_column(column: &Arc<DeviceColumn>, mesh: &Mesh) -> Result<Vec<Arc<Self>>> {
         let mut out = Vec::new();
@@ -40,8 +46,7 @@ impl BroadcastArray {
                 out.push(Arc::new(Self::Column { column: Arc::clone(column), part, shape }));
             } else {
                 let bytes = buffer.download()?;
-                let copies = mesh.devices().map(|device| mesh.runtime().upload(device, &shape, &bytes));
-                out.push(Arc::new(Self::Own(copies.collect::<Result<_, _>>()?)));
+                out.push(Self::upload(&shape, &bytes, mesh)?);
             }
         }
         Ok(out)

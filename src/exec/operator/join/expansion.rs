@@ -6,7 +6,8 @@
 //! build row = order[starts[slot of source] + position]
 //! ```
 //!
-//! Without keys every probe row matches every build row (cross and nested-loop joins); a filter then decides.
+//! Without keys every probe row matches every build row (cross and nested-loop joins); a filter then decides. Where there are far
+//! more pairs than rows, they are not all written out at once (`pair_chunks`).
 
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use crate::columnar::layout::capacity_bucket;
 use crate::columnar::table::DeviceTable;
 use crate::exec::operator::join::build::{BuildSide, bucket_build_rows, read_built, take_or};
+use crate::exec::operator::join::pair_chunks::pair_chunks;
 use crate::exec::operator::join::probe::{in_order, residual_passes};
-use crate::exec::operator::join::skew::{is_skewed, skewed_existence};
+use crate::exec::operator::join::skew::{are_many, skewed_existence};
 use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
 use crate::exec::run::engine::Engine;
 use crate::exec::run::materialize::{materialize, table_of};
@@ -39,9 +41,9 @@ const MOST_PAIRS: usize = 1 << 30;
 pub struct Matches {
     pub begins: Arc<BroadcastArray>,
     pub counts: Arc<BroadcastArray>,
-    total: usize,
+    pub total: usize,
     /// Build rows by slot; `None` where every build row matches.
-    order: Option<Arc<BroadcastArray>>,
+    pub order: Option<Arc<BroadcastArray>>,
 }
 
 /// Joins by writing out all pairs.
@@ -56,12 +58,16 @@ pub fn expand(
     let (kind, _) = spec.kind();
     let matches = count_matches(engine, spec, &built, &probe)?;
     count(metrics, "pairs", matches.total);
-    if is_skewed(spec, matches.total, built.rows() + probe.layout.rows) {
+    let many = are_many(matches.total, built.rows() + probe.layout.rows);
+    if many && spec.residual.is_some() && matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
         return skewed_existence(engine, spec, metrics, built, &probe, &matches);
     }
     match spec.keys.is_empty() {
         true => add_strategy(metrics, "nested-loop join"),
         false => add_strategy(metrics, format!("expanding join, {}", built.keys.describe())),
+    }
+    if many && (kind == JoinKind::Inner || kind == JoinKind::Outer && spec.residual.is_none()) {
+        return pair_chunks(engine, spec, metrics, built, &probe, &matches);
     }
     if matches.total > MOST_PAIRS {
         return Err(DataFusionError::ResourcesExhausted(format!(

@@ -14,7 +14,7 @@ use crate::columnar::table::DeviceTable;
 use crate::exec::operator::join::build::{BuildSide, Extremes, read_built, take_or};
 use crate::exec::operator::join::expansion::{Matches, check_pairs, keep_matched, matched_rows, traced_pairs};
 use crate::exec::operator::join::probe::Probe;
-use crate::exec::operator::join::spec::{JoinKind, JoinSpec};
+use crate::exec::operator::join::spec::JoinSpec;
 use crate::exec::run::engine::Engine;
 use crate::exec::run::materialize::table_of;
 use crate::exec::strategy::{add_strategy, count};
@@ -36,10 +36,9 @@ const PAIRS_A_ROW: usize = 16;
 /// Pairs that are evaluated at a time, unless one row has more.
 const BATCH_PAIRS: usize = 1 << 22;
 
-/// Whether pairs are too many to write them all out for the question whether there is one.
-pub fn is_skewed(spec: &JoinSpec, pairs: usize, rows: usize) -> bool {
-    let exists = matches!(spec.kind().0, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark);
-    exists && spec.residual.is_some() && pairs > BATCH_PAIRS && pairs / PAIRS_A_ROW > rows
+/// Whether pairs are far more than rows, too many to write them all out at once.
+pub fn are_many(pairs: usize, rows: usize) -> bool {
+    pairs > BATCH_PAIRS && pairs / PAIRS_A_ROW > rows
 }
 
 /// Joins by existence without all pairs at a time.
