@@ -73,6 +73,20 @@ fn large_aggregates_run_in_passes() {
     compare_in_passes(&queries, false);
 }
 
+/// Each group has three values that follow one another, 1.7e12 away from zero.
+#[test]
+fn moments_in_passes_are_exact() {
+    let db = db();
+    let sql = "SELECT count(*), min(p), max(p), min(s), max(s), min(c), max(c), min(l), max(l), sum(a) FROM ( \
+               SELECT g, var_pop(x) AS p, var_samp(x) AS s, corr(x, y) AS c, regr_slope(x, y) AS l, avg(x) - 1700000000000 AS a \
+               FROM (SELECT id % 40000 AS g, 1700000000000 + id / 40000 AS x, CAST(id / 40000 AS DOUBLE) AS y FROM big) GROUP BY g)";
+    let plan = compare(&db, sql, "1500KB", true);
+    assert!(plan.contains("several passes"), "{plan}");
+    let third = 2.0 / 3.0;
+    let expected = format!("40000 | {third} | {third} | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 40001.0");
+    assert_eq!(db.rows(sql), [expected]);
+}
+
 #[test]
 fn large_sorts_run_in_passes() {
     let queries = [

@@ -214,7 +214,9 @@ impl AggregateLowering {
     pub fn trace_whole(&self, t: &mut Tracer, input: &TracedRelation, options: &XlaOptions) -> Result<TracedRelation> {
         let Expanded { rows: input, keys: key_columns, real } = self.keyed(t, input)?;
         let (input, max_rows) = (&input, input.capacity);
-        let groups = RowGrouping::new(t, &key_columns, input, most_slots(options, max_rows))?;
+        // Slots are there however few rows a pass has.
+        let fitting = options.memory_limit.map_or(usize::MAX, |limit| limit / (SLOT_BYTES * self.calls.len().max(1)));
+        let groups = RowGrouping::new(t, &key_columns, input, most_slots(options, max_rows).min(fitting))?;
         let grouped = groups.grouped();
         let (updates, results, presence) = self.updates(t, input, real, max_rows, grouped, Some(&groups))?;
         let mut start = Vec::with_capacity(updates.list.len());
@@ -236,6 +238,10 @@ impl AggregateLowering {
         state.trace_results(t, columns, mask, groups.capacity(), &totals)
     }
 }
+
+/// What a slot of one function takes of the memory limit, so that slots take a small part of it.
+const SLOT_BYTES: usize = 128;
+
 /// Most slots of dense groups of `rows` rows: a table of slots that is much larger than the rows costs more than hashing.
 fn most_slots(options: &XlaOptions, rows: usize) -> usize {
     options.max_dense_slots.min((rows * 2).max(1 << 16))

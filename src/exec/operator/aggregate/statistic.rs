@@ -11,7 +11,7 @@ use crate::expr::ir::ArithmeticOp;
 use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
-use crate::frontend::statistic::Statistic;
+use crate::frontend::statistic::{PRODUCTS_IN_RANGE, Statistic};
 use crate::hlo::{Comparison, ReduceKind, Scalar, Value};
 use crate::kernels::dense_group;
 use crate::program::ElementType::{F64, S32, S64};
@@ -112,8 +112,17 @@ impl RowCall<'_> {
                 (value, valid)
             }
             Statistic::Correlation => {
-                let product = [t.builder.sqrt(sxx)?, t.builder.sqrt(syy)?];
-                let product = t.builder.multiply(product[0], product[1])?;
+                let roots = [t.builder.sqrt(sxx)?, t.builder.sqrt(syy)?];
+                let roots = t.builder.multiply(roots[0], roots[1])?;
+                // One root is rounded less, where the product is in range.
+                let product = t.builder.multiply(sxx, syy)?;
+                let root = t.builder.sqrt(product)?;
+                let (from, to) = PRODUCTS_IN_RANGE;
+                let (from, to) = (t.builder.constant(Scalar::F64(from)), t.builder.constant(Scalar::F64(to)));
+                let above = t.builder.compare(product, from, Comparison::Ge)?;
+                let below = t.builder.compare(product, to, Comparison::Le)?;
+                let in_range = t.builder.and(above, below)?;
+                let product = t.builder.select(in_range, root, roots)?;
                 let value = t.builder.divide(sxy, product)?;
                 let (least, most) = (t.builder.constant(Scalar::F64(-1.0)), one);
                 let value = t.builder.minimum(value, most)?;
