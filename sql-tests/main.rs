@@ -1,7 +1,7 @@
 //! The SQL conformance runner: every `sql-tests/**/*.slt` on every engine, one test for each pair.
 //!
 //! ```text
-//! cargo test --test slt                      all files on host, xla1 and xla2, some on xla4
+//! cargo test --test slt                      all files on host, xla1 and xla2, some on xla3 and xla4
 //! cargo test --test slt -- aggregate         the tests whose name contains `aggregate`
 //! cargo test --test slt -- --engine xla1     one engine
 //! cargo test --test slt -- --complete null   rewrites the expectations of the matching files from `host`
@@ -17,6 +17,7 @@
 //! | `host` | `xla.placement = never` | the expectations are DataFusion's own |
 //! | `xla1` | one device, `xla.placement = always` | the device returns the same rows and the same errors |
 //! | `xla2` | two devices, `xla.placement = always` | sharding does not change the result |
+//! | `xla3` | three devices, `xla.placement = always`, each query twice | what SQL means, with columns that are loaded and that lie there |
 //! | `xla4` | four devices, `xla.placement = always` | joins, groups and TPC-H: more shards than chunks of rows |
 //!
 //! On an xla engine, a query counts only if its physical plan has a device node. A record that cannot run there needs a

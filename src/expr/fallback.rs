@@ -13,8 +13,6 @@ pub enum FallbackReason {
     Expression { expression: String, why: String },
     /// An aggregate function without a device form.
     Aggregate { function: String, why: String },
-    /// Group keys without a device form.
-    GroupKeys { keys: String, why: String },
     /// An operator of DataFusion's without a device form.
     Operator { name: String },
     /// An operator that stops after a number of rows by itself, without a limit above it.
@@ -55,7 +53,6 @@ impl FallbackReason {
             Self::Type { .. } => "type",
             Self::Expression { .. } => "expression",
             Self::Aggregate { .. } => "aggregate",
-            Self::GroupKeys { .. } => "group_keys",
             Self::Operator { .. } => "operator",
             Self::RowLimitInOperator { .. } => "row_limit_in_operator",
             Self::JoinInputs { .. } => "join_inputs",
@@ -69,13 +66,12 @@ impl FallbackReason {
         }
     }
 
-    /// The column, expression, function, keys or operator that the reason is about, if it is about one.
+    /// The column, expression, function or operator that the reason is about, if it is about one.
     pub fn subject(&self) -> Option<&str> {
         match self {
             Self::Type { what, .. } => Some(what),
             Self::Expression { expression, .. } => Some(expression),
             Self::Aggregate { function, .. } => Some(function),
-            Self::GroupKeys { keys, .. } => Some(keys),
             Self::Operator { name } | Self::AddedLater { name } => Some(name),
             Self::RowLimitInOperator { operator } => Some(operator),
             Self::JoinInputs { .. }
@@ -104,7 +100,6 @@ impl fmt::Display for FallbackReason {
             }
             Self::Expression { expression, why } => write!(f, "{expression}: {why}"),
             Self::Aggregate { function, why } => write!(f, "{function}: {why}"),
-            Self::GroupKeys { keys, why } => write!(f, "GROUP BY {keys}: {why}"),
             Self::Operator { name } => write!(f, "{name} has no device form yet"),
             Self::RowLimitInOperator { operator } => write!(f, "a row limit inside {operator} has no device form yet"),
             Self::JoinInputs { inputs } => write!(f, "a join of {inputs} inputs has no device form yet"),

@@ -21,7 +21,7 @@ use crate::columnar::representation::Kind;
 use crate::expr::convert::binary::convert_binary;
 use crate::expr::convert::condition::{convert_case, convert_in_list};
 use crate::expr::convert::interval::convert_interval;
-use crate::expr::convert::lookup::try_lookup;
+use crate::expr::convert::lookup::{no_lookup, try_lookup};
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::cast::cast_to;
 use crate::expr::functions::convert_call;
@@ -113,7 +113,10 @@ fn convert_node(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Converted {
     } else if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
         cast_of(cast.expr(), true)?
     } else if let Some(function) = expr.downcast_ref::<ScalarFunctionExpr>() {
-        convert_call(function, schema, &data_type, child)?
+        match convert_call(function, schema, &data_type, child) {
+            Some(node) => node?,
+            None => return Err(FallbackReason::expression(expr, no_lookup(function, schema))),
+        }
     } else {
         return Err(FallbackReason::expression(expr, "this expression has no device form yet"));
     };

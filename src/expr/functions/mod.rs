@@ -1,5 +1,5 @@
 //! DataFusion's scalar functions that have a form in HLO: a table from each name to the function that converts its calls.
-//! String functions are not in the table; they become lookups.
+//! String functions are not in the table; they become lookups (`expr::convert::lookup`).
 
 pub mod call;
 pub mod cast;
@@ -97,19 +97,17 @@ const TABLE: &[Entry] = &[
     entry("arrow_typeof", convert_typeof),
 ];
 
-/// Converts a call of a scalar function. `child` converts an argument.
+/// Converts a call of a scalar function; `None` for one that is not in the table. `child` converts an argument.
 pub fn convert_call(
     expr: &ScalarFunctionExpr,
     schema: &Schema,
     data_type: &DataType,
     child: impl Fn(&Arc<dyn PhysicalExpr>) -> Result<DeviceExpr, FallbackReason>,
-) -> Converted {
+) -> Option<Converted> {
     let name = expr.fun().name();
-    let Some(entry) = TABLE.iter().find(|entry| entry.name == name).filter(|_| is_own(expr.fun())) else {
-        return Err(FallbackReason::expression(expr, format!("the function {name} has no device form yet")));
-    };
+    let entry = TABLE.iter().find(|entry| entry.name == name).filter(|_| is_own(expr.fun()))?;
     let args = expr.args().iter().map(child).collect();
-    (entry.convert)(&Call { expr, args, schema, data_type })
+    Some((entry.convert)(&Call { expr, args, schema, data_type }))
 }
 
 /// The type of an argument is a constant, known when the query is planned.
