@@ -47,7 +47,7 @@
 //!
 //! | layer | what it knows |
 //! |---|---|
-//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores` | nothing of the others |
+//! | [`program`], `host_functions`, [`error`], [`config`], `cache_dir`, `cores`, `elementary` | nothing of the others |
 //! | `hlo` · [`runtime`] | arrays and programs: one writes them, the other runs them; neither sees the other |
 //! | `large_stack` | threads for statements that nest deeply |
 //! | `columnar` | Arrow arrays and buffers |
@@ -117,6 +117,9 @@ pub mod kernels;
 mod columnar;
 #[cfg(feature = "internals")]
 pub mod columnar;
+
+// Math functions to within one unit in the last place, for host and device.
+mod elementary;
 
 // Typed builder of HLO text.
 #[cfg(not(feature = "internals"))]

@@ -12,6 +12,7 @@
 //! Parallax are run: plain DataFusion is `never` without the rules of the frontend; Parallax is `never`, `auto`, and
 //! `always` on one and two devices, each asked twice, so that columns are on the device the second time.
 
+mod accuracy;
 mod duckdb;
 
 use std::fmt::Write;
@@ -122,8 +123,8 @@ fn shown(mut rows: Vec<String>) -> String {
     if rows.is_empty() { NO_ROWS.to_string() } else { rows.join("; ") }
 }
 
-/// Returns the page, and what is wrong with the cases.
-async fn generate() -> Result<(String, Vec<String>), String> {
+/// Returns the page, and what is wrong with the cases and with what the page says now.
+async fn generate(committed: &str) -> Result<(String, Vec<String>), String> {
     let Cases { tables, cases } = Cases::read()?;
     let never = || Session::builder().set("xla.placement", "never");
     let plain = Engine::new("DataFusion", never().set("xla.frontend_rules", "none"), &tables).await?;
@@ -184,6 +185,9 @@ async fn generate() -> Result<(String, Vec<String>), String> {
         let cells = cells.map(|cell| cell.replace('|', "\\|"));
         let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
+    let (section, inaccurate) = accuracy::generate(committed).await?;
+    let _ = write!(out, "\n{section}");
+    wrong.extend(inaccurate);
     Ok((out, wrong))
 }
 
@@ -193,8 +197,8 @@ fn path() -> PathBuf {
 
 /// Tests that the placements agree and that the committed page is what they give.
 pub async fn check() -> Result<(), String> {
-    let (now, mut wrong) = generate().await?;
     let committed = std::fs::read_to_string(path()).unwrap_or_default();
+    let (now, mut wrong) = generate(&committed).await?;
     if now != committed {
         let stale = now.lines().find(|line| !committed.lines().any(|known| known == *line)).unwrap_or_default();
         wrong.push(format!("docs/semantics.md is stale; run `make docs`. The first new line is\n{stale}"));
@@ -204,7 +208,7 @@ pub async fn check() -> Result<(), String> {
 
 /// Writes the page.
 pub async fn write() -> Result<(), String> {
-    let (now, wrong) = generate().await?;
+    let (now, wrong) = generate("").await?;
     wrong.iter().for_each(|wrong| eprintln!("sql-tests/semantics/cases.txt: {wrong}"));
     std::fs::write(path(), now).map_err(|e| format!("{}: {e}", path().display()))
 }

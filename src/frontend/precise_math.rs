@@ -1,24 +1,28 @@
-//! The rule `precise_math`: acosh and atanh on the host. Rust's standard library, which DataFusion calls, takes the logarithm of a
-//! number that is rounded already: near 1 and near -1 up to half of the digits are lost.
+//! The rule `precise_math`: on the host, the math functions of Rust's standard library, which DataFusion calls, that are off by
+//! more than one unit in the last place: acosh and atanh by half of their digits, log(5, 125) by enough not to be 3. They are
+//! the formulas that the device has, so both give the same digits.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array};
+use datafusion::arrow::compute::binary;
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::elementary;
 use crate::frontend::replace::replace_calls;
 use crate::frontend::{applies, is_own_scalar};
 
-/// Replaces math functions that are off by more than two units in the last place.
+/// Replaces math functions that are off by more than one unit in the last place.
 #[derive(Debug)]
 pub struct PreciseMath;
 
@@ -34,7 +38,9 @@ impl AnalyzerRule for PreciseMath {
 
 fn replace(expr: Expr, _: &DFSchema) -> Transformed<Expr> {
     match expr {
-        Expr::ScalarFunction(mut call) if function_of(call.name()).is_some() && is_own_scalar(&call.func) => {
+        Expr::ScalarFunction(mut call)
+            if function_of(call.name(), call.args.len()).is_some() && is_own_scalar(&call.func) =>
+        {
             call.func = Arc::new(ScalarUDF::from(PreciseFunction { replaced: call.func }));
             Transformed::yes(Expr::ScalarFunction(call))
         }
@@ -70,58 +76,60 @@ impl ScalarUDFImpl for PreciseFunction {
         self.replaced.output_ordering(inputs)
     }
 
+    fn is_strict(&self) -> bool {
+        self.replaced.is_strict()
+    }
+
+    fn simplify(&self, arguments: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.replaced.simplify(arguments, info)
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(function) = function_of(self.name()) else { return self.replaced.invoke_with_args(args) };
-        let single = |x: f32| function(f64::from(x)) as f32;
-        let of = |array: &ArrayRef| -> Option<ArrayRef> {
-            Some(match array.data_type() {
-                DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(function)),
-                DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(single)),
-                _ => return None,
-            })
+        let Some(function) = function_of(self.name(), args.args.len()) else {
+            return self.replaced.invoke_with_args(args);
         };
-        let (array, is_scalar) = match args.args.first() {
-            Some(ColumnarValue::Array(array)) => (Arc::clone(array), false),
-            Some(ColumnarValue::Scalar(scalar)) => (scalar.to_array()?, true),
-            None => return self.replaced.invoke_with_args(args),
-        };
-        match of(&array) {
-            Some(result) if is_scalar => ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar),
-            Some(result) => Ok(ColumnarValue::Array(result)),
-            None => self.replaced.invoke_with_args(args),
+        let value = args.args.last().map(ColumnarValue::data_type);
+        if !value.is_some_and(|value| value.is_decimal() || matches!(value, DataType::Float32 | DataType::Float64)) {
+            return self.replaced.invoke_with_args(args);
         }
+        let is_scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        let doubles = args.args.iter().map(|argument| argument.cast_to(&DataType::Float64, None));
+        let columns = ColumnarValue::values_to_arrays(&doubles.collect::<Result<Vec<_>>>()?)?;
+        let result: ArrayRef = Arc::new(function(&columns)?);
+        let result = match is_scalar {
+            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
+            false => ColumnarValue::Array(result),
+        };
+        result.cast_to(args.return_field.data_type(), None)
     }
 }
 
-fn function_of(name: &str) -> Option<fn(f64) -> f64> {
-    match name {
-        "acosh" => Some(acosh),
-        "atanh" => Some(atanh),
-        _ => None,
-    }
-}
+/// A function of columns of Float64. Those of Float32 are computed in 64 bits, as on the device.
+type Function = fn(&[ArrayRef]) -> Result<Float64Array>;
 
-/// From fdlibm's `e_acosh.c`: x - 1 is exact near 1. NaN below 1.
-fn acosh(x: f64) -> f64 {
-    let above = x - 1.0;
-    if x < 1.0 {
-        f64::NAN
-    } else if x < 2.0 {
-        (above + (2.0 * above + above * above).sqrt()).ln_1p()
-    } else if x < 2f64.powi(28) {
-        (2.0 * x - 1.0 / (x + (x * x - 1.0).sqrt())).ln()
-    } else {
-        x.ln() + std::f64::consts::LN_2
-    }
-}
-
-/// From fdlibm's `e_atanh.c`: of the magnitude, so that 1 - x loses nothing near -1. NaN beyond 1.
-fn atanh(x: f64) -> f64 {
-    let magnitude = x.abs();
-    let twice = magnitude + magnitude;
-    let argument = match magnitude < 0.5 {
-        true => twice + twice * magnitude / (1.0 - magnitude),
-        false => twice / (1.0 - magnitude),
+/// A loop over the rows for each function, so that the function is a part of the loop.
+macro_rules! of_one {
+    ($function:expr) => {
+        |columns| Ok(columns[0].as_primitive::<Float64Type>().unary($function))
     };
-    (0.5 * argument.ln_1p()).copysign(x)
+}
+
+fn function_of(name: &str, arguments: usize) -> Option<Function> {
+    let function: Function = match (name, arguments) {
+        ("acosh", 1) => of_one!(elementary::acosh),
+        ("asinh", 1) => of_one!(elementary::asinh),
+        ("atanh", 1) => of_one!(elementary::atanh),
+        ("cosh", 1) => of_one!(elementary::cosh),
+        ("cot", 1) => of_one!(elementary::cotangent),
+        ("log", 1) => of_one!(|x| elementary::log(10.0, x)),
+        ("log", 2) => |columns| {
+            let [base, x] = [&columns[0], &columns[1]].map(|column| column.as_primitive::<Float64Type>());
+            Ok(binary(base, x, elementary::log)?)
+        },
+        ("log10", 1) => of_one!(elementary::log10),
+        ("sinh", 1) => of_one!(elementary::sinh),
+        ("tanh", 1) => of_one!(elementary::tanh),
+        _ => return None,
+    };
+    Some(function)
 }

@@ -7,13 +7,13 @@ pub mod cast;
 pub mod choice;
 pub mod comparison;
 mod decimal_to_float;
+mod elementary;
 pub mod exact_math;
 pub mod function;
 pub mod in_list;
 pub mod logic;
 pub mod lookup;
 pub mod math;
-mod precise_math;
 pub mod subquery;
 
 use datafusion::error::{DataFusionError, Result};

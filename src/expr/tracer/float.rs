@@ -107,14 +107,35 @@ impl Tracer {
 
     /// A double as the sum of two: of its first 26 bits, and of the rest (zero of what is not finite).
     pub fn halves(&mut self, x: Value) -> Result<(Value, Value)> {
+        let upper = self.upper_half(x)?;
+        let b = &mut self.builder;
+        let lower = b.subtract(x, upper)?;
+        let (zero, number) = (b.constant(Scalar::F64(0.0)), b.compare(lower, lower, Comparison::Eq)?);
+        Ok((upper, b.select(number, lower, zero)?))
+    }
+
+    /// The first 26 bits of a double.
+    pub fn upper_half(&mut self, x: Value) -> Result<Value> {
         let b = &mut self.builder;
         let kept = b.constant(Scalar::S64(!((1 << 27) - 1)));
         let bits = b.bitcast_convert(x, S64)?;
         let upper = b.and(bits, kept)?;
-        let upper = b.bitcast_convert(upper, F64)?;
-        let lower = b.subtract(x, upper)?;
-        let (zero, number) = (b.constant(Scalar::F64(0.0)), b.compare(lower, lower, Comparison::Eq)?);
-        Ok((upper, b.select(number, lower, zero)?))
+        Ok(b.bitcast_convert(upper, F64)?)
+    }
+
+    /// The rounded product of two f64, and what rounding left (Dekker's product).
+    pub fn exact_product(&mut self, x: Value, y: Value) -> Result<(Value, Value)> {
+        let ((x_upper, x_lower), (y_upper, y_lower)) = (self.halves(x)?, self.halves(y)?);
+        let b = &mut self.builder;
+        let product = b.multiply(x, y)?;
+        let upper = b.multiply(x_upper, y_upper)?;
+        let rest = b.subtract(upper, product)?;
+        let cross = b.multiply(x_upper, y_lower)?;
+        let rest = b.add(rest, cross)?;
+        let cross = b.multiply(x_lower, y_upper)?;
+        let rest = b.add(rest, cross)?;
+        let lower = b.multiply(x_lower, y_lower)?;
+        Ok((product, b.add(rest, lower)?))
     }
 
     pub fn is_subnormal(&mut self, x: Value) -> Result<Value> {
