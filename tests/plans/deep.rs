@@ -156,7 +156,7 @@ const SHAPES: &[Shape] = &[
         name: "summarize",
         size: 20_000,
         sql: |n| format!("SUMMARIZE SELECT a FROM t WHERE {}", chain(n, " OR ", |i| format!("a = {i}"))),
-        gives: |_| row("a | Int64 | 1 | 3 | 3 | 2.0 | 1.0 | 1.5 | 2.0 | 2.5 | 3 | 0.0"),
+        gives: |_| row("a | Int64 | 1 | 3 | 3 | 2.0 | 1.0 | 1.25 | 2.0 | 2.75 | 3 | 0.0"),
     },
     Shape {
         name: "summarize in parentheses",

@@ -97,6 +97,7 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         distinct_order: applies(distinct_order::NAME, config),
         checked: XlaOptions::of(config).checked_arithmetic,
         limit,
+        queries: 0,
         around: Vec::new(),
         depth: 0,
         depths: Vec::new(),
@@ -169,6 +170,12 @@ fn visit<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFl
     }
 }
 
+/// Levels of a plan that a query inside of another may become when its outer values are joined to it.
+const LEVELS_OF_QUERY: usize = 10;
+
+/// How deeply subqueries may nest in expressions.
+const MOST_SUBQUERIES: usize = 10;
+
 /// How often the time for a statement may double.
 const MOST_DOUBLINGS: usize = 12;
 
@@ -192,6 +199,8 @@ struct Operators {
     /// Whether arithmetic becomes calls.
     checked: bool,
     limit: usize,
+    /// The queries around the current node.
+    queries: usize,
     /// The expressions around the current one.
     around: Vec<Around>,
     depth: usize,
@@ -220,6 +229,8 @@ impl Operators {
         };
         match expr {
             _ if doubles => (self.limit / MOST_DOUBLINGS).max(4),
+            // Each copies the plan of the rows around it.
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => (self.limit / MOST_SUBQUERIES).max(4),
             Expr::Function(_) => 4,
             Expr::BinaryOp { op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply, .. }
             | Expr::UnaryOp { op: UnaryOperator::Minus, .. }
@@ -240,6 +251,12 @@ impl Operators {
         ControlFlow::Continue(())
     }
 
+    /// Counts the levels of joins that stand for subqueries in subqueries.
+    fn deeper_by_query(&mut self) {
+        self.queries += 1;
+        self.levels = self.levels.max(self.depth + LEVELS_OF_QUERY * (self.queries - 1));
+    }
+
     fn deeper_until_post(&mut self, levels: usize) -> ControlFlow<Box<DataFusionError>> {
         self.depths.push(levels);
         self.deeper(levels)
@@ -255,6 +272,7 @@ impl VisitorMut for Operators {
     type Break = Box<DataFusionError>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        self.deeper_by_query();
         if self.balance {
             self.levels = self.levels.max(chains::balance_sets(&mut query.body));
         }
@@ -267,6 +285,7 @@ impl VisitorMut for Operators {
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.queries -= 1;
         self.post()
     }
 
