@@ -1,6 +1,6 @@
 # `make` lists the targets. `make xla` also moves cargo's target folder into the cache that all clones share.
 
-.PHONY: help run test check formatting lint features rustdoc bench placement tpch fuzz fuzz-oracles conformance sqlite docs xla fmt clean
+.PHONY: help run test check formatting lint features rustdoc bench placement tpch fuzz fuzz-deep fuzz-oracles conformance sqlite docs xla fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,12 @@ placement: xla ## measure TPC-H and the .slt queries under every placement, and 
 tpch: xla ## compare the 22 TPC-H queries with DataFusion at scale factor 1, also with 128 MiB of memory (PARALLAX_TPCH_SCALE)
 	cargo test --release --test differential -- --ignored --exact tpch::tpch_at_scale_factor_1 --nocapture
 
-fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
+fuzz: xla ## compare 100,000 random queries with DataFusion (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED), then fuzz-deep
 	cargo test --release --test differential -- --ignored --exact fuzz::fuzz --nocapture
+	$(MAKE) fuzz-deep
+
+fuzz-deep: xla ## run 2,000 deep and long statements, up to a megabyte (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
+	cargo test --release --test differential -- --ignored --exact deep::fuzz --nocapture
 
 fuzz-oracles: xla ## compare 100,000 random queries with SQLite and DuckDB (PARALLAX_FUZZ_CASES, PARALLAX_FUZZ_SEED)
 	PARALLAX_DUCKDB_PYTHON=$$(scripts/bench-python duckdb) && export PARALLAX_DUCKDB_PYTHON && \

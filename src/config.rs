@@ -64,6 +64,7 @@ pub const FRONTEND_RULES: &[&str] = &[
     "union_schema",
     "unnest",
     "decimal_casts",
+    "decimal_precision",
     "guarded_branches",
     "canonical_floats",
     "missing_files",
@@ -152,6 +153,8 @@ pub struct XlaOptions {
     pub portable_kernels: bool,
     /// Which rules of the frontend apply.
     pub frontend_rules: FrontendRules,
+    /// Fail where `+ - *` or a negation of integers leaves the range of their type, instead of wrapping.
+    pub checked_arithmetic: bool,
 }
 
 impl Default for XlaOptions {
@@ -169,6 +172,7 @@ impl Default for XlaOptions {
             count_rows: false,
             portable_kernels: false,
             frontend_rules: FrontendRules::All,
+            checked_arithmetic: false,
         }
     }
 }
@@ -287,10 +291,18 @@ const OPTIONS: &[OptionRow] = &[
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
                       is_distinct_from, balanced_chains, text_arguments, distinct_order, using_columns, \
                       duplicate_names, wide_dictionaries, exact_literals, exact_aggregates, null_equality, \
-                      precise_math, truth_tests, union_schema, unnest, decimal_casts, guarded_branches, \
-                      canonical_floats, missing_files and messages, separated by commas. Default all.",
+                      precise_math, truth_tests, union_schema, unnest, decimal_casts, decimal_precision, \
+                      guarded_branches, canonical_floats, missing_files and messages, separated by commas. Default \
+                      all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
+    },
+    OptionRow {
+        name: "checked_arithmetic",
+        description: "+ - * and negation of integers fail where the result leaves the range of their type, as the SQL \
+                      standard says. If false, they wrap, as in DataFusion. Default false.",
+        get: |o| o.checked_arithmetic.to_string(),
+        set: |o, v| parse_bool("xla.checked_arithmetic", v).map(|b| o.checked_arithmetic = b),
     },
 ];
 

@@ -24,6 +24,40 @@ pub fn sum_out_of_range(result: &DataType) -> String {
     format!("a sum is out of the range of {name}: {remedy}")
 }
 
+/// The error of `+ - *` or a negation of integers that the type does not hold, on the host and on the device. `operation` is its text,
+/// with the operands where they are known.
+pub fn integer_out_of_range(data_type: &DataType, operation: &str) -> String {
+    let name = match data_type {
+        DataType::Int8 => "TINYINT",
+        DataType::Int16 => "SMALLINT",
+        DataType::Int32 => "INT",
+        DataType::Int64 => "BIGINT",
+        DataType::UInt8 => "TINYINT UNSIGNED",
+        DataType::UInt16 => "SMALLINT UNSIGNED",
+        DataType::UInt32 => "INT UNSIGNED",
+        _ => "BIGINT UNSIGNED",
+    };
+    format!(
+        "{name} out of range: {operation}; cast an operand to a wider type, such as DECIMAL(38, 0), or set \
+         xla.checked_arithmetic to false for numbers that wrap"
+    )
+}
+
+/// The error of a decimal that has more digits than its type, on the host and on the device.
+pub fn decimal_out_of_range(data_type: &DataType) -> String {
+    let (precision, scale) = match data_type {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => (*precision, *scale),
+        _ => (38, 0),
+    };
+    format!(
+        "DECIMAL({precision}, {scale}) out of range: a result of + - * or / has more than {precision} digits; cast the \
+         operands to a DECIMAL with fewer digits after the point, or to DOUBLE"
+    )
+}
+
 /// Result type of the layers below DataFusion.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -6,6 +6,7 @@
 //! | `case:`, `sql:` | what is asked |
 //! | `standard:` | what the SQL standard or Postgres gives: rows with cells joined by commas, sorted, or `error` |
 //! | `duckdb:` | what DuckDB gives; `make fuzz-oracles` asks the real one |
+//! | `set:` | an option that Parallax has for this case, as in SET |
 //! | `differs:` | why placements give different answers today; a case without it must give the same on all |
 //!
 //! `table:` is a statement that runs before all cases, `section:` starts a table of the page. The columns DataFusion and
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::error::DataFusionError;
 use futures::TryStreamExt;
+use parallax::config::XlaOptions;
 use parallax::exec::state::costs::Costs;
 use parallax::session::{Session, SessionBuilder};
 
@@ -41,6 +43,7 @@ struct Case {
     sql: String,
     standard: String,
     duckdb: String,
+    set: Option<String>,
     differs: Option<String>,
 }
 
@@ -71,6 +74,7 @@ impl Cases {
                         "sql" => case.sql = value,
                         "standard" => case.standard = value,
                         "duckdb" => case.duckdb = value,
+                        "set" => case.set = Some(value),
                         "differs" => case.differs = Some(value),
                         _ => return Err(wrong()),
                     }
@@ -98,6 +102,21 @@ impl Engine {
             engine.session.collect("SET xla.placement = 'always'").await.map_err(|e| e.to_string())?;
         }
         Ok(engine)
+    }
+
+    /// Sets an option, given as `name = value`.
+    async fn set(&self, option: Option<&str>) -> Result<(), String> {
+        let Some(option) = option else { return Ok(()) };
+        self.session.collect(&format!("SET {option}")).await.map(drop).map_err(|e| e.to_string())
+    }
+
+    /// Sets the option to its default.
+    async fn reset(&self, option: Option<&str>) -> Result<(), String> {
+        let name = option.and_then(|option| option.split_once(' ')).map_or("", |(name, _)| name);
+        match XlaOptions::documentation().iter().find(|(known, _, _)| known == name) {
+            Some((name, default, _)) => self.set(Some(&format!("{name} = '{default}'"))).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns the rows as the page shows them, or `None` where the query has no device form.
@@ -140,7 +159,10 @@ async fn generate(committed: &str) -> Result<(String, Vec<String>), String> {
          standard leaves the choice. *DataFusion* is plain DataFusion 55.2, and *Parallax* is what every placement gives, on one\n\
          and two devices; where placements differ today, the cell says so. The tests run both columns, and `make fuzz-oracles`\n\
          that of DuckDB. The rows of an answer are sorted and separated by semicolons. With `xla.frontend_rules = 'none'` and\n\
-         `xla.placement = 'never'`, Parallax is plain DataFusion.\n\n```sql\n",
+         `xla.placement = 'never'`, Parallax is plain DataFusion.\n\n\
+         `+ - *` and negation of integers wrap at the end of their type, as in DataFusion, unless `xla.checked_arithmetic` is\n\
+         on: then they fail there, as in the standard. Sums of integers, `abs`, division and all arithmetic of decimals always\n\
+         fail where the type does not hold the result.\n\n```sql\n",
     );
     for statement in &tables {
         let _ = writeln!(out, "{statement};");
@@ -159,6 +181,7 @@ async fn generate(committed: &str) -> Result<(String, Vec<String>), String> {
         let datafusion = plain.answer(&case.sql).await.unwrap_or_default();
         let mut answers: Vec<(String, Vec<&str>)> = Vec::new();
         for engine in &own {
+            engine.set(case.set.as_deref()).await?;
             for _ in 0..2 {
                 let Some(answer) = engine.answer(&case.sql).await else { continue };
                 match answers.iter_mut().find(|(known, _)| *known == answer) {
@@ -167,6 +190,7 @@ async fn generate(committed: &str) -> Result<(String, Vec<String>), String> {
                     None => answers.push((answer, vec![engine.name])),
                 }
             }
+            engine.reset(case.set.as_deref()).await?;
         }
         let own = match answers.as_slice() {
             [(answer, _)] => answer.clone(),

@@ -186,6 +186,11 @@ pub enum ExactMath {
     IsZero,
     /// A float with one form of NaN and of zero.
     CanonicalFloat,
+    /// Integers whose result must fit their type.
+    Checked(ArithmeticOp),
+    CheckedNegate,
+    /// A decimal that may not have more digits than its type.
+    WithinPrecision,
 }
 
 /// A field of a date or a time.

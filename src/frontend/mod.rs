@@ -4,13 +4,18 @@
 
 mod aggregate;
 mod balanced_filters;
+mod balanced_operators;
 mod canonical_floats;
+mod checked_integers;
 mod decimal_casts;
+mod decimal_precision;
 pub mod exact_literals;
+mod flat_coalesce;
 mod guarded_branches;
 mod messages;
 mod missing_files;
 pub mod null_equality;
+mod operand_types;
 mod own_functions;
 mod precise_math;
 mod replace;
@@ -35,7 +40,9 @@ use crate::frontend::aggregate::is_exact;
 use crate::frontend::balanced_filters::BalancedFilters;
 use crate::frontend::canonical_floats::extreme::is_extreme;
 use crate::frontend::canonical_floats::function::CanonicalFloat;
+use crate::frontend::checked_integers::{CheckedInteger, CheckedIntegers};
 use crate::frontend::decimal_casts::{DecimalCasts, DecimalToDouble};
+use crate::frontend::decimal_precision::{DecimalPrecision, WithinPrecision};
 use crate::frontend::exact_literals::ExactLiterals;
 use crate::frontend::null_equality::NullEquality;
 use crate::frontend::precise_math::is_precise;
@@ -49,7 +56,8 @@ pub use crate::frontend::syntax::{Parsed, nesting, parse, plan};
 
 /// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
-    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 4] = [
+    let first: [Arc<dyn AnalyzerRule + Send + Sync>; 5] = [
+        Arc::new(balanced_operators::BalancedOperators),
         Arc::new(wide_dictionaries::WideDictionaries),
         Arc::new(ExactLiterals),
         Arc::new(aggregate::ExactAggregates),
@@ -67,9 +75,12 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     }
     builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
     builder
+        .with_analyzer_rule(Arc::new(flat_coalesce::FlatCoalesce))
         .with_analyzer_rule(Arc::new(unnest::UnnestSubqueries))
         .with_analyzer_rule(Arc::new(truth_tests::TruthTests))
         .with_analyzer_rule(Arc::new(DecimalCasts))
+        .with_analyzer_rule(Arc::new(DecimalPrecision))
+        .with_analyzer_rule(Arc::new(CheckedIntegers))
         .with_analyzer_rule(Arc::new(union_schema::UnionSchema))
 }
 
@@ -91,7 +102,12 @@ pub fn last_rules(mut plan: LogicalPlan, config: &ConfigOptions) -> Result<Logic
 /// Whether a scalar function is one of the frontend's, which the device knows by its name.
 pub fn is_frontends(function: &ScalarUDF) -> bool {
     let inner = function.inner();
-    is_precise(function) || inner.is::<SingleRow>() || inner.is::<CanonicalFloat>() || inner.is::<DecimalToDouble>()
+    is_precise(function)
+        || inner.is::<SingleRow>()
+        || inner.is::<CanonicalFloat>()
+        || inner.is::<DecimalToDouble>()
+        || inner.is::<WithinPrecision>()
+        || inner.is::<CheckedInteger>()
 }
 
 /// Whether an aggregate function is one of the frontend's, which means what DataFusion's of the same name does.

@@ -54,21 +54,19 @@ pub enum DeviceStatement {
 }
 
 impl DeviceStatement {
-    /// Parses `sql`. Returns `None` if it is a statement for DataFusion.
+    /// Parses `sql`, which may nest up to a limit. Returns `None` if it is a statement for DataFusion.
     ///
     /// # Errors
     /// If a CACHE, UNCACHE or SUMMARIZE statement is invalid. The error has the line and column.
-    pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool) -> Result<Option<Self>> {
+    pub fn parse(sql: &str, dialect: &dyn Dialect, normalize: bool, limit: usize) -> Result<Option<Self>> {
         if !may_be_one(sql) {
             return Ok(None);
         }
         // DataFusion reports text that cannot be tokenized.
-        let Ok(mut parser) = Parser::new(dialect).try_with_sql(sql) else { return Ok(None) };
-        if let Ok(tokens) = Tokenizer::new(dialect, sql).tokenize_with_location()
-            && let Ok(tokens) = from_first::with_select(tokens)
-        {
-            parser = parser.with_tokens_with_locations(tokens);
-        }
+        let Ok(tokens) = Tokenizer::new(dialect, sql).tokenize_with_location() else { return Ok(None) };
+        let depth = nesting::check(&tokens, limit)?;
+        let tokens = from_first::with_select(tokens).unwrap_or_else(|tokens| tokens);
+        let mut parser = Parser::new(dialect).with_recursion_limit(limit).with_tokens_with_locations(tokens);
         let statement = if parser.parse_keywords(&[Keyword::CACHE, Keyword::TABLE]) {
             cache(&mut parser, normalize)?
         } else if parser.parse_keywords(&[Keyword::UNCACHE, Keyword::TABLE]) {
@@ -88,7 +86,8 @@ impl DeviceStatement {
             statement
         } else if is_word(&parser, "summarize") {
             parser.advance_token();
-            Self::Summarize(Summarized::parse(&mut parser, normalize)?)
+            let what = Summarized::parse(&mut parser, normalize);
+            Self::Summarize(what.map_err(|error| nesting::explain(error, depth, limit))?)
         } else {
             return Ok(None);
         };
@@ -116,6 +115,14 @@ pub async fn run(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     if !may_be_one(sql) {
         return Ok(None);
     }
+    if sql.len() < LONG_TEXT {
+        return run_here(ctx, sql).await;
+    }
+    let (ctx, sql) = (ctx.clone(), sql.to_string());
+    large_stack::spawn(async move { run_here(&ctx, &sql).await }).await
+}
+
+async fn run_here(ctx: &SessionContext, sql: &str) -> Result<Option<DataFrame>> {
     match parse_for(ctx, sql)? {
         Some(statement) => statement.run(ctx).await.map(Some),
         None => Ok(None),
@@ -179,8 +186,9 @@ pub fn dialect_of(state: &SessionState) -> Box<dyn Dialect> {
 
 fn parse_for(ctx: &SessionContext, sql: &str) -> Result<Option<DeviceStatement>> {
     let state = ctx.state();
-    let normalize = state.config_options().sql_parser.enable_ident_normalization;
-    DeviceStatement::parse(sql, dialect_of(&state).as_ref(), normalize)
+    let config = &state.config_options().sql_parser;
+    let (normalize, limit) = (config.enable_ident_normalization, config.recursion_limit.get());
+    DeviceStatement::parse(sql, dialect_of(&state).as_ref(), normalize, limit)
 }
 
 /// Returns whether the first word begins one of these statements, so that other statements are not parsed twice.
@@ -231,7 +239,7 @@ mod tests {
     use crate::statement::DeviceStatement;
 
     fn parse(sql: &str) -> Result<Option<DeviceStatement>> {
-        DeviceStatement::parse(sql, &GenericDialect, true)
+        DeviceStatement::parse(sql, &GenericDialect, true, 50)
     }
 
     #[test]

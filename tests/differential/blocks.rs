@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use crate::number;
 
-/// Runs `PARALLAX_FUZZ_CASES` cases from `PARALLAX_FUZZ_SEED` on, 100,000 by default. A block of at most `block` cases runs
+/// Runs `PARALLAX_FUZZ_CASES` cases from `PARALLAX_FUZZ_SEED` on, `all` by default. A block of at most `block` cases runs
 /// in this process by `run(first, cases)`; more run as processes of this same test.
-pub fn run(test: &str, block: u64, run: impl FnOnce(u64, u64)) {
+pub fn run(test: &str, all: u64, block: u64, run: impl FnOnce(u64, u64)) {
     let first = number("PARALLAX_FUZZ_SEED").unwrap_or(0);
-    let cases = number("PARALLAX_FUZZ_CASES").unwrap_or(100_000);
+    let cases = number("PARALLAX_FUZZ_CASES").unwrap_or(all);
     if cases <= block {
         return run(first, cases);
     }

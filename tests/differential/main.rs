@@ -24,6 +24,8 @@
 
 mod blocks;
 mod casts;
+mod checked;
+mod deep;
 mod fuzz;
 mod generator;
 mod moments;

@@ -152,6 +152,36 @@ const SHAPES: &[Shape] = &[
         sql: |n| format!("SELECT count(*) FROM (SELECT {} FROM t)", chain(n, ", ", |i| format!("a + {i} AS c{i}"))),
         gives: |_| row(3),
     },
+    Shape {
+        name: "summarize",
+        size: 20_000,
+        sql: |n| format!("SUMMARIZE SELECT a FROM t WHERE {}", chain(n, " OR ", |i| format!("a = {i}"))),
+        gives: |_| row("a | Int64 | 1 | 3 | 3 | 2.0 | 1.0 | 1.25 | 2.0 | 2.75 | 3 | 0.0"),
+    },
+    Shape {
+        name: "summarize in parentheses",
+        size: 300,
+        sql: |n| format!("SUMMARIZE SELECT max({}) AS a FROM t", nested(n, "(", "a", ")")),
+        gives: |_| row("a | Int64 | 3 | 3 | 1 | 3.0 | NULL | 3.0 | 3.0 | 3.0 | 1 | 0.0"),
+    },
+    Shape {
+        name: "doubling tables",
+        size: 1_000,
+        sql: |n| {
+            let mut sql = "WITH w0 AS (SELECT a FROM t)".to_string();
+            (1..n).for_each(|i| {
+                write!(sql, ", w{i} AS (SELECT x.a FROM w{0} AS x JOIN w{0} AS y ON x.a = y.a)", i - 1).unwrap();
+            });
+            format!("{sql} SELECT max(a) FROM w{}", n - 1)
+        },
+        gives: |_| Gives::Error("CREATE TABLE .. AS"),
+    },
+    Shape {
+        name: "maps in maps",
+        size: 40,
+        sql: |n| format!("SELECT {}", nested(n, "map(['k'], [", "1", "])")),
+        gives: too_deep,
+    },
     Shape { name: "very many parentheses", size: 200_000, sql: |n| from_t(nested(n, "(", "a", ")")), gives: too_deep },
     Shape { name: "a long sum", size: 200_000, sql: |n| from_t(format!("a{}", " + 1".repeat(n))), gives: too_deep },
     Shape { name: "many casts", size: 100_000, sql: |n| from_t(format!("a{}", "::BIGINT".repeat(n))), gives: too_deep },

@@ -4,7 +4,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use crate::expr::functions::call::{Call, Converted};
-use crate::expr::ir::{DeviceExpr, ExactMath, Function, Math, Math2, Node};
+use crate::expr::ir::{ArithmeticOp, DeviceExpr, ExactMath, Function, Math, Math2, Node};
 
 fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float32 | DataType::Float64)
@@ -153,6 +153,20 @@ pub fn convert_decimal_to_double(call: &Call) -> Converted {
 /// The frontend's form of floats that are compared.
 pub fn convert_canonical_float(call: &Call) -> Converted {
     exact(call, ExactMath::CanonicalFloat, |t| matches!(t, DataType::Float32 | DataType::Float64))
+}
+
+/// The frontend's arithmetic that does not wrap.
+pub fn convert_checked(call: &Call, op: ArithmeticOp) -> Converted {
+    exact(call, ExactMath::Checked(op), DataType::is_integer)
+}
+
+pub fn convert_checked_negate(call: &Call) -> Converted {
+    exact(call, ExactMath::CheckedNegate, DataType::is_integer)
+}
+
+/// The frontend's check of decimals.
+pub fn convert_within_precision(call: &Call) -> Converted {
+    exact(call, ExactMath::WithinPrecision, |t| matches!(t, DataType::Decimal128(_, _)))
 }
 
 pub fn convert_isnan(call: &Call) -> Converted {

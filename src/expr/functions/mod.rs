@@ -19,7 +19,7 @@ use datafusion::physical_plan::PhysicalExpr;
 
 use crate::expr::fallback::FallbackReason;
 use crate::expr::functions::call::{Call, Converted};
-use crate::expr::ir::{DeviceExpr, Math, Math2, Node};
+use crate::expr::ir::{ArithmeticOp, DeviceExpr, Math, Math2, Node};
 use crate::frontend::{is_frontends, is_own_scalar};
 
 /// A function of DataFusion and the conversion of its calls.
@@ -52,10 +52,15 @@ const TABLE: &[Entry] = &[
     entry("to_timestamp_nanos", timestamp::convert_to_timestamp),
     entry("to_timestamp_seconds", timestamp::convert_to_timestamp),
     entry("to_unixtime", timestamp::convert_to_unixtime),
-    // subqueries
-    entry("single_row", math::convert_single_row),
+    // the frontend's
     entry("canonical_float", math::convert_canonical_float),
+    entry("checked_add", |call| math::convert_checked(call, ArithmeticOp::Add)),
+    entry("checked_multiply", |call| math::convert_checked(call, ArithmeticOp::Multiply)),
+    entry("checked_negate", math::convert_checked_negate),
+    entry("checked_subtract", |call| math::convert_checked(call, ArithmeticOp::Subtract)),
     entry("decimal_to_double", math::convert_decimal_to_double),
+    entry("single_row", math::convert_single_row),
+    entry("within_precision", math::convert_within_precision),
     // math
     entry("abs", math::convert_abs),
     entry("acos", |call| math::of_float(call, Math::Acos)),
@@ -131,9 +136,18 @@ mod tests {
     #[test]
     fn every_function_of_the_table_is_datafusions_or_the_frontends() {
         let known = datafusion::functions::all_default_functions();
+        let frontends = [
+            "canonical_float",
+            "checked_add",
+            "checked_multiply",
+            "checked_negate",
+            "checked_subtract",
+            "decimal_to_double",
+            "single_row",
+            "within_precision",
+        ];
         for entry in TABLE {
-            let own = ["single_row", "canonical_float", "decimal_to_double"].contains(&entry.name);
-            assert!(own || known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
+            assert!(frontends.contains(&entry.name) || known.iter().any(|f| f.name() == entry.name), "{}", entry.name);
         }
     }
 }

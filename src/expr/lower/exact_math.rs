@@ -5,7 +5,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use crate::columnar::range::Range;
-use crate::error::SUBQUERY_HAS_ROWS;
+use crate::error::{SUBQUERY_HAS_ROWS, decimal_out_of_range, integer_out_of_range};
 use crate::expr::ir::{ArithmeticOp, ExactMath};
 use crate::expr::tracer::error::ExpressionError;
 use crate::expr::tracer::integer::{I64, Int, Limbs, power_of_ten, type_range};
@@ -80,6 +80,12 @@ impl Tracer {
                 let error = ExpressionError::execution(SUBQUERY_HAS_ROWS);
                 self.confine_or_fail(&int, &Range::new(0, 1), valid, error)?
             }
+            ExactMath::Checked(op) => self.checked(op, &int, args[1].int()?, data_type, valid)?,
+            ExactMath::CheckedNegate => self.checked(ArithmeticOp::Subtract, &zero, &int, data_type, valid)?,
+            ExactMath::WithinPrecision => {
+                let error = ExpressionError::execution(decimal_out_of_range(data_type));
+                self.confine_to_precision(&int, data_type, valid, error)?
+            }
             ExactMath::RoundFloat(_) | ExactMath::TruncFloat(_) | ExactMath::CanonicalFloat => {
                 return datafusion::common::internal_err!("{function:?} of integers");
             }
@@ -88,9 +94,37 @@ impl Tracer {
     }
 
     fn within_precision(&mut self, int: &Int, data_type: &DataType, valid: Option<Value>) -> Result<Int> {
+        self.confine_to_precision(int, data_type, valid, ExpressionError::compute("Decimal overflow"))
+    }
+
+    fn confine_to_precision(
+        &mut self,
+        int: &Int,
+        data_type: &DataType,
+        valid: Option<Value>,
+        error: ExpressionError,
+    ) -> Result<Int> {
         let DataType::Decimal128(precision, _) = data_type else { return Ok(*int) };
         let most = power_of_ten(u32::from(*precision))? - 1;
-        self.confine_or_fail(int, &Range::new(-most, most), valid, ExpressionError::compute("Decimal overflow"))
+        self.confine_or_fail(int, &Range::new(-most, most), valid, error)
+    }
+
+    /// `+ - *` of integers; rows whose result the type does not hold fail.
+    fn checked(
+        &mut self,
+        op: ArithmeticOp,
+        lhs: &Int,
+        rhs: &Int,
+        data_type: &DataType,
+        valid: Option<Value>,
+    ) -> Result<Int> {
+        let limits = type_range(data_type)?;
+        let error = ExpressionError::execution(integer_out_of_range(data_type, op.symbol()));
+        let exact = self.exact(op, lhs, rhs)?;
+        if let Some(overflow) = exact.overflow {
+            self.fail(overflow, valid, error.clone())?;
+        }
+        self.confine_or_fail(&exact.int, &limits, valid, error)
     }
 
     fn absolute(&mut self, int: &Int, data_type: &DataType, valid: Option<Value>) -> Result<Int> {

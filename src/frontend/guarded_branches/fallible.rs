@@ -10,6 +10,10 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
 const FALLIBLE_FUNCTIONS: &[&str] = &[
     "abs",
     "arrow_cast",
+    "checked_add",
+    "checked_multiply",
+    "checked_negate",
+    "checked_subtract",
     "chr",
     "decode",
     "factorial",
@@ -31,6 +35,7 @@ const FALLIBLE_FUNCTIONS: &[&str] = &[
     "to_timestamp_nanos",
     "to_timestamp_seconds",
     "to_unixtime",
+    "within_precision",
 ];
 
 /// Whether evaluating the expression can fail for some row.

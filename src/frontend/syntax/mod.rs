@@ -6,9 +6,12 @@ pub mod chains;
 mod dismantle;
 mod distinct_order;
 mod duplicate_names;
+mod expansion;
+mod function_names;
 mod is_distinct_from;
 pub mod nesting;
 mod row_value;
+mod signs;
 mod text_arguments;
 
 use std::ops::ControlFlow;
@@ -21,13 +24,17 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::planner::IdentNormalizer;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Query, Select, Statement as SqlStatement, VisitMut, VisitorMut,
+    BinaryOperator, Expr, ObjectNamePart, Query, Select, Statement as SqlStatement, UnaryOperator, VisitMut, VisitorMut,
 };
 
+use crate::config::XlaOptions;
 use crate::frontend::syntax::dismantle::dismantle;
 use crate::frontend::using::label::{Label, Natural};
 use crate::frontend::using::same_columns;
 use crate::frontend::{applies, unnest, using};
+
+/// Levels up to which the names of functions do not matter.
+const SHALLOW_NAMES: usize = 32;
 
 /// Plans a statement after the rules have been applied to it.
 ///
@@ -37,6 +44,9 @@ pub async fn plan(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan> {
     let config = state.config_options();
     let mut statement = parsed.statement;
     rewrite(&mut statement, config)?;
+    if parsed.levels > SHALLOW_NAMES {
+        function_names::rewrite(&mut statement, state);
+    }
     if !applies(using::NAME, config) {
         return duplicate_names::plan(state, statement).await;
     }
@@ -77,7 +87,7 @@ fn ambiguous_name(error: &DataFusionError) -> Option<String> {
 /// Binds operators and balances chains, and measures how deeply the statement then nests.
 ///
 /// # Errors
-/// If it nests too deeply, or predicates with IS follow one another.
+/// If it nests too deeply, predicates with IS follow one another, or WITH makes it grow beyond all bounds.
 pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed> {
     let limit = config.sql_parser.recursion_limit.get();
     let mut operators = Operators {
@@ -85,7 +95,9 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         balance: applies(chains::NAME, config),
         text: applies(text_arguments::NAME, config),
         distinct_order: applies(distinct_order::NAME, config),
+        checked: XlaOptions::of(config).checked_arithmetic,
         limit,
+        queries: 0,
         around: Vec::new(),
         depth: 0,
         depths: Vec::new(),
@@ -93,11 +105,17 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
     };
     let flow = visit(&mut statement, &mut operators);
     let levels = operators.levels;
-    match flow {
-        ControlFlow::Continue(()) => Ok(Parsed { statement, levels }),
-        ControlFlow::Break(error) => {
+    let checked = match flow {
+        ControlFlow::Continue(()) => {
+            expansion::check(&mut statement, IdentNormalizer::new(config.sql_parser.enable_ident_normalization))
+        }
+        ControlFlow::Break(error) => Err(*error),
+    };
+    match checked {
+        Ok(()) => Ok(Parsed { statement, levels }),
+        Err(error) => {
             dismantle(statement);
-            Err(*error)
+            Err(error)
         }
     }
 }
@@ -152,15 +170,39 @@ fn visit<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFl
     }
 }
 
+/// Levels of a plan that a query inside of another may become when its outer values are joined to it.
+const LEVELS_OF_QUERY: usize = 10;
+
+/// How deeply subqueries may nest in expressions.
+const MOST_SUBQUERIES: usize = 10;
+
+/// How often the time for a statement may double.
+const MOST_DOUBLINGS: usize = 12;
+
+/// An expression around another.
+struct Around {
+    /// Its operands belong to the same list of operators.
+    listed: bool,
+    op: Option<BinaryOperator>,
+    /// It is a call of COALESCE.
+    coalesces: bool,
+    /// The value of the other is an argument of a call, and no CASE is in between.
+    in_call: bool,
+}
+
 /// Applies what looks at one expression at a time, and counts levels.
 struct Operators {
     rebind: bool,
     balance: bool,
     text: bool,
     distinct_order: bool,
+    /// Whether arithmetic becomes calls.
+    checked: bool,
     limit: usize,
-    /// For each expression around the current one, whether its operands belong to the same list of operators, and its operator.
-    around: Vec<(bool, Option<BinaryOperator>)>,
+    /// The queries around the current node.
+    queries: usize,
+    /// The expressions around the current one.
+    around: Vec<Around>,
     depth: usize,
     /// The levels that each query and SELECT around the current node counts for.
     depths: Vec<usize>,
@@ -168,6 +210,38 @@ struct Operators {
 }
 
 impl Operators {
+    /// The levels that an expression counts for.
+    ///
+    /// DataFusion spells the name of a call for every call around it, so that the time for calls in calls grows with the third power of
+    /// their number. It plans the arguments of MAP twice, writes the operand of BETWEEN and the arguments of COALESCE twice, and asks
+    /// for the type of a CASE inside of a call twice: the time for these doubles with each level.
+    fn levels_of(&self, expr: &Expr) -> usize {
+        let around = self.around.last();
+        let doubles = match expr {
+            // A call of COALESCE in another becomes a part of it.
+            Expr::Function(_) if is_call_of(expr, &["coalesce"]) => {
+                !(self.balance && around.is_some_and(|around| around.coalesces))
+            }
+            Expr::Function(_) => is_call_of(expr, &["nvl", "ifnull", "map"]),
+            Expr::Case { .. } => around.is_some_and(|around| around.in_call),
+            Expr::Between { .. } => true,
+            _ => false,
+        };
+        match expr {
+            _ if doubles => (self.limit / MOST_DOUBLINGS).max(4),
+            // Each copies the plan of the rows around it.
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => (self.limit / MOST_SUBQUERIES).max(4),
+            Expr::Function(_) => 4,
+            Expr::BinaryOp { op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply, .. }
+            | Expr::UnaryOp { op: UnaryOperator::Minus, .. }
+                if self.checked =>
+            {
+                4
+            }
+            _ => 1,
+        }
+    }
+
     fn deeper(&mut self, levels: usize) -> ControlFlow<Box<DataFusionError>> {
         self.depth += levels;
         self.levels = self.levels.max(self.depth);
@@ -175,6 +249,12 @@ impl Operators {
             return ControlFlow::Break(Box::new(nesting::too_deep(self.limit)));
         }
         ControlFlow::Continue(())
+    }
+
+    /// Counts the levels of joins that stand for subqueries in subqueries.
+    fn deeper_by_query(&mut self) {
+        self.queries += 1;
+        self.levels = self.levels.max(self.depth + LEVELS_OF_QUERY * (self.queries - 1));
     }
 
     fn deeper_until_post(&mut self, levels: usize) -> ControlFlow<Box<DataFusionError>> {
@@ -192,6 +272,7 @@ impl VisitorMut for Operators {
     type Break = Box<DataFusionError>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        self.deeper_by_query();
         if self.balance {
             self.levels = self.levels.max(chains::balance_sets(&mut query.body));
         }
@@ -204,6 +285,7 @@ impl VisitorMut for Operators {
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
+        self.queries -= 1;
         self.post()
     }
 
@@ -219,17 +301,28 @@ impl VisitorMut for Operators {
         let around = self.around.last();
         if self.rebind
             && is_distinct_from::is_listed(expr)
-            && around.is_none_or(|(listed, _)| !listed)
+            && around.is_none_or(|around| !around.listed)
             && let Err(error) = is_distinct_from::rebind(expr)
         {
             return ControlFlow::Break(Box::new(error));
         }
+        if self.balance {
+            signs::shorten(expr);
+        }
         let op = chains::operator(expr);
-        if self.balance && op.is_some() && around.and_then(|(_, op)| op.as_ref()) != op {
+        if self.balance && op.is_some() && around.and_then(|around| around.op.as_ref()) != op {
             self.levels = self.levels.max(chains::balance(expr));
         }
-        self.around.push((is_distinct_from::is_listed(expr), chains::operator(expr).cloned()));
-        self.deeper_until_post(levels(expr))
+        let levels = self.levels_of(expr);
+        let coalesces = is_call_of(expr, &["coalesce"]);
+        let in_call = match expr {
+            Expr::Function(_) => true,
+            Expr::Case { .. } => false,
+            _ => self.around.last().is_some_and(|around| around.in_call),
+        };
+        let (listed, op) = (is_distinct_from::is_listed(expr), chains::operator(expr).cloned());
+        self.around.push(Around { listed, op, coalesces, in_call });
+        self.deeper_until_post(levels)
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
@@ -241,11 +334,9 @@ impl VisitorMut for Operators {
     }
 }
 
-/// The levels that an expression counts for. DataFusion spells the name of a call for every call around it, so that the time for
-/// calls in calls grows with the third power of their number.
-fn levels(expr: &Expr) -> usize {
-    match expr {
-        Expr::Function(_) => 4,
-        _ => 1,
-    }
+/// Whether an expression is a call of one of these functions.
+fn is_call_of(expr: &Expr, names: &[&str]) -> bool {
+    let Expr::Function(call) = expr else { return false };
+    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return false };
+    names.iter().any(|known| name.value.eq_ignore_ascii_case(known))
 }

@@ -76,8 +76,9 @@ pub fn explain(error: DataFusionError, depth: usize, limit: usize) -> DataFusion
 /// The error of a statement that nests too deeply.
 pub fn too_deep(limit: usize) -> DataFusionError {
     DataFusionError::Plan(format!(
-        "the statement nests more than {limit} levels deep (a call counts for four), the limit that {OPTION} sets; nest it \
-         less, for example with subqueries side by side in WITH, or raise the option"
+        "the statement nests more than {limit} levels deep, the limit that {OPTION} sets (a call counts for four; subqueries, \
+         COALESCE, BETWEEN, MAP and a CASE inside of a call count for more, since the time to plan them doubles with each); \
+         nest it less, for example with subqueries side by side in WITH, or raise the option"
     ))
 }
 

@@ -28,7 +28,10 @@ impl<'a> Domain<'a> {
             if let Some(column) = chain_root(expr)
                 && source.schema().has_column(column)
             {
-                chains.push((column.clone(), strip_outer_reference(expr.clone())));
+                let chain = (column.clone(), strip_outer_reference(expr.clone()));
+                if !chains.contains(&chain) {
+                    chains.push(chain);
+                }
                 return Ok(TreeNodeRecursion::Jump);
             }
             Ok(TreeNodeRecursion::Continue)

@@ -4,16 +4,21 @@
 //! - EXISTS, NOT EXISTS and IN in filters, with outer values only in the WHERE of inner joins;
 //! - NOT IN without outer values, of a value that is no constant;
 //! - scalar aggregates that are NULL over nothing, with outer values only in equalities.
+//!
+//! None stays that has others inside of it, [`MOST_LEVELS`] deep: DataFusion checks each level twice as often as the one around it.
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery};
+use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::create_col_from_scalar_expr;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, Subquery};
 
 use crate::frontend::unnest::domain::is_correlated;
+
+/// How deeply subqueries that stay may nest.
+const MOST_LEVELS: usize = 4;
 
 /// Where a subquery is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,9 @@ pub fn is_subquery(expr: &Expr) -> bool {
 
 /// Whether a subquery within a larger expression stays.
 pub fn is_kept(expr: &Expr, place: Place, input: &LogicalPlan) -> Result<bool> {
+    if levels(expr)? > MOST_LEVELS {
+        return Ok(false);
+    }
     match expr {
         Expr::ScalarSubquery(subquery) => match place {
             Place::Operator => is_scalar_kept(subquery, input.schema()),
@@ -43,6 +51,9 @@ pub fn is_kept(expr: &Expr, place: Place, input: &LogicalPlan) -> Result<bool> {
 /// Whether all subqueries of a conjunct of a filter stay.
 pub fn is_conjunct_kept(expr: &Expr, input: &LogicalPlan) -> Result<bool> {
     let schema = input.schema();
+    if levels(expr)? > MOST_LEVELS {
+        return Ok(false);
+    }
     match expr {
         Expr::Exists(Exists { subquery, .. }) => is_exists_kept(subquery, schema),
         Expr::InSubquery(in_subquery) => is_in_kept(in_subquery, in_subquery.negated, schema),
@@ -53,6 +64,30 @@ pub fn is_conjunct_kept(expr: &Expr, input: &LogicalPlan) -> Result<bool> {
         },
         _ => is_embedded_kept(expr, true, schema),
     }
+}
+
+/// How deeply subqueries nest in an expression.
+fn levels(expr: &Expr) -> Result<usize> {
+    let mut deepest = 0;
+    expr.apply(|expr| {
+        let plan = match expr {
+            Expr::Exists(Exists { subquery, .. })
+            | Expr::InSubquery(InSubquery { subquery, .. })
+            | Expr::SetComparison(SetComparison { subquery, .. })
+            | Expr::ScalarSubquery(subquery) => &subquery.subquery,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        let mut inside = 0;
+        plan.apply(|node| {
+            node.apply_expressions(|expr| {
+                inside = inside.max(levels(expr)?);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        deepest = deepest.max(1 + inside);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(deepest)
 }
 
 /// Whether all subqueries inside of an expression stay. NULL and false are the same where `positive`.

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ScalarValue, not_impl_err};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
@@ -23,8 +23,11 @@ use datafusion::logical_expr::{
 use crate::frontend::unnest::attach::Attach;
 use crate::frontend::unnest::dependent::dependent_complete;
 use crate::frontend::unnest::domain::Domain;
-use crate::frontend::unnest::names::{column, project};
+use crate::frontend::unnest::names::{column, columns, project};
 use crate::frontend::unnest::presence::Presence;
+
+/// Parts of an expression from which on it is written once.
+const LARGE: usize = 64;
 
 impl Attach<'_> {
     /// `value op ALL (subquery)`.
@@ -42,6 +45,7 @@ impl Attach<'_> {
             Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => is_ordered(&data_type),
             _ => false,
         };
+        let value = if is_row_comparison(&value, subquery) { value } else { self.once(value)? };
         if !by_group {
             return self.any_by_marks(value, op, subquery);
         }
@@ -98,6 +102,25 @@ impl Attach<'_> {
             .when(found, lit(true))
             .when(unknown, lit(ScalarValue::Boolean(None)))
             .otherwise(lit(false))
+    }
+
+    /// A value that is written several times, as a column if it is large: values in values would grow with each.
+    fn once(&mut self, value: Expr) -> Result<Expr> {
+        let mut parts = 0;
+        value.apply(|_| {
+            parts += 1;
+            Ok(if parts > LARGE { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if parts <= LARGE {
+            return Ok(value);
+        }
+        let width = self.plan.schema().fields().len();
+        let qualifier = self.names.qualifier();
+        let name = format!("{qualifier}_value");
+        let mut exprs: Vec<Expr> = columns(&self.plan, width).collect();
+        exprs.push(value.alias_qualified(Some(qualifier), name));
+        self.plan = project(self.plan.clone(), exprs)?;
+        Ok(column(&self.plan, width))
     }
 
     /// The same by two mark joins: is there a row where the comparison is true, is there one where it is unknown.

@@ -76,7 +76,7 @@ fn joins_sorts_aggregates_sets() {
 #[test]
 #[ignore = "an hour: `make fuzz`"]
 fn fuzz() {
-    blocks::run("fuzz::fuzz", BLOCK, |first, cases| {
+    blocks::run("fuzz::fuzz", 100_000, BLOCK, |first, cases| {
         let mut fuzz = Fuzz::new();
         fuzz.verbose = cases == 1;
         fuzz.run(first, cases);

@@ -111,7 +111,7 @@ fn sqlite_agrees() {
 #[test]
 #[ignore = "hours: `make fuzz-oracles`"]
 fn fuzz() {
-    blocks::run("oracle::fuzz", BLOCK, |first, cases| {
+    blocks::run("oracle::fuzz", 100_000, BLOCK, |first, cases| {
         let mut run = Run::new(number("PARALLAX_FUZZ_ON_DEVICE").unwrap_or(2));
         run.verbose = cases == 1;
         run.cases(first, cases);
