@@ -8,6 +8,8 @@ mod distinct_order;
 mod duplicate_names;
 mod is_distinct_from;
 pub mod nesting;
+mod repeated_wildcards;
+mod row_comparison;
 mod row_value;
 mod text_arguments;
 
@@ -16,7 +18,7 @@ use std::ops::ControlFlow;
 use datafusion::common::TableReference;
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::planner::IdentNormalizer;
@@ -25,6 +27,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::frontend::syntax::dismantle::dismantle;
+use crate::frontend::unnest::row::Row;
 use crate::frontend::using::label::{Label, Natural};
 use crate::frontend::using::same_columns;
 use crate::frontend::{applies, unnest, using};
@@ -36,7 +39,19 @@ use crate::frontend::{applies, unnest, using};
 pub async fn plan(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan> {
     let config = state.config_options();
     let mut statement = parsed.statement;
-    rewrite(&mut statement, config)?;
+    if applies(unnest::NAME, config) {
+        let is_aggregate = |name: &str| state.aggregate_functions().contains_key(name);
+        if row_value::rewrite(&mut statement, &is_aggregate)?.calls_row {
+            let mut with_row = state.clone();
+            with_row.register_udf(Row::udf())?;
+            return plan_statement(&with_row, statement).await;
+        }
+    }
+    plan_statement(state, statement).await
+}
+
+async fn plan_statement(state: &SessionState, mut statement: Statement) -> Result<LogicalPlan> {
+    let config = state.config_options();
     if !applies(using::NAME, config) {
         return duplicate_names::plan(state, statement).await;
     }
@@ -84,6 +99,7 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         rebind: applies(is_distinct_from::NAME, config),
         balance: applies(chains::NAME, config),
         text: applies(text_arguments::NAME, config),
+        rows: applies(row_comparison::NAME, config),
         distinct_order: applies(distinct_order::NAME, config),
         limit,
         around: Vec::new(),
@@ -132,13 +148,6 @@ impl Parsed {
     }
 }
 
-fn rewrite(statement: &mut Statement, config: &ConfigOptions) -> Result<()> {
-    if applies(unnest::NAME, config) {
-        row_value::rewrite(statement)?;
-    }
-    Ok(())
-}
-
 /// Shows a visitor the whole statement.
 fn visit<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlow<V::Break> {
     match statement {
@@ -157,6 +166,7 @@ struct Operators {
     rebind: bool,
     balance: bool,
     text: bool,
+    rows: bool,
     distinct_order: bool,
     limit: usize,
     /// For each expression around the current one, whether its operands belong to the same list of operators, and its operator.
@@ -235,6 +245,9 @@ impl VisitorMut for Operators {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         if self.text {
             text_arguments::rewrite(expr);
+        }
+        if self.rows {
+            row_comparison::rewrite(expr);
         }
         self.around.pop();
         self.post()
