@@ -52,6 +52,7 @@ pub const FRONTEND_RULES: &[&str] = &[
     "is_distinct_from",
     "balanced_chains",
     "text_arguments",
+    "row_comparisons",
     "distinct_order",
     "using_columns",
     "duplicate_names",
@@ -67,6 +68,7 @@ pub const FRONTEND_RULES: &[&str] = &[
     "decimal_precision",
     "guarded_branches",
     "canonical_floats",
+    "aggregate_schema",
     "missing_files",
     "messages",
 ];
@@ -289,11 +291,13 @@ const OPTIONS: &[OptionRow] = &[
     OptionRow {
         name: "frontend_rules",
         description: "The rules and functions that correct or extend DataFusion's SQL: all, none, or some of \
-                      is_distinct_from, balanced_chains, text_arguments, distinct_order, using_columns, \
+                      is_distinct_from, balanced_chains, text_arguments, row_comparisons, distinct_order, using_columns, \
                       duplicate_names, wide_dictionaries, exact_literals, exact_aggregates, null_equality, \
                       precise_math, truth_tests, union_schema, unnest, decimal_casts, decimal_precision, \
-                      guarded_branches, canonical_floats, missing_files and messages, separated by commas. Default \
-                      all.",
+                      guarded_branches, canonical_floats, aggregate_schema, missing_files and messages, separated by \
+                      commas. In a program's own SessionContext those over the text of a statement do not apply: \
+                      is_distinct_from, balanced_chains, text_arguments, row_comparisons, distinct_order, using_columns, \
+                      duplicate_names and messages. Default all.",
         get: |o| o.frontend_rules.to_string(),
         set: |o, v| v.parse().map(|rules| o.frontend_rules = rules),
     },

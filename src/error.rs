@@ -19,6 +19,10 @@ pub fn sum_out_of_range(result: &DataType) -> String {
         DataType::Decimal128(precision, scale) => {
             (format!("DECIMAL({precision}, {scale})"), "cast the argument to DOUBLE")
         }
+        DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
+            (format!("DECIMAL({precision}, {scale})"), "cast the argument to a DECIMAL of 38 digits")
+        }
+        DataType::Duration(_) => ("its duration".to_string(), "cast the argument to a duration of a coarser unit"),
         other => (other.to_string(), "cast the argument to DOUBLE"),
     };
     format!("a sum is out of the range of {name}: {remedy}")

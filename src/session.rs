@@ -128,6 +128,11 @@ impl SessionBuilder {
 /// ```
 ///
 /// Call it last: it adds its rules to the optimizer rules and its query planner around the one that the builder has by then.
+///
+/// The rules that correct or extend DataFusion's SQL (`xla.frontend_rules`) come along but for those over the text of a statement,
+/// which only [`Session`] parses itself: is_distinct_from, balanced_chains, text_arguments, row_comparisons, distinct_order,
+/// using_columns, duplicate_names and messages, and comparisons of rows with subqueries, as in `(a, b) IN (SELECT x, y ..)`. There, statements of
+/// `SessionContext::sql` mean what they mean to DataFusion.
 pub trait SessionStateBuilderExt: Sized {
     /// Adds the options `xla.*`, the planner's rules and the CPU as the device.
     ///
@@ -239,6 +244,11 @@ impl Session {
     /// Runs a statement to its end.
     pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         datafusion::physical_plan::common::collect(self.execute(sql).await?).await
+    }
+
+    /// What statements had to say beside their rows since this was last asked: that a table is a folder without files, say.
+    pub fn take_notices(&self) -> Vec<String> {
+        frontend::take_notices(&self.ctx.copied_config())
     }
 
     /// A registered table as DataFusion's DataFrame, which runs on the device as SQL does.

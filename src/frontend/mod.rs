@@ -3,6 +3,7 @@
 //! report that it answers; `xla.frontend_rules` switches them off, one by one or all.
 
 mod aggregate;
+mod aggregate_schema;
 mod balanced_filters;
 mod balanced_operators;
 mod canonical_floats;
@@ -14,6 +15,7 @@ mod flat_coalesce;
 mod guarded_branches;
 mod messages;
 mod missing_files;
+mod notices;
 pub mod null_equality;
 mod operand_types;
 mod own_functions;
@@ -31,9 +33,10 @@ use std::sync::Arc;
 use datafusion::catalog::Session;
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer};
+use datafusion::prelude::SessionConfig;
 
 use crate::config::XlaOptions;
 use crate::frontend::aggregate::is_exact;
@@ -44,6 +47,7 @@ use crate::frontend::checked_integers::{CheckedInteger, CheckedIntegers};
 use crate::frontend::decimal_casts::{DecimalCasts, DecimalToDouble};
 use crate::frontend::decimal_precision::{DecimalPrecision, WithinPrecision};
 use crate::frontend::exact_literals::ExactLiterals;
+use crate::frontend::notices::Notices;
 use crate::frontend::null_equality::NullEquality;
 use crate::frontend::precise_math::is_precise;
 use crate::frontend::unnest::single_row::SingleRow;
@@ -54,7 +58,7 @@ use crate::frontend::syntax::chains;
 pub use crate::frontend::syntax::chains::{LONG as LONG_CHAIN, tree as balanced};
 pub use crate::frontend::syntax::{Parsed, nesting, parse, plan};
 
-/// Adds the rules and functions to a session. They read `xla.frontend_rules` each time they apply.
+/// Adds the rules and functions to a session, and the notices that it keeps. They read `xla.frontend_rules` each time they apply.
 pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let first: [Arc<dyn AnalyzerRule + Send + Sync>; 5] = [
         Arc::new(balanced_operators::BalancedOperators),
@@ -73,6 +77,7 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     if let Some(pushed) = rules.iter().position(|rule| rule.name() == "push_down_filter") {
         rules.insert(pushed + 1, Arc::new(BalancedFilters));
     }
+    builder.config().get_or_insert_default().set_extension(Arc::new(Notices::default()));
     builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
     builder
         .with_analyzer_rule(Arc::new(flat_coalesce::FlatCoalesce))
@@ -115,12 +120,23 @@ pub fn is_frontends_aggregate(function: &AggregateUDF) -> bool {
     is_exact(function) || is_extreme(function)
 }
 
+/// The notices of a session since they were last taken.
+pub fn take_notices(config: &SessionConfig) -> Vec<String> {
+    Notices::of(config).map(|notices| notices.take()).unwrap_or_default()
+}
+
 /// Checks what a plan reads before it is planned further.
 ///
 /// # Errors
 /// If a file is not there.
 pub async fn check_sources(plan: &LogicalPlan, state: &dyn Session) -> Result<()> {
     if applies(missing_files::NAME, state.config_options()) { missing_files::check(plan, state).await } else { Ok(()) }
+}
+
+/// The session in which a query is planned again that the planner has refused with this error; `None` if it would be refused again.
+pub fn to_plan_again(error: &DataFusionError, state: &SessionState) -> Option<SessionState> {
+    let applies = applies(aggregate_schema::NAME, state.config_options());
+    if applies { aggregate_schema::without_check(error, state) } else { None }
 }
 
 /// Whether long chains of AND and OR are balanced.

@@ -55,17 +55,26 @@ impl QueryPlanner for SessionPlanner {
         };
         frontend::check_sources(logical, state).await?;
         let rules = rules_after_placement(session.physical_optimizers());
-        let plan = if matches!(logical, LogicalPlan::Analyze(_)) {
-            let mut counting = session.clone();
-            if let Some(options) = counting.config_mut().options_mut().extensions.get_mut::<XlaOptions>() {
-                options.count_rows = true;
-            }
-            self.plan(logical, &counting).await?
-        } else {
-            self.plan(logical, state).await?
+        let counting = matches!(logical, LogicalPlan::Analyze(_)).then(|| counting(session));
+        let session = counting.as_ref().unwrap_or(session);
+        let plan = match self.plan(logical, session).await {
+            Ok(plan) => plan,
+            Err(error) => match frontend::to_plan_again(&error, session) {
+                Some(session) => self.plan(logical, &session).await?,
+                None => return Err(error),
+            },
         };
         with_rules(plan, &rules)
     }
+}
+
+/// The session, whose queries count rows.
+fn counting(session: &SessionState) -> SessionState {
+    let mut counting = session.clone();
+    if let Some(options) = counting.config_mut().options_mut().extensions.get_mut::<XlaOptions>() {
+        options.count_rows = true;
+    }
+    counting
 }
 
 /// The rules that a host plan still has to go through when placement has kept it.

@@ -165,6 +165,9 @@ impl Shell {
         let ran = query::run(&self.session, piece.text, settings, &mut self.out).await;
         // What a failed statement has printed comes before its error.
         self.out.flush()?;
+        for notice in self.session.take_notices() {
+            eprintln!("warning: {}", message::one_line(&notice));
+        }
         match ran {
             Ok(outcome) => self.print_outcome(outcome),
             Err(Failure::Shell(error)) => Err(error),

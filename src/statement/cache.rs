@@ -5,7 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::common::{TableReference, plan_datafusion_err, plan_err};
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
+use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use tokio::sync::Semaphore;
@@ -20,6 +22,7 @@ use crate::exec::state::column_cache::ColumnSource;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::memory_mode::MemoryMode;
 use crate::statement::show;
+use crate::{frontend, tables};
 
 /// A scan of a table, with the cache keys of its columns.
 pub struct CacheableTable {
@@ -60,7 +63,10 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
             "CACHE TABLE: no query would use the columns, because xla.cache_columns is false; set it to true"
         );
     }
-    let schema = ctx.table_provider(table.clone()).await?.schema();
+    let provider = ctx.table_provider(table.clone()).await?;
+    let schema = provider.schema();
+    let read = LogicalPlanBuilder::scan(table.clone(), provider_as_source(provider), None)?.build()?;
+    frontend::check_sources(&read, &state).await?;
     let indices = chosen(&table, &schema, columns)?;
     let Some(cacheable) = CacheableTable::open(ctx, &table, indices).await? else {
         return plan_err!(
@@ -71,6 +77,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
     let task = ctx.task_ctx();
     let device = DeviceContext::of(&task)?;
     device.begin(&options);
+    let scan = Arc::clone(&cacheable.scan);
     let border = HostToDeviceExec::try_new(cacheable.scan)
         .map_err(|reason| plan_datafusion_err!("CACHE TABLE {table}: {reason}"))?;
     let ordered = vec![StringEncoding::OrderedDictionary; cacheable.sources.len()];
@@ -82,7 +89,7 @@ pub async fn cache(ctx: &SessionContext, table: TableReference, columns: Option<
         mode: MemoryMode::Resident,
         cores: &Arc::new(Semaphore::new(cores())),
     };
-    border.load(&task, &to).await?;
+    border.load(&task, &to).await.map_err(|error| tables::locate_csv_value(error, &scan))?;
     device.column_cache.pin(&full_name(ctx, &table), cacheable.sources);
     show::cache(ctx, Some(&table)).await
 }

@@ -1,16 +1,16 @@
 //! `CREATE TABLE t AS SELECT ..`: the columns take NULLs, as in every other database. DataFusion makes a column NOT NULL whose values
-//! cannot be NULL in the query, and a later INSERT of NULL fails.
+//! cannot be NULL in the query, and a later INSERT of NULL fails; and where its logical planner alone knows that they cannot, the
+//! statement fails ("Mismatch between schema and batches").
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::catalog::TableProvider;
-use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::logical_expr::{CreateMemoryTable, DdlStatement, LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 
 /// Runs a plan. The table that it creates takes NULLs in every column.
@@ -18,36 +18,40 @@ use datafusion::prelude::SessionContext;
 /// # Errors
 /// Those of the plan.
 pub async fn run(ctx: &SessionContext, plan: LogicalPlan) -> Result<DataFrame> {
-    let name = match &plan {
-        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) if create.constraints.is_empty() => {
-            create.name.clone()
+    match &plan {
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) if is_plain(create) => {
+            let exists = ctx.table_provider(create.name.clone()).await.is_ok();
+            // DataFusion knows what to do, or to say, about a table that is there.
+            if !exists || (create.or_replace && !create.if_not_exists) {
+                return fill(ctx, create, exists).await;
+            }
         }
-        _ => return ctx.execute_logical_plan(plan).await,
-    };
-    let before = ctx.table_provider(name.clone()).await.ok();
-    let frame = ctx.execute_logical_plan(plan).await?;
-    let created = ctx.table_provider(name.clone()).await?;
-    // IF NOT EXISTS leaves a table alone.
-    if before.is_none_or(|before| !Arc::ptr_eq(&before, &created)) {
-        take_nulls(ctx, name, created.as_ref()).await?;
+        _ => {}
     }
-    Ok(frame)
+    ctx.execute_logical_plan(plan).await
 }
 
-async fn take_nulls(ctx: &SessionContext, name: TableReference, created: &dyn TableProvider) -> Result<()> {
-    let Some(table) = created.downcast_ref::<MemTable>() else { return Ok(()) };
-    let schema = created.schema();
-    if schema.fields().iter().all(|field| field.is_nullable()) {
-        return Ok(());
-    }
+/// Whether all that there is to a statement is its rows, and their columns have different names.
+fn is_plain(create: &CreateMemoryTable) -> bool {
+    let mut names = HashSet::new();
+    let distinct = create.input.schema().fields().iter().all(|field| names.insert(field.name()));
+    distinct && create.constraints.is_empty() && create.column_defaults.is_empty() && !create.temporary
+}
+
+async fn fill(ctx: &SessionContext, create: &CreateMemoryTable, exists: bool) -> Result<DataFrame> {
+    let frame = DataFrame::new(ctx.state(), create.input.as_ref().clone());
+    let schema = frame.schema().as_arrow();
     let fields: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     let nullable = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
-    let mut partitions = Vec::with_capacity(table.batches.len());
-    for partition in &table.batches {
-        let batches = partition.read().await;
+    let mut partitions = Vec::new();
+    for batches in frame.collect_partitioned().await? {
         let batches = batches.iter().map(|batch| RecordBatch::try_new(Arc::clone(&nullable), batch.columns().to_vec()));
         partitions.push(batches.collect::<std::result::Result<Vec<_>, _>>()?);
     }
-    ctx.deregister_table(name.clone())?;
-    ctx.register_table(name, Arc::new(MemTable::try_new(nullable, partitions)?)).map(drop)
+    let table = Arc::new(MemTable::try_new(nullable, partitions)?);
+    if exists {
+        ctx.deregister_table(create.name.clone())?;
+    }
+    ctx.register_table(create.name.clone(), table)?;
+    Ok(DataFrame::new(ctx.state(), LogicalPlanBuilder::empty(false).build()?))
 }

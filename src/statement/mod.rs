@@ -16,10 +16,13 @@ pub mod from_first;
 pub mod show;
 pub mod summarize;
 
+use std::sync::Arc;
+
 use datafusion::common::{TableReference, not_impl_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::planner::{IdentNormalizer, object_name_to_table_reference};
@@ -31,6 +34,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::frontend::{self, Parsed, nesting};
 use crate::large_stack;
 use crate::statement::summarize::Summarized;
+use crate::tables;
 
 /// Length of a text, in bytes, from which on it is parsed on a large stack.
 const LONG_TEXT: usize = 1000;
@@ -161,7 +165,16 @@ fn parse_here(state: &SessionState, sql: &str) -> Result<Parsed> {
 pub async fn plan(ctx: &SessionContext, parsed: Parsed) -> Result<DataFrame> {
     let creates_table = parsed.creates_table_of_query();
     let plan = frontend::plan(&ctx.state(), parsed).await?;
-    if creates_table { create_table::run(ctx, plan).await } else { ctx.execute_logical_plan(plan).await }
+    // The query of CREATE TABLE AS runs now, and not where the session would see its errors.
+    let query = match &plan {
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => Some(Arc::clone(&create.input)),
+        _ => None,
+    };
+    let ran = if creates_table { create_table::run(ctx, plan).await } else { ctx.execute_logical_plan(plan).await };
+    match (ran, query) {
+        (Err(error), Some(query)) => Err(tables::locate_csv_value_of(error, &ctx.state(), &query).await),
+        (ran, _) => ran,
+    }
 }
 
 /// Parses one statement. Returns `None` if there is none, or if the text cannot be tokenized.

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use crate::frontend;
+use crate::{frontend, tables};
 
 /// The operand of SUMMARIZE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,12 @@ impl Summarized {
             aggregates
                 .extend(of_column.into_iter().map(|(name, aggregate)| aggregate.alias(format!("{name} {number}"))));
         }
-        let summary = frame.aggregate(Vec::new(), aggregates)?.collect().await?;
+        let summary = frame.aggregate(Vec::new(), aggregates)?;
+        let query = summary.logical_plan().clone();
+        let summary = match summary.collect().await {
+            Ok(summary) => summary,
+            Err(error) => return Err(tables::locate_csv_value_of(error, &ctx.state(), &query).await),
+        };
         let value = |name: &str| -> Result<ScalarValue> {
             let batch = summary.iter().find(|batch| batch.num_rows() > 0);
             let column = batch.and_then(|batch| batch.column_by_name(name));

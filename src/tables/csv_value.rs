@@ -13,6 +13,8 @@ use datafusion::datasource::file_format::file_compression_type::FileCompressionT
 use datafusion::datasource::physical_plan::{CsvSource, FileScanConfig, FileSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 
 /// A value that the reader has refused.
@@ -48,6 +50,17 @@ pub fn locate(error: DataFusionError, plan: &Arc<dyn ExecutionPlan>) -> DataFusi
         }
     }
     error
+}
+
+/// Adds the place to an error about a value in a local file that `query` reads. Other errors pass.
+pub async fn locate_of(error: DataFusionError, state: &SessionState, query: &LogicalPlan) -> DataFusionError {
+    if refused(&error.strip_backtrace()).is_none() {
+        return error;
+    }
+    match state.create_physical_plan(query).await {
+        Ok(plan) => locate(error, &plan),
+        Err(_) => error,
+    }
 }
 
 /// Reads `Error while parsing value '4.x4' as type 'Float32' for column 1 at line 4`.

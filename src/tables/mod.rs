@@ -20,7 +20,7 @@ mod remote;
 #[path = "no_remote.rs"]
 mod remote;
 
-pub use crate::tables::csv_value::locate as locate_csv_value;
+pub use crate::tables::csv_value::{locate as locate_csv_value, locate_of as locate_csv_value_of};
 pub use crate::tables::folder::DataFolder;
 pub use crate::tables::named::{NamedFiles, missing_file};
 

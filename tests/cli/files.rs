@@ -141,3 +141,16 @@ fn an_empty_folder_is_noted_and_its_first_file_is_found() {
     let note = format!("note: there are no tables: {data} has no .parquet, .csv, .json or .arrow file");
     assert!(output.status.success() && err.starts_with(&note) && err.lines().count() == 1, "{err}");
 }
+
+/// A folder without files is a table without rows, and worth a word on stderr.
+#[test]
+fn a_table_without_files_is_a_warning() {
+    let dir = folder(&[]);
+    fs::create_dir(dir.path().join("sales")).unwrap();
+    let sql = "CREATE EXTERNAL TABLE s (n BIGINT) STORED AS CSV LOCATION 'sales/'; SELECT count(*) AS n FROM s";
+    let args = [&EMPTY, ["-c", sql].as_slice()].concat();
+    let ran = finish(command(&CACHE, &args).current_dir(dir.path()).spawn().unwrap(), "");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "n\n0\n"), "{ran:?}");
+    assert!(ran.err.starts_with("warning: table s has no rows: no file matches /"), "{ran:?}");
+    assert!(ran.err.contains("/sales/") && ran.err.lines().count() == 1, "{ran:?}");
+}

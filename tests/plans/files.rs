@@ -111,6 +111,57 @@ fn a_deleted_file_is_an_error_that_names_it() {
         let expected = format!("the file {} of table t is not there any more", path.display());
         assert!(error.contains(&expected), "{placement}: {error}");
         assert!(db.collect("SELECT 1 WHERE EXISTS (SELECT * FROM t)").is_err());
+        assert!(db.collect("CACHE TABLE t").unwrap_err().to_string().contains(&expected), "{placement}");
+        assert!(db.session.take_notices().is_empty());
         assert_eq!(texts(&db.collect("SELECT count(*) FROM f").unwrap()), ["0"], "{placement}");
+        let notice = format!("table f has no rows: no file matches {}/*.parquet", folder.display());
+        assert_eq!(db.session.take_notices(), [notice], "{placement}");
+        db.run(&format!(
+            "CREATE EXTERNAL TABLE g (n BIGINT) STORED AS PARQUET LOCATION '{}/*.parquet'",
+            folder.display()
+        ));
+        assert_eq!(texts(&db.collect("SELECT max(n) FROM g").unwrap()), ["NULL"], "{placement}");
+        let notice = format!("table g has no rows: no file matches {}/*.parquet", folder.display());
+        assert_eq!(db.session.take_notices(), [notice], "{placement}");
+        write(&folder.join("a.parquet"), vec![("n", numbers())]);
+        assert_eq!(texts(&db.collect("SELECT max(n) FROM g").unwrap()), ["3"], "{placement}");
+        assert!(db.session.take_notices().is_empty());
+    }
+}
+
+/// A value that a column does not take has a place wherever the file is read.
+#[test]
+fn bad_values_have_a_place_in_every_statement() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bad.csv");
+    let rows: String = (0..1500).map(|i| format!("{i}\n")).collect();
+    fs::write(&path, format!("a\n{rows}zwei\n")).unwrap();
+    let target = dir.path().join("copy.csv");
+    let path = path.display();
+    for placement in PLACEMENTS {
+        let db = Db::new(&[("xla.placement", placement), ("xla.frontend_rules", "all")]);
+        db.run("CREATE TABLE into_it (a BIGINT)");
+        db.run(&format!(
+            "CREATE EXTERNAL TABLE bad STORED AS CSV LOCATION '{path}' OPTIONS ('format.has_header' 'true')"
+        ));
+        for sql in [
+            "SELECT sum(a) FROM bad".to_string(),
+            format!("SELECT sum(a) FROM '{path}'"),
+            format!("CREATE TABLE c AS SELECT * FROM '{path}'"),
+            format!("CREATE TABLE c (a BIGINT) AS SELECT * FROM '{path}'"),
+            "CREATE OR REPLACE TABLE into_it AS SELECT * FROM bad".to_string(),
+            "INSERT INTO into_it SELECT * FROM bad".to_string(),
+            format!("COPY (SELECT a + 1 AS b FROM bad) TO '{}'", target.display()),
+            "SUMMARIZE bad".to_string(),
+            "CACHE TABLE bad".to_string(),
+            "EXPLAIN ANALYZE SELECT max(a) FROM bad".to_string(),
+        ] {
+            let error = db.collect(&sql).unwrap_err().to_string();
+            // Quartiles have no device form.
+            if placement == "always" && sql.starts_with("SUMMARIZE") {
+                continue;
+            }
+            assert!(error.contains("bad.csv, line 1502, column a: 'zwei' is no Int64"), "{placement}: {sql}: {error}");
+        }
     }
 }

@@ -16,6 +16,7 @@ mod fallback;
 mod files;
 mod larger_than_memory;
 mod limits;
+mod literals;
 mod operators;
 mod runtime_filters;
 mod skew;

@@ -24,7 +24,9 @@ impl Tracer {
                         Some(valid) => self.builder.and(valid, kept)?,
                         None => kept,
                     };
-                    TracedColumn { valid: Some(valid), ..result }
+                    // A literal that is NULL in some rows is an array.
+                    let values = self.values_in_rows_of(result.values, valid)?;
+                    TracedColumn { values, valid: Some(valid), ..result }
                 }
                 Choice::Greatest => self.better(Comparison::Ge, arg, &result)?,
                 Choice::Least => self.better(Comparison::Le, arg, &result)?,

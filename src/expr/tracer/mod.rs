@@ -200,10 +200,11 @@ impl Tracer {
         if self.builder.shape(value).rank() == 0 { Ok(self.builder.broadcast(value, &[capacity])?) } else { Ok(value) }
     }
 
-    /// Broadcasts a scalar to the dimensions of `like`.
+    /// Broadcasts a scalar to the dimensions of `like`. An array stays: `like` may be a literal.
     pub fn broadcast_like(&mut self, value: Value, like: Value) -> Result<Value> {
         let dims = self.builder.shape(like).dims.clone();
-        if self.builder.shape(value).dims == dims { Ok(value) } else { Ok(self.builder.broadcast(value, &dims)?) }
+        let stays = self.builder.shape(value).rank() > 0 || dims.is_empty();
+        if stays { Ok(value) } else { Ok(self.builder.broadcast(value, &dims)?) }
     }
 
     /// `table[index]`, for an index that is an array or a scalar.

@@ -2,8 +2,10 @@
 
 use datafusion::error::Result;
 
+use crate::expr::tracer::integer::{Int, Limbs};
 use crate::expr::tracer::{TracedColumn, Tracer, Values};
 use crate::hlo::{Scalar, Value};
+use crate::kernels::wide::Wide;
 
 impl Tracer {
     /// Takes `on_true` in rows where `pred` is set, else `on_false`. Both must have the same type and dictionary.
@@ -26,6 +28,22 @@ impl Tracer {
             }
         };
         Ok(TracedColumn { values, valid, ..on_true.clone() })
+    }
+
+    /// The values of a literal, once for each row of `like`; other values as they are.
+    pub fn values_in_rows_of(&mut self, values: Values, like: Value) -> Result<Values> {
+        let mut in_rows = |value: Value| self.broadcast_like(value, like);
+        Ok(match values {
+            Values::Pred(value) => Values::Pred(in_rows(value)?),
+            Values::Float(value) => Values::Float(in_rows(value)?),
+            Values::Int(Int { limbs, range }) => {
+                let limbs = match limbs {
+                    Limbs::Narrow(value) => Limbs::Narrow(in_rows(value)?),
+                    Limbs::Wide(Wide { hi, lo }) => Limbs::Wide(Wide { hi: in_rows(hi)?, lo: in_rows(lo)? }),
+                };
+                Values::Int(Int { limbs, range })
+            }
+        })
     }
 
     fn select_value(&mut self, pred: Value, on_true: Value, on_false: Value) -> Result<Value> {

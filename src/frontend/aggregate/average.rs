@@ -1,4 +1,4 @@
-//! The average of integers from their exact sum, and of floats from a compensated one.
+//! The average of integers and durations from their exact sum, and of floats from a compensated one.
 
 use std::sync::Arc;
 
@@ -50,6 +50,12 @@ impl Average {
             }
             count => self.sum.over(count as f64).to_f64(),
         })
+    }
+
+    /// The average of integers, towards zero; `None` without values.
+    pub fn integer(&self) -> Option<i64> {
+        // It is not larger than the largest of them, all of which are of 64 bits.
+        (self.count > 0).then(|| (self.whole / i128::from(self.count)) as i64)
     }
 
     fn count(&mut self, number: Number, by: i64) {

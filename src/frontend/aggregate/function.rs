@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::Int64Array;
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::plan_err;
 use datafusion::common::utils::take_function_args;
@@ -12,9 +14,10 @@ use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility};
 
 use crate::frontend::aggregate::average::Average;
+use crate::frontend::aggregate::distinct::{self, Distinct, DistinctAggregate};
 use crate::frontend::aggregate::moments::Moments;
 use crate::frontend::aggregate::number::{argument_type, factor};
-use crate::frontend::aggregate::state::{AggregateState, Finish, ManyGroups, OneGroup};
+use crate::frontend::aggregate::state::{AggregateState, Finish, ManyGroups, OneGroup, doubles};
 use crate::frontend::aggregate::statistic::Statistic;
 use crate::frontend::aggregate::sum::ExactSum;
 
@@ -22,6 +25,8 @@ use crate::frontend::aggregate::sum::ExactSum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     Average,
+    /// Of durations, which is one.
+    AverageDuration,
     Statistic(Statistic),
 }
 
@@ -37,12 +42,14 @@ impl ExactAggregate {
     /// The function that takes the place of DataFusion's `name` over arguments of these types, if there is one.
     pub fn in_place_of(name: &str, arguments: &[DataType]) -> Option<Self> {
         let kind = match name {
-            // Its own averages of decimals and durations are exact.
+            "avg" if matches!(arguments, [DataType::Duration(_)]) => Kind::AverageDuration,
+            // Its own averages of decimals are exact.
             "avg" if arguments.iter().all(|a| a.is_numeric() && !a.is_decimal() || a.is_null()) => Kind::Average,
             "avg" => return None,
             _ => Kind::Statistic(Statistic::of(name).filter(|statistic| *statistic != Statistic::Count)?),
         };
-        arguments.iter().all(|argument| argument_type(argument).is_some()).then(|| Self {
+        let takes = |argument: &DataType| kind == Kind::AverageDuration || argument_type(argument).is_some();
+        arguments.iter().all(takes).then(|| Self {
             name: name.to_string(),
             kind,
             signature: Signature::user_defined(Volatility::Immutable),
@@ -52,7 +59,8 @@ impl ExactAggregate {
 
 /// Whether the function is one of this folder, which means what DataFusion's of the same name does.
 pub fn is_exact(function: &AggregateUDF) -> bool {
-    function.inner().is::<ExactAggregate>() || function.inner().is::<ExactSum>()
+    let inner = function.inner();
+    inner.is::<ExactAggregate>() || inner.is::<ExactSum>() || inner.is::<DistinctAggregate>()
 }
 
 impl AggregateUDFImpl for ExactAggregate {
@@ -74,6 +82,7 @@ impl AggregateUDFImpl for ExactAggregate {
                 let [y, x] = take_function_args(&self.name, arguments)?;
                 Ok(vec![coerce(y)?, coerce(x)?])
             }
+            Kind::AverageDuration => Ok(arguments.to_vec()),
             _ => {
                 let [argument] = take_function_args(&self.name, arguments)?;
                 Ok(vec![coerce(argument)?])
@@ -81,13 +90,19 @@ impl AggregateUDFImpl for ExactAggregate {
         }
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        match (self.kind, arguments) {
+            (Kind::AverageDuration, [duration]) => Ok(duration.clone()),
+            _ => Ok(DataType::Float64),
+        }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.is_distinct {
+            return Ok(distinct::state_fields(&args));
+        }
         let fields = match self.kind {
-            Kind::Average => Average::fields(),
+            Kind::Average | Kind::AverageDuration => Average::fields(),
             Kind::Statistic(_) => Moments::fields(),
         };
         let field =
@@ -96,38 +111,60 @@ impl AggregateUDFImpl for ExactAggregate {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match self.kind {
-            Kind::Average => Box::new(OneGroup::new(average())),
-            Kind::Statistic(statistic) => Box::new(OneGroup::new(finish(statistic, args.expr_fields))),
-        })
+        match self.kind {
+            Kind::Average => one_group(average(), &args, OneGroup::new),
+            Kind::AverageDuration => one_group(average_duration(args.return_type()), &args, OneGroup::new),
+            Kind::Statistic(statistic) => one_group(finish(statistic, args.expr_fields), &args, OneGroup::new),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(match self.kind {
-            Kind::Average => Box::new(OneGroup::sliding(average())),
-            Kind::Statistic(statistic) => Box::new(OneGroup::sliding(finish(statistic, args.expr_fields))),
-        })
+        match self.kind {
+            Kind::Average => one_group(average(), &args, OneGroup::sliding),
+            Kind::AverageDuration => one_group(average_duration(args.return_type()), &args, OneGroup::sliding),
+            Kind::Statistic(statistic) => one_group(finish(statistic, args.expr_fields), &args, OneGroup::sliding),
+        }
     }
 
-    fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
-        true
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        !args.is_distinct
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         Ok(match self.kind {
             Kind::Average => Box::new(ManyGroups::new(average())),
+            Kind::AverageDuration => Box::new(ManyGroups::new(average_duration(args.return_type()))),
             Kind::Statistic(statistic) => Box::new(ManyGroups::new(finish(statistic, args.expr_fields))),
         })
     }
 }
 
+fn one_group<S: AggregateState>(
+    finish: Finish<S>,
+    args: &AccumulatorArgs,
+    new: fn(Finish<S>) -> OneGroup<S>,
+) -> Result<Box<dyn Accumulator>> {
+    if args.is_distinct {
+        return Distinct::boxed(args.expr_fields, Box::new(move || Ok(Box::new(OneGroup::new(Arc::clone(&finish))))));
+    }
+    Ok(Box::new(new(finish)))
+}
+
 fn average() -> Finish<Average> {
-    Arc::new(Average::value)
+    doubles(Average::value)
+}
+
+fn average_duration(result: &DataType) -> Finish<Average> {
+    let result = result.clone();
+    Arc::new(move |averages| {
+        let integers = Int64Array::from_iter(averages.iter().map(Average::integer));
+        Ok(cast(&integers, &result)?)
+    })
 }
 
 /// What a statistic of these arguments makes of the moments.
 fn finish(statistic: Statistic, arguments: &[FieldRef]) -> Finish<Moments> {
     let factor_of = |argument: Option<&FieldRef>| argument.map_or(1.0, |argument| factor(argument.data_type()));
     let factors = [factor_of(arguments.last()), factor_of(arguments.first())];
-    Arc::new(move |moments| statistic.value(&moments.summary(factors)))
+    doubles(move |moments: &Moments| statistic.value(&moments.summary(factors)))
 }

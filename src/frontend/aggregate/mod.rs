@@ -4,6 +4,7 @@
 //! deviation is left (the standard deviation of milliseconds since 1970, say). These take numbers as they are, about a shift, in 106 bits.
 
 mod average;
+mod distinct;
 mod double_double;
 mod function;
 mod moments;
@@ -12,6 +13,7 @@ mod replace;
 mod state;
 pub mod statistic;
 mod sum;
+mod total;
 
 pub use function::is_exact;
 pub use replace::ExactAggregates;

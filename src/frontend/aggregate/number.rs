@@ -1,6 +1,7 @@
 //! Columns of numbers as 128-bit integers and as double-doubles, so that nothing is rounded before it is added up.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
 
@@ -37,8 +38,11 @@ pub fn double_doubles(array: &ArrayRef) -> Result<Vec<Option<DoubleDouble>>> {
     })
 }
 
-/// The integers of a column, of decimals without their scale; `None` is NULL.
+/// The integers of a column, of decimals without their scale, of durations in their unit; `None` is NULL.
 pub fn integers(array: &ArrayRef) -> Result<Vec<Option<i128>>> {
+    if matches!(array.data_type(), DataType::Duration(_)) {
+        return integers(&cast(array, &DataType::Int64)?);
+    }
     Ok(match array.data_type() {
         DataType::Int64 => array.as_primitive::<Int64Type>().iter().map(|v| v.map(i128::from)).collect(),
         DataType::UInt64 => array.as_primitive::<UInt64Type>().iter().map(|v| v.map(i128::from)).collect(),

@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
-use datafusion::common::DFSchema;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition};
+use datafusion::logical_expr::{
+    AggregateUDF, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, WindowFunctionDefinition,
+};
 use datafusion::optimizer::AnalyzerRule;
 
+use crate::frontend::aggregate::distinct::DistinctAggregate;
 use crate::frontend::aggregate::function::ExactAggregate;
 use crate::frontend::aggregate::sum::ExactSum;
 use crate::frontend::replace::replace_calls;
@@ -59,16 +62,41 @@ fn replace(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// The exact function in the place of `func`, if there is one for these arguments. With DISTINCT, DataFusion's own remains.
+/// The exact function in the place of `func`, if there is one for these arguments.
 fn exact(func: &AggregateUDF, arguments: &[Expr], distinct: bool, schema: &DFSchema) -> Option<Arc<AggregateUDF>> {
-    if distinct || !is_own_aggregate(func) {
+    if !is_own_aggregate(func) {
         return None;
     }
     let types = arguments.iter().map(|argument| argument.get_type(schema)).collect::<Result<Vec<_>>>().ok()?;
-    if let [argument] = types.as_slice()
-        && let Some(sum) = ExactSum::in_place_of(func, argument)
+    if let ([argument], [data_type]) = (arguments, types.as_slice())
+        && let Some(sum) = ExactSum::in_place_of(func, data_type, is_short(argument, schema))
     {
         return Some(Arc::new(AggregateUDF::from(sum)));
     }
+    if distinct && let Some(distinct) = DistinctAggregate::in_place_of(func, &types) {
+        return Some(Arc::new(AggregateUDF::from(distinct)));
+    }
     ExactAggregate::in_place_of(func.name(), &types).map(|exact| Arc::new(AggregateUDF::from(exact)))
+}
+
+/// Whether an argument is a column of integers of 32 bits or less, or that and a number of 32 bits. Sums of 2^31 rows then fit 64 bits.
+fn is_short(argument: &Expr, schema: &DFSchema) -> bool {
+    let column = |expr: &Expr| {
+        let data_type = expr.get_type(schema).unwrap_or(DataType::Null);
+        let long = matches!(data_type, DataType::Int64 | DataType::UInt64);
+        matches!(expr, Expr::Column(_)) && data_type.is_integer() && !long
+    };
+    let literal = |expr: &Expr| match expr {
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(Some(value))) => i32::try_from(value).is_ok(),
+            _ => false,
+        },
+        _ => false,
+    };
+    match argument {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
+            column(left) && literal(right) || literal(left) && column(right)
+        }
+        other => column(other),
+    }
 }

@@ -39,8 +39,13 @@ pub trait AggregateState: Copy + Default + Debug + Send + Sync + 'static {
     fn decode(arrays: &[ArrayRef]) -> Vec<Self>;
 }
 
-/// What a state gives in the end; `None` is NULL.
-pub type Finish<S> = Arc<dyn Fn(&S) -> Option<f64> + Send + Sync>;
+/// What states give in the end.
+pub type Finish<S> = Arc<dyn Fn(&[S]) -> Result<ArrayRef> + Send + Sync>;
+
+/// A number for each state; `None` is NULL.
+pub fn doubles<S: AggregateState>(value: impl Fn(&S) -> Option<f64> + Send + Sync + 'static) -> Finish<S> {
+    Arc::new(move |states| Ok(Arc::new(Float64Array::from_iter(states.iter().map(&value)))))
+}
 
 /// The accumulator of one group, also of a window that slides: rows are added at one end and removed at the other. Then it keeps
 /// the rows, and starts again from them when what was removed was so large that little is left of the digits of the rest.
@@ -97,7 +102,7 @@ impl<S: AggregateState> Accumulator for OneGroup<S> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64((self.finish)(&self.state)))
+        ScalarValue::try_from_array(&(self.finish)(&[self.state])?, 0)
     }
 
     fn size(&self) -> usize {
@@ -144,8 +149,7 @@ impl<S: AggregateState> GroupsAccumulator for ManyGroups<S> {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let states = emit_to.take_needed(&mut self.states);
-        Ok(Arc::new(Float64Array::from_iter(states.iter().map(|state| (self.finish)(state)))))
+        (self.finish)(&emit_to.take_needed(&mut self.states))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {

@@ -8,6 +8,8 @@
 //! SELECT a, a FROM t    SELECT a, a AS __same_1 FROM t    Projection: __same_0.a, __same_1.a
 //! ```
 //!
+//! Wildcards that share columns are written out before ([`repeated_wildcards`]).
+//!
 //! The first of equal columns keeps its name, so that ORDER BY finds it. Of different columns of one name none does: a reference to
 //! that name is ambiguous, and an error as in Postgres. So are two columns of one name in a table or view.
 
@@ -31,13 +33,16 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::frontend::applies;
-use crate::frontend::syntax::visit;
+use crate::frontend::syntax::{repeated_wildcards, visit};
 
 /// The name of the rule in `xla.frontend_rules`.
 pub const NAME: &str = "duplicate_names";
 
 /// What hidden names begin with.
-const HIDDEN: &str = "__same_";
+pub const HIDDEN: &str = "__same_";
+
+/// The columns' own names by their hidden ones; `None` is the name that DataFusion gives the expression.
+pub type Names = HashMap<String, Option<String>>;
 
 /// Plans a statement, whose output columns may share names.
 ///
@@ -51,16 +56,46 @@ pub async fn plan(state: &SessionState, mut statement: Statement) -> Result<Logi
         return state.statement_to_plan(statement).await;
     }
     let original = statement.clone();
-    let mut refused = match state.statement_to_plan(statement).await {
+    let refused = match state.statement_to_plan(statement).await {
         Err(error) if is_refusal(&error) => error,
         planned => return planned,
     };
+    let refused = match hidden(state, &original, &Names::new(), refused).await? {
+        Planned::Plan(plan) => return Ok(*plan),
+        Planned::Refused(error) => error,
+    };
+    let (mut statement, mut names) = (original, Names::new());
+    match repeated_wildcards::expand(state, &mut statement, &mut names).await {
+        Ok(true) => {}
+        // Tables that cannot be planned alone: the statement is not planned either.
+        Ok(false) | Err(_) => return Err(refused),
+    }
+    match hidden(state, &statement, &names, refused).await? {
+        Planned::Plan(plan) => Ok(*plan),
+        Planned::Refused(error) => Err(error),
+    }
+}
+
+/// What has become of a statement with hidden names.
+enum Planned {
+    Plan(Box<LogicalPlan>),
+    /// Two columns have one name still.
+    Refused(DataFusionError),
+}
+
+/// Plans a statement with hidden names, of which it has some already.
+async fn hidden(
+    state: &SessionState,
+    original: &Statement,
+    names: &Names,
+    mut refused: DataFusionError,
+) -> Result<Planned> {
     for wildcards in [Wildcards::HaveColumns, Wildcards::HaveAliases] {
         let mut statement = original.clone();
         let mut hide = Hide {
-            normalizer: IdentNormalizer::new(config.sql_parser.enable_ident_normalization),
+            normalizer: IdentNormalizer::new(state.config_options().sql_parser.enable_ident_normalization),
             wildcards,
-            names: HashMap::new(),
+            names: names.clone(),
             ambiguous: Vec::new(),
             by_name: false,
         };
@@ -68,18 +103,18 @@ pub async fn plan(state: &SessionState, mut statement: Statement) -> Result<Logi
             return Err(*error);
         }
         if hide.by_name && !hide.ambiguous.is_empty() {
-            return Err(refused);
+            return Ok(Planned::Refused(refused));
         }
         if hide.names.is_empty() {
             continue;
         }
         match state.statement_to_plan(statement).await {
-            Ok(plan) => return restore(plan, &hide.names),
+            Ok(plan) => return restore(plan, &hide.names).map(|plan| Planned::Plan(Box::new(plan))),
             Err(error) if is_refusal(&error) => refused = error,
             Err(error) => return Err(hide.explain(error)),
         }
     }
-    Err(refused)
+    Ok(Planned::Refused(refused))
 }
 
 /// Whether an error says that two columns have one name.
@@ -117,8 +152,7 @@ enum Wildcards {
 struct Hide {
     normalizer: IdentNormalizer,
     wildcards: Wildcards,
-    /// The columns' own names by their hidden ones; `None` is the name that DataFusion gives the expression.
-    names: HashMap<String, Option<String>>,
+    names: Names,
     /// The names of which there are different columns.
     ambiguous: Vec<String>,
     /// Columns are matched by name somewhere: a natural join, UNION BY NAME.
@@ -334,7 +368,7 @@ fn without_qualifiers(expr: &Expr) -> String {
 }
 
 /// Gives the output columns of a plan their own names.
-fn restore(plan: LogicalPlan, names: &HashMap<String, Option<String>>) -> Result<LogicalPlan> {
+fn restore(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     let inside = |input: Arc<LogicalPlan>| restore(Arc::unwrap_or_clone(input), names).map(Arc::new);
     Ok(match plan {
         LogicalPlan::Explain(mut explain) => {
@@ -367,7 +401,7 @@ fn restore(plan: LogicalPlan, names: &HashMap<String, Option<String>>) -> Result
 }
 
 /// Tables, views and files have columns of different names.
-fn check_distinct(input: &LogicalPlan, names: &HashMap<String, Option<String>>) -> Result<()> {
+fn check_distinct(input: &LogicalPlan, names: &Names) -> Result<()> {
     match input.schema().fields().iter().find_map(|field| names.get(field.name()).map(|own| (field.name(), own))) {
         None => Ok(()),
         Some((hidden, own)) => {
@@ -377,7 +411,7 @@ fn check_distinct(input: &LogicalPlan, names: &HashMap<String, Option<String>>) 
     }
 }
 
-fn with_own_names(plan: LogicalPlan, names: &HashMap<String, Option<String>>) -> Result<LogicalPlan> {
+fn with_own_names(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
     let mut own_names = Vec::new();
     for field in plan.schema().fields() {
         own_names.push(match names.get(field.name()) {

@@ -10,6 +10,8 @@ mod expansion;
 mod function_names;
 mod is_distinct_from;
 pub mod nesting;
+mod repeated_wildcards;
+mod row_comparison;
 mod row_value;
 mod signs;
 mod text_arguments;
@@ -19,7 +21,7 @@ use std::ops::ControlFlow;
 use datafusion::common::TableReference;
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::SessionState;
+use datafusion::execution::{FunctionRegistry, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::planner::IdentNormalizer;
@@ -29,6 +31,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::config::XlaOptions;
 use crate::frontend::syntax::dismantle::dismantle;
+use crate::frontend::unnest::row::Row;
 use crate::frontend::using::label::{Label, Natural};
 use crate::frontend::using::same_columns;
 use crate::frontend::{applies, unnest, using};
@@ -42,9 +45,21 @@ const SHALLOW_NAMES: usize = 32;
 /// Those of DataFusion's planner, and of the rules.
 pub async fn plan(state: &SessionState, parsed: Parsed) -> Result<LogicalPlan> {
     let config = state.config_options();
-    let mut statement = parsed.statement;
-    rewrite(&mut statement, config)?;
-    if parsed.levels > SHALLOW_NAMES {
+    let (mut statement, is_deep) = (parsed.statement, parsed.levels > SHALLOW_NAMES);
+    if applies(unnest::NAME, config) {
+        let is_aggregate = |name: &str| state.aggregate_functions().contains_key(name);
+        if row_value::rewrite(&mut statement, &is_aggregate)?.calls_row {
+            let mut with_row = state.clone();
+            with_row.register_udf(Row::udf())?;
+            return plan_statement(&with_row, statement, is_deep).await;
+        }
+    }
+    plan_statement(state, statement, is_deep).await
+}
+
+async fn plan_statement(state: &SessionState, mut statement: Statement, is_deep: bool) -> Result<LogicalPlan> {
+    let config = state.config_options();
+    if is_deep {
         function_names::rewrite(&mut statement, state);
     }
     if !applies(using::NAME, config) {
@@ -94,6 +109,7 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         rebind: applies(is_distinct_from::NAME, config),
         balance: applies(chains::NAME, config),
         text: applies(text_arguments::NAME, config),
+        rows: applies(row_comparison::NAME, config),
         distinct_order: applies(distinct_order::NAME, config),
         checked: XlaOptions::of(config).checked_arithmetic,
         limit,
@@ -150,13 +166,6 @@ impl Parsed {
     }
 }
 
-fn rewrite(statement: &mut Statement, config: &ConfigOptions) -> Result<()> {
-    if applies(unnest::NAME, config) {
-        row_value::rewrite(statement)?;
-    }
-    Ok(())
-}
-
 /// Shows a visitor the whole statement.
 fn visit<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlow<V::Break> {
     match statement {
@@ -195,6 +204,7 @@ struct Operators {
     rebind: bool,
     balance: bool,
     text: bool,
+    rows: bool,
     distinct_order: bool,
     /// Whether arithmetic becomes calls.
     checked: bool,
@@ -328,6 +338,9 @@ impl VisitorMut for Operators {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         if self.text {
             text_arguments::rewrite(expr);
+        }
+        if self.rows {
+            row_comparison::rewrite(expr);
         }
         self.around.pop();
         self.post()

@@ -6,42 +6,79 @@
 //!
 //! The two are the same in three-valued logic: true if a row is equal, NULL if it is unknown whether one is. `= ANY`, `= SOME` and
 //! `<> ALL` are written as IN and NOT IN. The rule [`unnest`](crate::frontend::unnest) makes joins of the result.
+//!
+//! Aggregates and window functions would be those of the subquery there, so a row that has some stays outside:
+//!
+//! ```text
+//! (count(*), g) IN (SELECT x, y ..)   __row(count(*), g) IN (SELECT __row(__row_1.c0, __row_1.c1) FROM (..) AS __row_1 (c0, c1))
+//! ```
 
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    TableFactor, Visit, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
 use crate::frontend::syntax::visit;
+use crate::frontend::unnest::row::NAME;
 
-/// Rewrites the comparisons of a statement. Returns whether there were any.
+/// What a statement has been rewritten to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// Comparisons of rows with subqueries.
+    pub comparisons: usize,
+    /// Whether the function [`row`](crate::frontend::unnest::row) is called.
+    pub calls_row: bool,
+}
+
+/// Rewrites the comparisons of a statement. `is_aggregate` knows the names of aggregate functions.
 ///
 /// # Errors
 /// Never in practice: if the text that the rewriting starts from is not SQL.
-pub fn rewrite(statement: &mut Statement) -> Result<bool> {
-    let mut rows = RowValues { n: 0 };
+pub fn rewrite(statement: &mut Statement, is_aggregate: &dyn Fn(&str) -> bool) -> Result<Rewritten> {
+    let mut rows = RowValues { is_aggregate, rewritten: Rewritten::default() };
     match visit(statement, &mut rows) {
         ControlFlow::Break(error) => Err(*error),
-        ControlFlow::Continue(()) => Ok(rows.n > 0),
+        ControlFlow::Continue(()) => Ok(rows.rewritten),
     }
 }
 
-struct RowValues {
-    /// How many have been rewritten.
-    n: usize,
+struct RowValues<'a> {
+    is_aggregate: &'a dyn Fn(&str) -> bool,
+    rewritten: Rewritten,
 }
 
-impl VisitorMut for RowValues {
+impl RowValues<'_> {
+    /// Whether a row has calls that belong to the query around a subquery.
+    fn is_fixed(&self, row: &[Expr]) -> bool {
+        struct Calls<'a>(&'a dyn Fn(&str) -> bool);
+        impl Visitor for Calls<'_> {
+            type Break = ();
+            fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+                match expr {
+                    Expr::Function(call) if call.over.is_some() => ControlFlow::Break(()),
+                    Expr::Function(call) if (self.0)(&call.name.to_string().to_lowercase()) => ControlFlow::Break(()),
+                    _ => ControlFlow::Continue(()),
+                }
+            }
+        }
+        row.iter().any(|value| value.visit(&mut Calls(self.is_aggregate)).is_break())
+    }
+}
+
+impl VisitorMut for RowValues<'_> {
     type Break = Box<DataFusionError>;
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         let Some((row, query, negated)) = compared(expr) else { return ControlFlow::Continue(()) };
-        self.n += 1;
-        match membership(row, query, negated, self.n) {
+        self.rewritten.comparisons += 1;
+        let fixed = self.is_fixed(&row);
+        self.rewritten.calls_row |= fixed;
+        match membership(row, query, negated, fixed, self.rewritten.comparisons) {
             Ok(rewritten) => *expr = rewritten,
             Err(error) => return ControlFlow::Break(Box::new(error)),
         }
@@ -67,21 +104,34 @@ fn compared(expr: &Expr) -> Option<(Vec<Expr>, Query, bool)> {
     }
 }
 
-fn membership(row: Vec<Expr>, query: Query, negated: bool, n: usize) -> Result<Expr> {
+/// The comparison, whose values are `fixed` outside of the subquery or move into it.
+fn membership(row: Vec<Expr>, query: Query, negated: bool, fixed: bool, n: usize) -> Result<Expr> {
     let table = format!("__row_{n}");
     let names: Vec<String> = (0..row.len()).map(|i| format!("c{i}")).collect();
     let not = if negated { "NOT " } else { "" };
-    let text = format!("TRUE {not}IN (SELECT TRUE FROM (SELECT TRUE) AS {table} ({}))", names.join(", "));
+    let list = names.join(", ");
+    let [value, selected] = match fixed {
+        true => [format!("{NAME}({list})"), format!("{NAME}({list})")],
+        false => ["TRUE".to_string(), "TRUE".to_string()],
+    };
+    let text = format!("{value} {not}IN (SELECT {selected} FROM (SELECT TRUE) AS {table} ({list}))");
     let mut membership = DFParser::parse_sql_into_expr_with_dialect(&text, &GenericDialect {})?.expr;
-    if let Expr::InSubquery { subquery, .. } = &mut membership
+    if let Expr::InSubquery { expr, subquery, .. } = &mut membership
         && let SetExpr::Select(select) = subquery.body.as_mut()
     {
-        let equal = row.into_iter().zip(names).map(|(value, name)| {
-            let column = Expr::CompoundIdentifier(vec![Ident::new(&table), Ident::new(name)]);
-            equality(value, column)
-        });
-        if let Some(equal) = equal.reduce(|l, r| binary(l, BinaryOperator::And, r)) {
-            select.projection = vec![SelectItem::UnnamedExpr(equal)];
+        let columns = names.iter().map(|name| Expr::CompoundIdentifier(vec![Ident::new(&table), Ident::new(name)]));
+        match (expr.as_mut(), select.projection.first_mut()) {
+            (Expr::Function(outside), Some(SelectItem::UnnamedExpr(Expr::Function(inside)))) => {
+                set_arguments(outside, row);
+                set_arguments(inside, columns);
+            }
+            (_, Some(SelectItem::UnnamedExpr(selected))) => {
+                let equal = row.into_iter().zip(columns).map(|(value, column)| equality(value, column));
+                if let Some(equal) = equal.reduce(|l, r| binary(l, BinaryOperator::And, r)) {
+                    *selected = equal;
+                }
+            }
+            _ => {}
         }
         if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
             **subquery = query;
@@ -89,6 +139,13 @@ fn membership(row: Vec<Expr>, query: Query, negated: bool, n: usize) -> Result<E
         }
     }
     Ok(membership)
+}
+
+fn set_arguments(call: &mut Function, values: impl IntoIterator<Item = Expr>) {
+    if let FunctionArguments::List(list) = &mut call.args {
+        let argument = |value| FunctionArg::Unnamed(FunctionArgExpr::Expr(value));
+        list.args = values.into_iter().map(argument).collect();
+    }
 }
 
 /// Names the columns of a SELECT list that has an expression twice: the columns of a table have different names.
@@ -118,8 +175,8 @@ mod tests {
 
     fn rewritten(sql: &str) -> Option<String> {
         let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
-        let found = rewrite(&mut statement).unwrap();
-        found.then(|| statement.to_string())
+        let found = rewrite(&mut statement, &|name| name == "count").unwrap();
+        (found.comparisons > 0).then(|| statement.to_string())
     }
 
     #[test]
@@ -129,6 +186,14 @@ mod tests {
         for sql in ["(a, b + 1) NOT IN (SELECT x, y FROM u)", "(a, b + 1) <> ALL (SELECT x, y FROM u)"] {
             assert_eq!(rewritten(&format!("SELECT * FROM t WHERE {sql}")).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn aggregates_stay_outside() {
+        let expected = "SELECT g FROM t GROUP BY g HAVING __row(count(*), g) IN (SELECT __row(__row_1.c0, __row_1.c1) \
+                        FROM (SELECT x, y FROM u) AS __row_1 (c0, c1))";
+        let sql = "SELECT g FROM t GROUP BY g HAVING (count(*), g) IN (SELECT x, y FROM u)";
+        assert_eq!(rewritten(sql).as_deref(), Some(expected));
     }
 
     #[test]

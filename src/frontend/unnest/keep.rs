@@ -16,6 +16,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator, Subquery};
 
 use crate::frontend::unnest::domain::is_correlated;
+use crate::frontend::unnest::row;
 
 /// How deeply subqueries that stay may nest.
 const MOST_LEVELS: usize = 4;
@@ -127,7 +128,11 @@ fn is_exists_kept(subquery: &Subquery, schema: &DFSchema) -> Result<bool> {
 fn is_in_kept(in_subquery: &InSubquery, negated: bool, schema: &DFSchema) -> Result<bool> {
     let value = &in_subquery.expr;
     let plan = in_subquery.subquery.subquery.as_ref();
-    if !value.any_column_refs() || value.contains_outer() || value.exists(|e| Ok(is_subquery(e)))? {
+    if row::values(value).is_some()
+        || !value.any_column_refs()
+        || value.contains_outer()
+        || value.exists(|e| Ok(is_subquery(e)))?
+    {
         return Ok(false);
     }
     if !is_correlated(plan)? {

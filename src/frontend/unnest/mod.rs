@@ -27,6 +27,7 @@
 mod attach;
 mod dependent;
 mod domain;
+mod join;
 mod keep;
 mod lateral;
 mod limit;
@@ -34,6 +35,7 @@ mod names;
 mod presence;
 mod quantified;
 mod rewrite;
+pub mod row;
 mod scalar;
 mod set_operation;
 pub mod single_row;

@@ -25,6 +25,7 @@ use crate::frontend::unnest::dependent::dependent_complete;
 use crate::frontend::unnest::domain::Domain;
 use crate::frontend::unnest::names::{column, columns, project};
 use crate::frontend::unnest::presence::Presence;
+use crate::frontend::unnest::row;
 
 /// Parts of an expression from which on it is written once.
 const LARGE: usize = 64;
@@ -175,8 +176,9 @@ impl Attach<'_> {
             }
             plan => (column(plan, 0), Arc::new(plan.clone())),
         };
-        let comparison = match &value {
-            Expr::Literal(ScalarValue::Boolean(Some(true)), _) if op == Operator::Eq => compared,
+        let comparison = match (&value, row::values(&value), row::values(&compared)) {
+            (_, Some(values), Some(columns)) => row::equality(values, columns, &input)?,
+            (Expr::Literal(ScalarValue::Boolean(Some(true)), _), ..) if op == Operator::Eq => compared,
             _ => Expr::BinaryExpr(BinaryExpr::new(Box::new(value), op, Box::new(compared))),
         };
         let mut predicate = condition(comparison);
@@ -189,8 +191,11 @@ impl Attach<'_> {
     }
 }
 
-/// Whether this is `TRUE IN (SELECT a = x AND ..)`, which a comparison of rows is rewritten to.
+/// Whether this is `TRUE IN (SELECT a = x AND ..)` or `row(a, ..) IN (SELECT row(x, ..))`, which a comparison of rows is rewritten to.
 fn is_row_comparison(value: &Expr, subquery: &LogicalPlan) -> bool {
+    if row::values(value).is_some() {
+        return true;
+    }
     let LogicalPlan::Projection(projection) = subquery else { return false };
     matches!(value, Expr::Literal(ScalarValue::Boolean(Some(true)), _)) && projection.expr[0].contains_outer()
 }

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, not_impl_err};
 use datafusion::error::Result;
-use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{
-    Aggregate, Expr, Filter, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, Sort,
-    Subquery, Window, WriteOp,
-};
+use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, Sort, Subquery, Window, WriteOp};
 
 use crate::frontend::unnest::attach::Attach;
 use crate::frontend::unnest::keep::{self, Place};
-use crate::frontend::unnest::lateral;
 use crate::frontend::unnest::names::{Names, column, columns, named, project};
+use crate::frontend::unnest::{join, lateral};
 
 /// Whether a plan has subqueries or lateral joins.
 pub fn has_subqueries(plan: &LogicalPlan) -> Result<bool> {
@@ -29,7 +25,7 @@ pub fn has_subqueries(plan: &LogicalPlan) -> Result<bool> {
     })
 }
 
-fn has_subquery(expr: &Expr) -> Result<bool> {
+pub fn has_subquery(expr: &Expr) -> Result<bool> {
     expr.exists(|expr| Ok(keep::is_subquery(expr)))
 }
 
@@ -99,12 +95,12 @@ fn rewrite_node(plan: LogicalPlan, names: &Names) -> Result<LogicalPlan> {
         LogicalPlan::Aggregate(aggregate) => rewrite_aggregate(aggregate, names),
         LogicalPlan::Sort(sort) => rewrite_sort(sort, names),
         LogicalPlan::Window(window) => rewrite_window(window, names),
-        LogicalPlan::Join(join) => rewrite_join(join, names),
+        LogicalPlan::Join(join) => join::rewrite(join, names),
         other => Ok(other),
     }
 }
 
-fn rewrite_filter(filter: Filter, names: &Names) -> Result<LogicalPlan> {
+pub fn rewrite_filter(filter: Filter, names: &Names) -> Result<LogicalPlan> {
     let (mut kept, mut taken) = (Vec::new(), Vec::new());
     for conjunct in split_conjunction(&filter.predicate) {
         let list = if keep::is_conjunct_kept(conjunct, &filter.input)? { &mut kept } else { &mut taken };
@@ -223,74 +219,4 @@ fn with_outer_columns(input: LogicalPlan, sort: &Sort) -> Result<LogicalPlan> {
     }
     let exprs = projection.expr.iter().cloned().chain(missing.into_iter().map(Expr::Column)).collect();
     project(projection.input.as_ref().clone(), exprs)
-}
-
-fn rewrite_join(join: Join, names: &Names) -> Result<LogicalPlan> {
-    let Some(filter) = join.filter.clone() else { return Ok(LogicalPlan::Join(join)) };
-    if !has_subquery(&filter)? {
-        return Ok(LogicalPlan::Join(join));
-    }
-    match join.join_type {
-        JoinType::Inner => {
-            let width = join.schema.fields().len();
-            let joined = LogicalPlan::Join(Join { filter: None, ..join });
-            let plan = rewrite_filter(Filter::try_new(filter, Arc::new(joined))?, names)?;
-            Attach::trimmed(plan, width)
-        }
-        JoinType::Left => outer_join(&join, filter, join.left.clone(), names, true),
-        JoinType::Right => outer_join(&join, filter, join.right.clone(), names, false),
-        other => not_impl_err!("a subquery in the ON of a {other} JOIN; use INNER, LEFT or RIGHT JOIN"),
-    }
-}
-
-/// An outer join: the pairs that an inner join finds, joined back with the rows that are `kept`, which are numbered.
-fn outer_join(
-    join: &Join,
-    filter: Expr,
-    kept: Arc<LogicalPlan>,
-    names: &Names,
-    keeps_left: bool,
-) -> Result<LogicalPlan> {
-    let qualifier = names.qualifier();
-    let kept_width = kept.schema().fields().len();
-    let numbered = Window::try_new(vec![row_number()], kept)?;
-    let numbered = LogicalPlan::Window(numbered);
-    let mut exprs: Vec<Expr> = columns(&numbered, kept_width).collect();
-    exprs.push(column(&numbered, kept_width).alias_qualified(Some(qualifier.clone()), format!("{qualifier}_row")));
-    let numbered = project(numbered, exprs)?;
-    let number = column(&numbered, kept_width);
-
-    let (left, right) = match keeps_left {
-        true => (Arc::new(numbered.clone()), join.right.clone()),
-        false => (join.left.clone(), Arc::new(numbered.clone())),
-    };
-    let pairs = Join::try_new(
-        left,
-        right,
-        join.on.clone(),
-        None,
-        JoinType::Inner,
-        JoinConstraint::On,
-        join.null_equality,
-        false,
-    )?;
-    let pairs = rewrite_filter(Filter::try_new(filter, Arc::new(LogicalPlan::Join(pairs)))?, names)?;
-    let other = if keeps_left { &join.right } else { &join.left };
-    let other_width = other.schema().fields().len();
-    let found = names.qualifier();
-    let first = if keeps_left { kept_width + 1 } else { 0 };
-    let mut exprs: Vec<Expr> = (first..first + other_width).map(|i| column(&pairs, i)).collect();
-    exprs.push(number.clone().alias_qualified(Some(found.clone()), format!("{found}_row")));
-    let pairs = project(pairs, exprs)?;
-    let pair_number = column(&pairs, other_width);
-    let plan =
-        LogicalPlanBuilder::from(numbered).join_on(pairs, JoinType::Left, vec![number.eq(pair_number)])?.build()?;
-    // The kept columns, their number, the other columns, the number of the pair.
-    let other = kept_width + 1..kept_width + 1 + other_width;
-    let places: Vec<usize> = match keeps_left {
-        true => (0..kept_width).chain(other).collect(),
-        false => other.chain(0..kept_width).collect(),
-    };
-    let exprs = places.into_iter().enumerate().map(|(i, place)| named(column(&plan, place), &join.schema, i)).collect();
-    project(plan, exprs)
 }
