@@ -229,7 +229,8 @@ fn fallback_reasons_are_shown_and_are_errors_under_always() {
         (
             "SELECT a FROM t WHERE to_hex(a) = 'f'",
             "FilterExec",
-            "to_hex(a@0): the function to_hex has no device form yet",
+            "to_hex(a@0): the function to_hex reads Int64; it has a device form for columns of text, dates, booleans and integers of 8 or \
+             16 bits",
         ),
         ("SELECT CAST(a AS VARCHAR) FROM t", "ProjectionExec", to_string),
         ("SELECT s FROM t WHERE s || CAST(a AS VARCHAR) = 'x1'", "FilterExec", to_string),
