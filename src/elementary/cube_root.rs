@@ -22,9 +22,8 @@ pub fn cube_root<R: Real>(x: R) -> R {
     let (up, down) = (power(FACTOR), power(-FACTOR / 3));
     let down = R::pick(subnormal, x.number(2f64.powi(-1074 / 3)), down);
     let root = corrected(number * up) * down;
-    // Zeros and infinities are their own roots.
-    let itself = number - number;
-    let y = R::pick(itself.is_nan(), x, root);
+    // Zeros and what is not finite are their own roots.
+    let y = R::pick((number * 0.0).is_nan(), x, root);
     R::pick(x.is_zero(), x, y)
 }
 

@@ -109,6 +109,6 @@ pub fn log<R: Real>(base: R, x: R) -> R {
     let (log, log_of_base) = (log_pair(x), log_pair(base));
     let quotient = log.over(log_of_base).rounded();
     let ends = where_defined(x, log.high) / where_defined(base, log_of_base.high);
-    let y = R::pick((ends - ends).is_nan(), ends, quotient);
+    let y = R::pick((ends * 0.0).is_nan(), ends, quotient);
     R::pick(ends.is_zero(), ends, y)
 }
