@@ -19,7 +19,7 @@ use crate::fuzz::random::Random;
 use crate::{blocks, runtime};
 
 /// Statements of the ordinary test.
-const FEW: u64 = 40;
+const FEW: u64 = 20;
 
 /// The longest of the ordinary test, and of `make fuzz-deep`.
 const SHORT: usize = 20_000;

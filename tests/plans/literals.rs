@@ -153,7 +153,7 @@ fn arguments(letter: char, place: usize) -> Vec<String> {
         't' => ("TIMESTAMP", "TIMESTAMP '2024-02-29 12:30:00'"),
         other => panic!("{other} is no type"),
     };
-    let column = if place % 2 == 0 { letter.to_string() } else { format!("{letter}2") };
+    let column = if place.is_multiple_of(2) { letter.to_string() } else { format!("{letter}2") };
     vec![column, format!("{letter}0"), literal.to_string(), format!("CAST(NULL AS {data_type})")]
 }
 

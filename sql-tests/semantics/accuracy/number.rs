@@ -57,7 +57,7 @@ impl Number {
         let quotient = self.mantissa / divisor;
         let rest = self.mantissa % divisor;
         let shift = quotient.leading_zeros();
-        Self::new(self.negative, quotient << shift | (rest << shift) / divisor, self.exponent - shift as i32)
+        Self::new(self.negative, (quotient << shift) | ((rest << shift) / divisor), self.exponent - shift as i32)
     }
 
     pub fn round(self) -> i64 {
@@ -186,7 +186,7 @@ impl Mul for Number {
         let (a, b) = (self.mantissa >> 64, low_half(self.mantissa));
         let (c, d) = (other.mantissa >> 64, low_half(other.mantissa));
         let (ad, bc) = (a * d, b * c);
-        let carry = low_half(ad) + low_half(bc) + (b * d >> 64);
+        let carry = low_half(ad) + low_half(bc) + ((b * d) >> 64);
         let high = a * c + (ad >> 64) + (bc >> 64) + (carry >> 64);
         // The first bit of a product may be zero; then one more of the lower half is kept.
         let low_bit = carry >> 63 & 1;

@@ -17,7 +17,7 @@ fn one() -> Number {
 /// The first 128 bits of a fixed-point number.
 pub fn first_bits(value: &BigUint, bits_after_point: u64) -> Number {
     let shift = value.bits().saturating_sub(128);
-    let mantissa = (value >> shift).to_u128().unwrap();
+    let mantissa = (value >> shift).to_u128().expect("128 bits");
     Number::new(false, mantissa, (shift as i64 - bits_after_point as i64) as i32)
 }
 
@@ -199,7 +199,7 @@ fn quarter_turns(x: f64) -> (u32, Number, Number) {
         let point = (PI_BITS as i32 - power) as u64;
         let whole = &product >> point;
         let mut fraction = &product - (&whole << point);
-        turns = (whole % 4u32).to_u32().unwrap();
+        turns = (whole % 4u32).to_u32().expect("less than four");
         let above = fraction.bits() == point;
         if above {
             turns += 1;
