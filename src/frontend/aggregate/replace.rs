@@ -1,6 +1,5 @@
-//! The rule `exact_aggregates`: calls of DataFusion's sums, averages and statistics become calls of [`ExactSum`] and
-//! [`ExactAggregate`]. It runs before
-//! types are coerced, which would round the arguments.
+//! The rule `exact_aggregates`: calls of DataFusion's sums, averages and statistics become calls of [`ExactSum`],
+//! [`DistinctAggregate`] and [`ExactAggregate`]. It runs before types are coerced, which would round the arguments.
 
 use std::sync::Arc;
 

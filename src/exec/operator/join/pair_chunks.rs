@@ -55,13 +55,12 @@ pub fn pair_chunks(
     let rows = RowsWithPairs::of(spec, matches, probe.layout.rows)?;
     let chunks = rows.pairs.div_ceil(chunk_rows);
     let first_rows: Vec<i32> = (0..chunks).map(|chunk| rows.row_of(chunk * chunk_rows)).collect();
-    let side = |values: &[i32], padding: i32| -> Result<Arc<BroadcastArray>> {
-        let mut padded = values.to_vec();
-        padded.resize(capacity_bucket(values.len()), padding);
+    let side = |mut padded: Vec<i32>| -> Result<Arc<BroadcastArray>> {
+        padded.resize(capacity_bucket(padded.len()), 0);
         let bytes: Vec<u8> = padded.iter().flat_map(|value| value.to_le_bytes()).collect();
         BroadcastArray::upload(&Shape::new(S32, [padded.len()]), &bytes, mesh)
     };
-    let mut firsts = rows.firsts.clone();
+    let mut firsts = rows.firsts;
     firsts.resize(capacity_bucket(firsts.len()), rows.pairs as i64);
     let bytes: Vec<u8> = firsts.iter().flat_map(|first| first.to_le_bytes()).collect();
     let columns = probe.columns.iter().map(|column| BroadcastArray::of_column(column, mesh)).collect::<Result<_>>()?;
@@ -71,11 +70,11 @@ pub fn pair_chunks(
         chunk_rows,
         probe: Arc::clone(probe),
         probe_columns: columns,
-        rows: side(&rows.rows, 0)?,
-        begins: side(&rows.begins, 0)?,
-        counts: side(&rows.counts, 0)?,
+        rows: side(rows.rows)?,
+        begins: side(rows.begins)?,
+        counts: side(rows.counts)?,
         firsts: BroadcastArray::upload(&Shape::new(S64, [firsts.len()]), &bytes, mesh)?,
-        first_rows: side(&first_rows, 0)?,
+        first_rows: side(first_rows)?,
         order: matches.order.clone(),
         built,
     };
