@@ -84,6 +84,9 @@
 // A session: DataFusion's context with devices, rules and cached plans, and the way to add Parallax to a session of one's own.
 pub mod session;
 
+// The physical plan of a statement, which may be deep.
+mod plan;
+
 // Physical plans of repeated queries, used again while nothing that they depend on has changed.
 mod plan_cache;
 

@@ -14,9 +14,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::listing::ListingTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, Volatility};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::prelude::SessionContext;
+
+use crate::plan::Plan;
 
 /// Maximum number of cached plans. Half of them are dropped when it is reached.
 const MAX_PLANS: usize = 256;
@@ -28,7 +28,7 @@ pub struct PlanCache {
 }
 
 struct CachedPlan {
-    plan: Arc<dyn ExecutionPlan>,
+    plan: Plan,
     /// Held so that changed options have another address.
     options: Arc<ConfigOptions>,
     tables: Vec<(TableReference, TableVersion)>,
@@ -83,7 +83,7 @@ impl PlanCache {
     }
 
     /// Returns the cached plan of `sql`, unless anything that it depends on has changed.
-    pub async fn get(&self, ctx: &SessionContext, sql: &str) -> Option<Arc<dyn ExecutionPlan>> {
+    pub async fn get(&self, ctx: &SessionContext, sql: &str) -> Option<Plan> {
         let cached = self.lock().get(sql).cloned()?;
         if !Arc::ptr_eq(&cached.options, ctx.copied_config().options()) {
             return None;
@@ -94,7 +94,7 @@ impl PlanCache {
                 return None;
             }
         }
-        reset_plan_states(cached.plan.clone()).ok()
+        cached.plan.reset().ok()
     }
 
     /// Caches the plan of a query if it may be reused. `named` are the tables and views that its text names: the logical plan contains
@@ -104,7 +104,7 @@ impl PlanCache {
         ctx: &SessionContext,
         sql: &str,
         logical: &LogicalPlan,
-        plan: &Arc<dyn ExecutionPlan>,
+        plan: &Plan,
         named: Vec<TableReference>,
     ) {
         let Some(mut names) = tables_of(logical) else { return };

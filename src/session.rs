@@ -22,8 +22,9 @@ use crate::config::XlaOptions;
 use crate::exec::boundary::device_to_host::DeviceToHostExec;
 use crate::exec::state::context::DeviceContext;
 use crate::exec::state::costs::Costs;
-use crate::frontend::{self, nesting};
+use crate::frontend::{self, Parsed, nesting};
 use crate::large_stack;
+use crate::plan::Plan;
 use crate::plan_cache::PlanCache;
 use crate::planner;
 use crate::program::Program;
@@ -211,7 +212,11 @@ impl Session {
     /// Runs a statement as [`execute`](Self::execute) does; where it has run can be asked when all rows have been read.
     pub async fn run(&self, sql: &str) -> Result<Execution> {
         if let Some(plan) = self.plans.get(&self.ctx, sql).await {
-            return Execution::start(plan, self.ctx.task_ctx());
+            let task = self.ctx.task_ctx();
+            return match plan.is_deep {
+                true => large_stack::spawn(async move { Execution::start(plan, task).map(Execution::here) }).await,
+                false => Execution::start(plan, task),
+            };
         }
         let started = match statement::run(&self.ctx, sql).await {
             Ok(Some(frame)) => execute(frame).await,
@@ -222,23 +227,12 @@ impl Session {
     }
 
     async fn run_parsed(&self, sql: &str) -> Result<Execution> {
-        let state = self.ctx.state();
-        let parsed = statement::parse(&state, sql)?;
-        if parsed.levels > SHALLOW {
-            let ctx = self.ctx.clone();
-            return large_stack::spawn(async move {
-                let frame = statement::plan(&ctx, parsed).await?;
-                execute(frame).await.map(Execution::here)
-            })
-            .await;
+        let parsed = statement::parse(&self.ctx.state(), sql)?;
+        let query = Query { ctx: self.ctx.clone(), plans: Arc::clone(&self.plans), sql: sql.to_string(), parsed };
+        match query.parsed.levels > SHALLOW {
+            true => large_stack::spawn(async move { query.run(true).await.map(Execution::here) }).await,
+            false => query.run(false).await,
         }
-        let tables = parsed.tables(&state)?;
-        let frame = statement::plan(&self.ctx, parsed).await?;
-        let task = frame.task_ctx().into();
-        let logical = frame.logical_plan().clone();
-        let plan = frame.create_physical_plan().await?;
-        self.plans.insert(&self.ctx, sql, &logical, &plan, tables).await;
-        Execution::start(plan, task)
     }
 
     /// Runs a statement to its end.
@@ -312,30 +306,37 @@ impl Session {
     }
 }
 
+/// A statement that has been parsed, and the cache that its plan goes to.
+struct Query {
+    ctx: SessionContext,
+    plans: Arc<PlanCache>,
+    sql: String,
+    parsed: Parsed,
+}
+
+impl Query {
+    async fn run(self, is_deep: bool) -> Result<Execution> {
+        let Self { ctx, plans, sql, parsed } = self;
+        let tables = parsed.tables(&ctx.state())?;
+        let frame = statement::plan(&ctx, parsed).await?;
+        let task = frame.task_ctx().into();
+        let logical = frame.logical_plan().clone();
+        let plan = Plan::new(frame.create_physical_plan().await?, is_deep);
+        plans.insert(&ctx, &sql, &logical, &plan, tables).await;
+        Execution::start(plan, task)
+    }
+}
+
 async fn execute(frame: DataFrame) -> Result<Execution> {
     let task = frame.task_ctx().into();
-    Execution::start(frame.create_physical_plan().await?, task)
+    Execution::start(Plan::new(frame.create_physical_plan().await?, false), task)
 }
 
 /// A statement that runs.
 pub struct Execution {
     /// Its rows.
     pub rows: SendableRecordBatchStream,
-    plan: Arc<Plan>,
-}
-
-/// A plan that may be deep, so that dropping it takes a large stack.
-struct Plan {
-    plan: Option<Arc<dyn ExecutionPlan>>,
-    deep: bool,
-}
-
-impl Drop for Plan {
-    fn drop(&mut self) {
-        if self.deep {
-            large_stack::run(large_stack::STACK, || drop(self.plan.take()));
-        }
-    }
+    plan: Plan,
 }
 
 /// Where a query has run.
@@ -350,15 +351,15 @@ pub enum RanOn {
 }
 
 impl Execution {
-    fn start(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Result<Self> {
+    fn start(plan: Plan, task: Arc<TaskContext>) -> Result<Self> {
         let config = Arc::clone(task.session_config().options());
-        let rows = execute_stream(Arc::clone(&plan), task)?;
+        let rows = execute_stream(Arc::clone(&plan.root), task)?;
         let schema = rows.schema();
-        let running = Arc::clone(&plan);
-        let explain = move |error| frontend::explain(tables::locate_csv_value(error, &running), &config);
+        let running = plan.clone();
+        let explain = move |error| frontend::explain(tables::locate_csv_value(error, &running.root), &config);
         let rows = rows.map(move |batch| batch.map_err(&explain));
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        Ok(Self { rows, plan: Arc::new(Plan { plan: Some(plan), deep: false }) })
+        Ok(Self { rows, plan })
     }
 
     /// Computes the rows on the threads of this runtime, whatever thread reads them.
@@ -386,26 +387,23 @@ impl Execution {
             }
         });
         let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-        let plan = Arc::new(Plan { plan: plan.plan.clone(), deep: true });
         Self { rows, plan }
     }
 
     /// A handle that tells where the statement has run once all of its rows have been read.
     pub fn trace(&self) -> Trace {
-        Trace(Arc::clone(&self.plan))
+        Trace(self.plan.clone())
     }
 }
 
 /// Tells where a statement has run.
-pub struct Trace(Arc<Plan>);
+pub struct Trace(Plan);
 
 impl Trace {
     /// Where the statement has run so far.
     pub fn ran_on(&self) -> RanOn {
         let mut boundaries = Vec::new();
-        if let Some(plan) = &self.0.plan {
-            collect_boundaries(plan, &mut boundaries);
-        }
+        collect_boundaries(&self.0.root, &mut boundaries);
         // Only a run on the device downloads rows; one that fell back afterwards has run on the host.
         let on_device = |boundary: &Arc<dyn ExecutionPlan>| {
             boundary.metrics().is_some_and(|metrics| {
@@ -433,7 +431,41 @@ fn collect_boundaries(plan: &Arc<dyn ExecutionPlan>, out: &mut Vec<Arc<dyn Execu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use datafusion::datasource::MemTable;
+
     use crate::session::{Fallback, FallbackReason, Session};
+
+    async fn is_planned_once(session: &Session, sql: &str) -> bool {
+        session.collect(sql).await.unwrap();
+        session.plans.get(&session.ctx, sql).await.is_some()
+    }
+
+    #[cfg(feature = "tpch")]
+    #[tokio::test]
+    async fn queries_of_tpch_are_planned_once() {
+        let session = Session::builder().set("xla.placement", "never").build().unwrap();
+        for (name, batches) in crate::tpch::tables(0.001).unwrap() {
+            let table = MemTable::try_new(batches[0].schema(), vec![batches]).unwrap();
+            session.context().register_table(name, Arc::new(table)).unwrap();
+        }
+        for n in 1..=22 {
+            assert!(is_planned_once(&session, crate::tpch::query(n)).await, "Q{n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn deep_queries_are_planned_once() {
+        let session = Session::builder().set("xla.placement", "never").build().unwrap();
+        session.collect("CREATE TABLE t AS VALUES (1), (2), (3)").await.unwrap();
+        let deep = format!("SELECT sum({}column1{}) FROM t", "abs(".repeat(100), ")".repeat(100));
+        for _ in 0..2 {
+            assert!(is_planned_once(&session, &deep).await);
+        }
+        assert!(is_planned_once(&session, "SELECT 1 FROM t WHERE column1 BETWEEN 1 AND coalesce(column1, 2)").await);
+        assert!(!is_planned_once(&session, "SELECT random() FROM t").await);
+    }
 
     #[tokio::test]
     async fn fallbacks_name_the_operator_and_the_reason() {

@@ -115,7 +115,7 @@ pub fn parse(mut statement: Statement, config: &ConfigOptions) -> Result<Parsed>
         limit,
         queries: 0,
         around: Vec::new(),
-        depth: 0,
+        depth: Depth::default(),
         depths: Vec::new(),
         levels: 0,
     };
@@ -213,19 +213,34 @@ struct Operators {
     queries: usize,
     /// The expressions around the current one.
     around: Vec<Around>,
-    depth: usize,
-    /// The levels that each query and SELECT around the current node counts for.
-    depths: Vec<usize>,
+    depth: Depth,
+    /// What each node around the current one counts for.
+    depths: Vec<Depth>,
     levels: usize,
 }
 
+/// How deep a node is.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    /// Levels of plans, which take stack.
+    levels: usize,
+    /// Levels that the limit counts: more where the time to plan doubles with each.
+    counted: usize,
+}
+
+impl Depth {
+    fn of(levels: usize) -> Self {
+        Self { levels, counted: levels }
+    }
+}
+
 impl Operators {
-    /// The levels that an expression counts for.
+    /// What an expression counts for.
     ///
     /// DataFusion spells the name of a call for every call around it, so that the time for calls in calls grows with the third power of
     /// their number. It plans the arguments of MAP twice, writes the operand of BETWEEN and the arguments of COALESCE twice, and asks
     /// for the type of a CASE inside of a call twice: the time for these doubles with each level.
-    fn levels_of(&self, expr: &Expr) -> usize {
+    fn depth_of(&self, expr: &Expr) -> Depth {
         let around = self.around.last();
         let doubles = match expr {
             // A call of COALESCE in another becomes a part of it.
@@ -237,10 +252,7 @@ impl Operators {
             Expr::Between { .. } => true,
             _ => false,
         };
-        match expr {
-            _ if doubles => (self.limit / MOST_DOUBLINGS).max(4),
-            // Each copies the plan of the rows around it.
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => (self.limit / MOST_SUBQUERIES).max(4),
+        let levels = match expr {
             Expr::Function(_) => 4,
             Expr::BinaryOp { op: BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply, .. }
             | Expr::UnaryOp { op: UnaryOperator::Minus, .. }
@@ -249,13 +261,21 @@ impl Operators {
                 4
             }
             _ => 1,
-        }
+        };
+        let counted = match expr {
+            _ if doubles => (self.limit / MOST_DOUBLINGS).max(4),
+            // Each copies the plan of the rows around it.
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => (self.limit / MOST_SUBQUERIES).max(4),
+            _ => levels,
+        };
+        Depth { levels, counted }
     }
 
-    fn deeper(&mut self, levels: usize) -> ControlFlow<Box<DataFusionError>> {
-        self.depth += levels;
-        self.levels = self.levels.max(self.depth);
-        if self.depth > self.limit {
+    fn deeper(&mut self, depth: Depth) -> ControlFlow<Box<DataFusionError>> {
+        self.depth.levels += depth.levels;
+        self.depth.counted += depth.counted;
+        self.levels = self.levels.max(self.depth.levels);
+        if self.depth.counted > self.limit {
             return ControlFlow::Break(Box::new(nesting::too_deep(self.limit)));
         }
         ControlFlow::Continue(())
@@ -264,16 +284,18 @@ impl Operators {
     /// Counts the levels of joins that stand for subqueries in subqueries.
     fn deeper_by_query(&mut self) {
         self.queries += 1;
-        self.levels = self.levels.max(self.depth + LEVELS_OF_QUERY * (self.queries - 1));
+        self.levels = self.levels.max(self.depth.levels + LEVELS_OF_QUERY * (self.queries - 1));
     }
 
-    fn deeper_until_post(&mut self, levels: usize) -> ControlFlow<Box<DataFusionError>> {
-        self.depths.push(levels);
-        self.deeper(levels)
+    fn deeper_until_post(&mut self, depth: Depth) -> ControlFlow<Box<DataFusionError>> {
+        self.depths.push(depth);
+        self.deeper(depth)
     }
 
     fn post(&mut self) -> ControlFlow<Box<DataFusionError>> {
-        self.depth -= self.depths.pop().unwrap_or(0);
+        let depth = self.depths.pop().unwrap_or_default();
+        self.depth.levels -= depth.levels;
+        self.depth.counted -= depth.counted;
         ControlFlow::Continue(())
     }
 }
@@ -291,7 +313,7 @@ impl VisitorMut for Operators {
         }
         // A table of WITH may read the one before it.
         let tables = query.with.as_ref().map_or(0, |with| with.cte_tables.len());
-        self.deeper_until_post(1 + tables + chains::depth(&query.body))
+        self.deeper_until_post(Depth::of(1 + tables + chains::depth(&query.body)))
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
@@ -300,7 +322,7 @@ impl VisitorMut for Operators {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
-        self.deeper_until_post(select.from.iter().map(|from| 1 + from.joins.len()).sum())
+        self.deeper_until_post(Depth::of(select.from.iter().map(|from| 1 + from.joins.len()).sum()))
     }
 
     fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<Self::Break> {
@@ -323,7 +345,7 @@ impl VisitorMut for Operators {
         if self.balance && op.is_some() && around.and_then(|around| around.op.as_ref()) != op {
             self.levels = self.levels.max(chains::balance(expr));
         }
-        let levels = self.levels_of(expr);
+        let depth = self.depth_of(expr);
         let coalesces = is_call_of(expr, &["coalesce"]);
         let in_call = match expr {
             Expr::Function(_) => true,
@@ -332,7 +354,7 @@ impl VisitorMut for Operators {
         };
         let (listed, op) = (is_distinct_from::is_listed(expr), chains::operator(expr).cloned());
         self.around.push(Around { listed, op, coalesces, in_call });
-        self.deeper_until_post(levels)
+        self.deeper_until_post(depth)
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
