@@ -23,6 +23,7 @@ pub fn sum_out_of_range(result: &DataType) -> String {
             (format!("DECIMAL({precision}, {scale})"), "cast the argument to a DECIMAL of 38 digits")
         }
         DataType::Duration(_) => ("its duration".to_string(), "cast the argument to a duration of a coarser unit"),
+        DataType::Interval(_) => ("INTERVAL".to_string(), "sum a number instead, such as EXTRACT(EPOCH FROM x)"),
         other => (other.to_string(), "cast the argument to DOUBLE"),
     };
     format!("a sum is out of the range of {name}: {remedy}")

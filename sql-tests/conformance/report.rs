@@ -255,10 +255,10 @@ pub fn markdown(files: &[FileOutcome]) -> String {
         ## What the rules change\n\n\
         Records that pass with `plain` and have another outcome with `never`, by line, EXPLAIN left out.\n\n\
         - *other rows*: there is one NaN, whatever its sign; NULL is not in the result of `NOT IN .. OR NOT IN ..`; `corr` of one\n\
-        \x20 pair is NULL, also of NaN; small keys of dictionaries are widened.\n\
+        \x20 pair is NULL, also of NaN; small keys of dictionaries are widened; logarithms of REAL are right to its last bit.\n\
         - *rows instead of an error*: columns of one name, LATERAL joins, signs before text, divisions that AND or OR guards.\n\
         - *another error*: the same error in other words.\n\
-        - *last digits of floats*: averages are rounded once, at the end.\n\n\
+        - *last digits of floats*: averages are rounded once, at the end, and logarithms are right to the last bit.\n\n\
         {}\n\
         ## Files\n\n\
         *fail*: records that pass with `never` and fail in another run. *other plan*: EXPLAIN records with another plan.\n\

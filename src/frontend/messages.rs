@@ -97,7 +97,7 @@ fn wrong_arguments(text: &str) -> Option<String> {
     let function = between(text, "Function '", "'").or_else(|| between(text, "a call to '", "'"))?;
     // `No function matches the given name and argument types 'substr(Utf8View, Int16)'. .. Candidate functions:` and a line for each.
     let given = between(text, "argument types '", "'").and_then(|call| call.strip_prefix(function));
-    let given = given.map(|types| types.trim_matches(['(', ')']));
+    let given = given.map(|types| types.strip_prefix('(').and_then(|types| types.strip_suffix(')')).unwrap_or(types));
     let given = given.or_else(|| between(text, "coercion from ", " to the signature"));
     if NUMERIC.contains(&function) {
         let given = given.map(|types| match types.trim_matches(['[', ']']) {

@@ -1,4 +1,4 @@
-//! `xla.checked_arithmetic` at the ends of every integer type, against 128-bit arithmetic: on the host, on one and two devices, with
+//! `xla.checked_arithmetic` at the ends of every integer type, against 128-bit arithmetic: on the host, on one, two and three devices, with
 //! NULLs, with literals on either side, and behind guards.
 
 use std::sync::Arc;
@@ -100,7 +100,9 @@ fn checked_arithmetic_is_right_or_an_error() {
         let session = session.set("xla.checked_arithmetic", "true").set("xla.chunk_rows", "1024");
         (format!("{placement} on {devices}"), session.build().unwrap())
     };
-    let sessions = [("never", 1), ("always", 1), ("always", 2)].map(session);
+    let [host, one, two, three] = [("never", 1), ("always", 1), ("always", 2), ("always", 3)].map(session);
+    // Two and three devices by turns.
+    let sessions = [[&host, &one, &two], [&host, &one, &three]];
     // Programs take long to compile, so an ordinary run has a few operations of each type.
     let cases = number("PARALLAX_CASES");
     for seed in 0..cases.unwrap_or(1) {
@@ -108,14 +110,14 @@ fn checked_arithmetic_is_right_or_an_error() {
         for (i, data_type) in TYPES.iter().enumerate() {
             for (j, operation) in operations(&mut rng, data_type).into_iter().enumerate() {
                 if cases.is_some() || (i + j) % 8 == 0 {
-                    check(&mut rng, data_type, &operation, &sessions);
+                    check(&mut rng, data_type, &operation, &sessions[i % 2]);
                 }
             }
         }
     }
 }
 
-fn check(rng: &mut TestRng, data_type: &Type, operation: &Operation, sessions: &[(String, Session)]) {
+fn check(rng: &mut TestRng, data_type: &Type, operation: &Operation, sessions: &[&(String, Session)]) {
     let mut some = || (!rng.random_bool(0.1)).then(|| value(rng, data_type));
     let rows: Vec<(Option<i128>, Option<i128>)> = (0..60).map(|_| (some(), some())).collect();
     // `None` is an error, and an operand that is not there makes NULL.
@@ -129,7 +131,7 @@ fn check(rng: &mut TestRng, data_type: &Type, operation: &Operation, sessions: &
         .collect();
     let table = table(data_type, &rows, &expected);
     let fits: Vec<usize> = (0..rows.len()).filter(|i| expected[*i].is_some()).collect();
-    for (name, session) in sessions {
+    for (name, session) in sessions.iter().copied() {
         register(session, MemTable::try_new(table.schema(), vec![vec![table.clone()]])).unwrap();
         let ask = |sql: String| runtime().block_on(session.collect(&sql)).map_err(|error| error.strip_backtrace());
         let sql = &operation.sql;

@@ -32,7 +32,7 @@ use parallax::runtime::Runtime;
 use parallax::session::Session;
 
 /// Number of devices in the process. XLA fixes it at its first use.
-const DEVICES: usize = 2;
+const DEVICES: usize = 3;
 
 /// Device memory is shared by the process, so a test that limits it runs alone. A test that has one session may make others at any time,
 /// also while another test waits to be alone; so this is no `RwLock`.
@@ -138,7 +138,11 @@ impl Db {
 
     /// Creates a session while no other test has one.
     fn exclusive() -> Self {
-        Self::build(1, &[], Costs::of_slow_host(), MEMORY.have_alone())
+        Self::exclusive_on(1)
+    }
+
+    fn exclusive_on(devices: usize) -> Self {
+        Self::build(devices, &[], Costs::of_slow_host(), MEMORY.have_alone())
     }
 
     fn build(n: usize, settings: &[(&str, &str)], costs: Costs, lock: MemoryLock) -> Self {

@@ -7,6 +7,7 @@ mod average;
 mod distinct;
 mod double_double;
 mod function;
+mod interval;
 mod moments;
 mod number;
 mod replace;

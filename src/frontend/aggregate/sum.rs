@@ -1,4 +1,4 @@
-//! SUM of integers, decimals and durations that is right or an error. DataFusion's wraps around: two of 9e37 as DECIMAL(38, 0) add up
+//! SUM of integers, decimals, durations and intervals that is right or an error. DataFusion's wraps around: two of 9e37 as DECIMAL(38, 0) add up
 //! to less than zero, and sums of more digits than the type has are printed without the first ones.
 
 use std::sync::Arc;
@@ -26,7 +26,9 @@ pub struct ExactSum {
 impl ExactSum {
     /// The function in the place of DataFusion's SUM of an argument of this type; `None` for others.
     pub fn in_place_of(function: &AggregateUDF, argument: &DataType, short: bool) -> Option<Self> {
-        let exact = argument.is_integer() || argument.is_decimal() || matches!(argument, DataType::Duration(_));
+        let exact = argument.is_integer()
+            || argument.is_decimal()
+            || matches!(argument, DataType::Duration(_) | DataType::Interval(_));
         (function.name() == "sum" && exact).then(|| Self { replaced: function.clone(), short })
     }
 }
@@ -54,7 +56,7 @@ impl AggregateUDFImpl for ExactSum {
             return Ok(distinct::state_fields(&args));
         }
         let state = match args.return_type() {
-            DataType::Decimal256(..) => i256::STATE,
+            DataType::Decimal256(..) | DataType::Interval(_) => i256::STATE,
             _ => i128::STATE,
         };
         let fields = self.replaced.state_fields(args)?;
@@ -77,7 +79,7 @@ impl AggregateUDFImpl for ExactSum {
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
         let result = args.return_field.data_type().clone();
         Ok(match result {
-            DataType::Decimal256(..) => Box::new(ManyTotals::<i256>::new(result)),
+            DataType::Decimal256(..) | DataType::Interval(_) => Box::new(ManyTotals::<i256>::new(result)),
             _ => Box::new(ManyTotals::<i128>::new(result)),
         })
     }
@@ -108,7 +110,7 @@ impl AggregateUDFImpl for ExactSum {
 
 fn one_total(result: &DataType) -> Box<dyn Accumulator> {
     match result {
-        DataType::Decimal256(..) => Box::new(OneTotal::<i256>::new(result.clone())),
+        DataType::Decimal256(..) | DataType::Interval(_) => Box::new(OneTotal::<i256>::new(result.clone())),
         _ => Box::new(OneTotal::<i128>::new(result.clone())),
     }
 }

@@ -1,4 +1,5 @@
-//! The totals of integers, decimals and durations: exact in 128 bits, those of DECIMAL(76) in 256, and checked in the end.
+//! The totals of integers, decimals, durations and intervals: exact in 128 bits, those of DECIMAL(76) and of intervals in 256, and
+//! checked in the end.
 
 use std::fmt::Debug;
 use std::mem::{size_of, size_of_val};
@@ -9,13 +10,15 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Decimal32Type, Decimal64Type, Decimal128Type,
     Decimal256Type, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
-    Int64Type, TimeUnit, UInt64Type, i256,
+    Int64Type, IntervalDayTime, IntervalDayTimeType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    IntervalYearMonthType, TimeUnit, UInt64Type, i256,
 };
 use datafusion::common::{ScalarValue, exec_err, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 use crate::error::sum_out_of_range;
+use crate::frontend::aggregate::interval::Interval;
 
 /// A total in the making.
 pub trait Total: Copy + Default + Debug + PartialEq + Send + Sync + 'static {
@@ -129,22 +132,69 @@ impl Total for i256 {
     fn each(
         values: &ArrayRef,
         filter: Option<&BooleanArray>,
-        add: impl FnMut(usize, Self) -> Result<()>,
+        mut add: impl FnMut(usize, Self) -> Result<()>,
     ) -> Result<()> {
+        let packed = |months: i32, days: i32, parts: i64| {
+            Interval { months: months.into(), days: days.into(), parts: parts.into() }.pack()
+        };
         match values.data_type() {
             DataType::Decimal256(..) => rows(values.as_primitive::<Decimal256Type>(), filter, add),
+            DataType::Interval(IntervalUnit::YearMonth) => {
+                let values = values.as_primitive::<IntervalYearMonthType>();
+                rows(values, filter, |row, months| add(row, packed(months, 0, 0)))
+            }
+            DataType::Interval(IntervalUnit::DayTime) => {
+                let values = values.as_primitive::<IntervalDayTimeType>();
+                rows(values, filter, |row, v| add(row, packed(0, v.days, v.milliseconds.into())))
+            }
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                let values = values.as_primitive::<IntervalMonthDayNanoType>();
+                rows(values, filter, |row, v| add(row, packed(v.months, v.days, v.nanoseconds)))
+            }
             other => internal_err!("an exact sum of {other}"),
         }
     }
 
     fn fits(self, result: &DataType) -> bool {
-        let DataType::Decimal256(precision, _) = result else { return false };
-        let limit = Self::from_i128(10).checked_pow(u32::from(*precision));
-        limit.is_some_and(|limit| self < limit && self > limit.wrapping_neg())
+        match result {
+            DataType::Decimal256(precision, _) => {
+                let limit = Self::from_i128(10).checked_pow(u32::from(*precision));
+                limit.is_some_and(|limit| self < limit && self > limit.wrapping_neg())
+            }
+            DataType::Interval(unit) => {
+                let Interval { months, days, parts } = Interval::unpack(self);
+                let is_time = match unit {
+                    IntervalUnit::MonthDayNano => i64::try_from(parts).is_ok(),
+                    IntervalUnit::YearMonth | IntervalUnit::DayTime => i32::try_from(parts).is_ok(),
+                };
+                i32::try_from(months).is_ok() && i32::try_from(days).is_ok() && is_time
+            }
+            _ => false,
+        }
     }
 
     fn array(totals: Vec<Option<Self>>, result: &DataType) -> Result<ArrayRef> {
-        Ok(Arc::new(PrimitiveArray::<Decimal256Type>::from_iter(totals).with_data_type(result.clone())))
+        let intervals = totals.iter().map(|total| total.map(Interval::unpack));
+        Ok(match result {
+            DataType::Interval(IntervalUnit::YearMonth) => {
+                Arc::new(PrimitiveArray::<IntervalYearMonthType>::from_iter(
+                    intervals.map(|interval| interval.map(|interval| interval.months as i32)),
+                ))
+            }
+            DataType::Interval(IntervalUnit::DayTime) => {
+                let value = |v: Interval| IntervalDayTime::new(v.days as i32, v.parts as i32);
+                Arc::new(PrimitiveArray::<IntervalDayTimeType>::from_iter(
+                    intervals.map(|interval| interval.map(value)),
+                ))
+            }
+            DataType::Interval(IntervalUnit::MonthDayNano) => {
+                let value = |v: Interval| IntervalMonthDayNano::new(v.months as i32, v.days as i32, v.parts as i64);
+                Arc::new(PrimitiveArray::<IntervalMonthDayNanoType>::from_iter(
+                    intervals.map(|interval| interval.map(value)),
+                ))
+            }
+            _ => Arc::new(PrimitiveArray::<Decimal256Type>::from_iter(totals).with_data_type(result.clone())),
+        })
     }
 
     fn states(totals: Vec<Option<Self>>) -> ArrayRef {

@@ -48,7 +48,8 @@ fn pair<'a>(left: &'a Expr, right: &'a Expr) -> Option<(&'a [Expr], &'a [Expr])>
     (left.len() == right.len()).then_some((left, right))
 }
 
-fn comparison(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
+/// The comparison of two rows of the same length; `None` for an operator that compares no rows.
+pub fn comparison(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Expr> {
     use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
     let each = |op: &BinaryOperator| -> Vec<Expr> { left.iter().zip(right).map(|(l, r)| binary(l, op, r)).collect() };
     Some(match op {

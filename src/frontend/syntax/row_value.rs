@@ -7,6 +7,12 @@
 //! The two are the same in three-valued logic: true if a row is equal, NULL if it is unknown whether one is. `= ANY`, `= SOME` and
 //! `<> ALL` are written as IN and NOT IN. The rule [`unnest`](crate::frontend::unnest) makes joins of the result.
 //!
+//! A comparison with the only row of a subquery moves into it, too, and is NULL if there is none:
+//!
+//! ```text
+//! (a, b) < (SELECT x, y ..)    (SELECT a < __row_1.c0 OR a = __row_1.c0 AND b < __row_1.c1 FROM (SELECT x, y ..) AS __row_1 (c0, c1))
+//! ```
+//!
 //! Aggregates and window functions would be those of the subquery there, so a row that has some stays outside:
 //!
 //! ```text
@@ -18,12 +24,12 @@ use std::ops::ControlFlow;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
-    TableFactor, Visit, Visitor, VisitorMut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Select, SelectItem,
+    SetExpr, TableFactor, Visit, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 
-use crate::frontend::syntax::visit;
+use crate::frontend::syntax::{row_comparison, visit};
 use crate::frontend::unnest::row::NAME;
 
 /// What a statement has been rewritten to.
@@ -74,6 +80,18 @@ impl VisitorMut for RowValues<'_> {
     type Break = Box<DataFusionError>;
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        if let Some(only) = OnlyRow::of(expr)
+            && !self.is_fixed(only.row)
+        {
+            match only.comparison(self.rewritten.comparisons + 1) {
+                Ok(Some(rewritten)) => {
+                    self.rewritten.comparisons += 1;
+                    *expr = rewritten;
+                }
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(Box::new(error)),
+            }
+        }
         let Some((row, query, negated)) = compared(expr) else { return ControlFlow::Continue(()) };
         self.rewritten.comparisons += 1;
         let fixed = self.is_fixed(&row);
@@ -104,22 +122,77 @@ fn compared(expr: &Expr) -> Option<(Vec<Expr>, Query, bool)> {
     }
 }
 
+/// A comparison of a row with the only row of a subquery.
+struct OnlyRow<'a> {
+    row: &'a [Expr],
+    op: &'a BinaryOperator,
+    query: &'a Query,
+    /// Whether the subquery stands on the left.
+    is_left: bool,
+}
+
+impl<'a> OnlyRow<'a> {
+    fn of(expr: &'a Expr) -> Option<Self> {
+        let Expr::BinaryOp { left, op, right } = expr else { return None };
+        match (left.as_ref(), right.as_ref()) {
+            (Expr::Tuple(row), Expr::Subquery(query)) => Some(Self { row, op, query, is_left: false }),
+            (Expr::Subquery(query), Expr::Tuple(row)) => Some(Self { row, op, query, is_left: true }),
+            _ => None,
+        }
+        .filter(|only| only.row.len() > 1)
+    }
+
+    /// The subquery that compares; `None` for an operator that compares no rows.
+    fn comparison(&self, n: usize) -> Result<Option<Expr>> {
+        let (columns, names) = columns(n, self.row.len());
+        let rows = if self.is_left { (&columns[..], self.row) } else { (self.row, &columns[..]) };
+        let Some(selected) = row_comparison::comparison(rows.0, self.op, rows.1) else { return Ok(None) };
+        let text = format!("(SELECT TRUE FROM (SELECT TRUE) AS {} ({}))", table(n), names.join(", "));
+        let mut comparison = DFParser::parse_sql_into_expr_with_dialect(&text, &GenericDialect {})?.expr;
+        if let Expr::Subquery(query) = &mut comparison
+            && let SetExpr::Select(select) = query.body.as_mut()
+        {
+            select.projection = vec![SelectItem::UnnamedExpr(selected)];
+            set_table(select, self.query.clone());
+        }
+        Ok(Some(comparison))
+    }
+}
+
+/// The name of the `n`-th subquery that rows are compared with.
+fn table(n: usize) -> String {
+    format!("__row_{n}")
+}
+
+/// The columns of the `n`-th subquery, and their names.
+fn columns(n: usize, number: usize) -> (Vec<Expr>, Vec<String>) {
+    let names: Vec<String> = (0..number).map(|i| format!("c{i}")).collect();
+    let column = |name: &String| Expr::CompoundIdentifier(vec![Ident::new(table(n)), Ident::new(name)]);
+    (names.iter().map(column).collect(), names)
+}
+
+/// Reads a subquery in place of the only table.
+fn set_table(select: &mut Select, query: Query) {
+    if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
+        **subquery = query;
+        name_twins(subquery.body.as_mut());
+    }
+}
+
 /// The comparison, whose values are `fixed` outside of the subquery or move into it.
 fn membership(row: Vec<Expr>, query: Query, negated: bool, fixed: bool, n: usize) -> Result<Expr> {
-    let table = format!("__row_{n}");
-    let names: Vec<String> = (0..row.len()).map(|i| format!("c{i}")).collect();
+    let (columns, names) = columns(n, row.len());
     let not = if negated { "NOT " } else { "" };
     let list = names.join(", ");
     let [value, selected] = match fixed {
         true => [format!("{NAME}({list})"), format!("{NAME}({list})")],
         false => ["TRUE".to_string(), "TRUE".to_string()],
     };
-    let text = format!("{value} {not}IN (SELECT {selected} FROM (SELECT TRUE) AS {table} ({list}))");
+    let text = format!("{value} {not}IN (SELECT {selected} FROM (SELECT TRUE) AS {} ({list}))", table(n));
     let mut membership = DFParser::parse_sql_into_expr_with_dialect(&text, &GenericDialect {})?.expr;
     if let Expr::InSubquery { expr, subquery, .. } = &mut membership
         && let SetExpr::Select(select) = subquery.body.as_mut()
     {
-        let columns = names.iter().map(|name| Expr::CompoundIdentifier(vec![Ident::new(&table), Ident::new(name)]));
         match (expr.as_mut(), select.projection.first_mut()) {
             (Expr::Function(outside), Some(SelectItem::UnnamedExpr(Expr::Function(inside)))) => {
                 set_arguments(outside, row);
@@ -133,10 +206,7 @@ fn membership(row: Vec<Expr>, query: Query, negated: bool, fixed: bool, n: usize
             }
             _ => {}
         }
-        if let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
-            **subquery = query;
-            name_twins(subquery.body.as_mut());
-        }
+        set_table(select, query);
     }
     Ok(membership)
 }
@@ -194,6 +264,18 @@ mod tests {
                         FROM (SELECT x, y FROM u) AS __row_1 (c0, c1))";
         let sql = "SELECT g FROM t GROUP BY g HAVING (count(*), g) IN (SELECT x, y FROM u)";
         assert_eq!(rewritten(sql).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn the_only_row_is_compared_in_the_subquery() {
+        let only = "FROM (SELECT x, y FROM u) AS __row_1 (c0, c1))";
+        for (sql, expected) in [
+            ("(a, b) = (SELECT x, y FROM u)", "(SELECT (a = __row_1.c0) AND (b = __row_1.c1) "),
+            ("(SELECT x, y FROM u) <> (a, b)", "(SELECT (__row_1.c0 <> a) OR (__row_1.c1 <> b) "),
+        ] {
+            let expected = format!("SELECT * FROM t WHERE {expected}{only}");
+            assert_eq!(rewritten(&format!("SELECT * FROM t WHERE {sql}")), Some(expected));
+        }
     }
 
     #[test]

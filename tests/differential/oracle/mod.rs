@@ -45,8 +45,8 @@ const BLOCK: u64 = 20 * QUERIES * ROUNDS;
 
 /// Number of cases of the ordinary test, about a minute in a debug build, and which part of them runs on the device, where
 /// programs take long to compile.
-const FEW: u64 = 600;
-const FEW_ON_DEVICE: u64 = 20;
+const FEW: u64 = 2000;
+const FEW_ON_DEVICE: u64 = 67;
 
 /// Number of failures after which a run stops.
 const MOST_FAILURES: usize = 10;
