@@ -69,6 +69,7 @@ pub const FRONTEND_RULES: &[&str] = &[
     "guarded_branches",
     "canonical_floats",
     "aggregate_schema",
+    "whole_conditions",
     "missing_files",
     "messages",
 ];
@@ -294,8 +295,8 @@ const OPTIONS: &[OptionRow] = &[
                       is_distinct_from, balanced_chains, text_arguments, row_comparisons, distinct_order, using_columns, \
                       duplicate_names, wide_dictionaries, exact_literals, exact_aggregates, null_equality, \
                       precise_math, truth_tests, union_schema, unnest, decimal_casts, decimal_precision, \
-                      guarded_branches, canonical_floats, aggregate_schema, missing_files and messages, separated by \
-                      commas. In a program's own SessionContext those over the text of a statement do not apply: \
+                      guarded_branches, canonical_floats, aggregate_schema, whole_conditions, missing_files and messages, separated \
+                      by commas. In a program's own SessionContext those over the text of a statement do not apply: \
                       is_distinct_from, balanced_chains, text_arguments, row_comparisons, distinct_order, using_columns, \
                       duplicate_names and messages. Default all.",
         get: |o| o.frontend_rules.to_string(),

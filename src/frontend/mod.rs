@@ -26,6 +26,7 @@ mod truth_tests;
 mod union_schema;
 pub mod unnest;
 mod using;
+mod whole_conditions;
 mod wide_dictionaries;
 
 use std::sync::Arc;
@@ -77,6 +78,7 @@ pub fn install(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     if let Some(pushed) = rules.iter().position(|rule| rule.name() == "push_down_filter") {
         rules.insert(pushed + 1, Arc::new(BalancedFilters));
     }
+    whole_conditions::install(rules);
     builder.config().get_or_insert_default().set_extension(Arc::new(Notices::default()));
     builder.relation_planners().get_or_insert_default().push(Arc::new(using::UsingJoins));
     builder

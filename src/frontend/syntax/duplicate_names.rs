@@ -29,7 +29,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::planner::IdentNormalizer;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier,
-    TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    TableFactor, TableWithJoins, UnaryOperator, VisitMut, VisitorMut,
 };
 
 use crate::frontend::applies;
@@ -174,12 +174,22 @@ struct Group {
     equal: bool,
 }
 
+/// The operand of plus signs, and of brackets around it, which DataFusion drops.
+fn without_plus(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::Plus, expr } | Expr::Nested(expr) => without_plus(expr),
+        expr => expr,
+    }
+}
+
 impl Hide {
     fn key(&self, item: &SelectItem) -> Option<Key> {
         match item {
-            SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(self.name(name)),
-            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(names)) => names.last().map(|name| self.name(name)),
-            SelectItem::UnnamedExpr(expr) => Some(Key::Text(without_qualifiers(expr))),
+            SelectItem::UnnamedExpr(expr) => match without_plus(expr) {
+                Expr::Identifier(name) => Some(self.name(name)),
+                Expr::CompoundIdentifier(names) => names.last().map(|name| self.name(name)),
+                expr => Some(Key::Text(without_qualifiers(expr))),
+            },
             SelectItem::ExprWithAlias { alias, .. } => Some(self.name(alias)),
             SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
         }
