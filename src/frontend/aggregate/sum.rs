@@ -1,5 +1,5 @@
-//! SUM of integers, decimals, durations and intervals that is right or an error. DataFusion's wraps around: two of 9e37 as DECIMAL(38, 0) add up
-//! to less than zero, and sums of more digits than the type has are printed without the first ones.
+//! SUM of integers, decimals, durations and intervals that is right or an error. DataFusion's wraps around: two of 9e37 as
+//! DECIMAL(38, 0) add up to less than zero, and sums of more digits than the type has are printed without the first ones.
 
 use std::sync::Arc;
 
